@@ -1,0 +1,66 @@
+"""Validators: each raises a ValueError that names the argument, its value and the remedy."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+def choice(argument: str, value: str, options: Iterable[str]) -> str:
+    """`value` if it is one of `options`; else a ValueError with the nearest option."""
+    options = list(options)
+    if value in options:
+        return value
+    near = difflib.get_close_matches(value, options, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{argument}: unknown {value!r}.{hint} Known: {', '.join(options)}.")
+
+
+def between(argument: str, value: float, low: float, high: float) -> float:
+    """`value` if low <= value <= high (NaN is refused)."""
+    if not low <= value <= high:
+        raise ValueError(f"{argument}: must lie between {low:g} and {high:g}, got {value!r}.")
+    return value
+
+
+def at_least(argument: str, value: float, low: float) -> float:
+    """`value` if it is `low` or more."""
+    if not value >= low:
+        raise ValueError(f"{argument}: must be at least {low:g}, got {value!r}.")
+    return value
+
+
+def distinct(argument: str, values: Sequence) -> None:
+    """Refuse repeated values, naming the first of them."""
+    array = np.asarray(values)
+    unique, counts = np.unique(array, return_counts=True)
+    if len(unique) != len(array):
+        first = unique[counts > 1][0]
+        repeated = int((counts > 1).sum())
+        raise ValueError(
+            f"{argument}: {repeated} value(s) occur more than once (first: {first}); "
+            "every value must be unique."
+        )
+
+
+def finite(argument: str, array: np.ndarray) -> None:
+    """Refuse NaN and infinity, saying how many there are and where the first one is."""
+    if array.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{argument}: {int(bad.sum())} value(s) are NaN or infinite (first at index {where}); "
+            "clean or drop these examples."
+        )
+
+
+def labels(argument: str, values: np.ndarray, classes: int) -> None:
+    """Refuse labels that are no integers in [0, classes)."""
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{argument}: labels must be integers, got dtype {values.dtype}.")
+    if len(values) and (values.min() < 0 or values.max() >= classes):
+        raise ValueError(
+            f"{argument}: labels must lie in [0, {classes}), got {values.min()} to {values.max()}."
+        )
