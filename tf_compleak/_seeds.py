@@ -6,7 +6,7 @@ import numpy as np
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """A generator for the stage called `names`: independent of every other stage's, same in any process."""
+    """A generator for the stage called `names`: independent of the others, same in any process."""
     words = [zlib.crc32(name.encode()) for name in names]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 

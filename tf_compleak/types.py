@@ -21,7 +21,7 @@ Output = Literal["probabilities", "logits"]
 
 
 def tier(release: Release) -> Tier:
-    """NR: one version. SR: the original and one other. MR: everything else (CompLeak, section 4)."""
+    """NR: one version. SR: the original and one other. MR: all else (CompLeak, section 4)."""
     if not release:
         raise ValueError("release: empty; name at least one version.")
     if len(release) == 1:
@@ -31,7 +31,7 @@ def tier(release: Release) -> Tier:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs x[N, ...] (uint8 in 0..255, or float), labels y int64[N], unique ids[N], class count."""
+    """Inputs x[N, ...] (uint8 in 0..255, or float), labels y int64[N], unique ids[N], C classes."""
 
     x: np.ndarray
     y: np.ndarray
@@ -50,7 +50,7 @@ class Examples:
         return len(self.y)
 
     def inputs(self, indices: np.ndarray) -> np.ndarray:
-        """float32 inputs of `indices`; uint8 is scaled from 0..255 to [0, 1], float is left alone."""
+        """float32 inputs of `indices`; uint8 is scaled from 0..255 to [0, 1], float is kept."""
         x = self.x[indices]
         return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else np.float32(x)
 
@@ -90,7 +90,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its two-sided confidence interval; NaN throughout where it is not measurable."""
+    """A figure with its two-sided confidence interval; NaN throughout where not measurable."""
 
     value: float
     low: float
@@ -267,7 +267,7 @@ class Attack(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores f64[N] of one attack on one release, members bool[N], the threshold from the shadow."""
+    """Scores f64[N] of one attack on one release, members bool[N], threshold from the shadow."""
 
     values: np.ndarray
     members: np.ndarray
@@ -322,7 +322,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Sanity:
-    """AUC of the null run (membership shuffled) and of the blind baseline (inputs only, no model)."""
+    """AUC of the null run (membership shuffled) and of the blind baseline (inputs only)."""
 
     null_auc: Estimate
     blind_auc: Estimate
