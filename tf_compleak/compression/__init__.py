@@ -1,0 +1,62 @@
+"""Versions: the bytes of a `.tflite` file, made from trained weights by a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_compleak.compression import recipes
+
+if TYPE_CHECKING:
+    from tf_compleak._trainer import Optimization, Weights
+    from tf_compleak.models import ModelSpec
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How each kind of recipe is fine-tuned (CompLeak, section 6.1, has its own learning rates)."""
+
+    pruning: Optimization
+    clustering: Optimization
+    quantization: Optimization
+
+
+def compress(
+    recipe: recipes.Recipe,
+    weights: Weights,
+    spec: ModelSpec,
+    tuning: Tuning,
+    examples: tuple[np.ndarray, np.ndarray],
+    calibration: np.ndarray,
+    rng: np.random.Generator,
+    on_epoch=lambda epoch: None,
+) -> bytes:
+    """The `.tflite` bytes of one version; its output is probabilities, its batch size free.
+
+    Args:
+      weights: the trained original's, in the order of `build(spec).get_weights()`.
+      examples: x f32[N, ...], y int[N] of the members, for fine-tuning.
+      calibration: f32[M, ...] for the activation ranges of full-integer quantization.
+      on_epoch: told every epoch of fine-tuning.
+    """
+    from tf_compleak.compression import clustering, pruning, quantization, tflite
+
+    match recipe:
+        case recipes.Original():
+            return tflite.export(spec, weights)
+        case recipes.Pruning():
+            pruned = pruning.prune(recipe, weights, spec, tuning.pruning, examples, rng, on_epoch)
+            return tflite.export(spec, pruned)
+        case recipes.Clustering():
+            clustered = clustering.cluster(
+                recipe, weights, spec, tuning.clustering, examples, rng, on_epoch
+            )
+            return tflite.export_unfolded(spec, clustered)
+        case recipes.QuantizationAware():
+            return quantization.quantize_aware(
+                weights, spec, tuning.quantization, examples, rng, on_epoch
+            )
+        case recipes.PostTraining():
+            return tflite.export(spec, weights, recipe, calibration)

@@ -1,0 +1,135 @@
+"""Keras networks of the attacks: built and traced once per input width, fitted many times."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tf_compleak._keras import keras
+from tf_compleak._trainer import Optimization, Trainer, Weights
+
+MLP_SETTINGS = Optimization(epochs=30, batch_size=128, learning_rate=1e-2)
+STACK_SETTINGS = Optimization(epochs=100, batch_size=128, learning_rate=1e-2)
+
+
+@keras.utils.register_keras_serializable("tf_compleak")
+class SeededDropout(keras.layers.Layer):
+    """Dropout whose masks depend on a resettable state, so that equal seeds give equal fits."""
+
+    def __init__(self, rate: float, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def build(self, input_shape):
+        """Create the state: int32 [2], the seed and a counter."""
+        self.state = self.add_weight(
+            "state", shape=[2], dtype=tf.int32, initializer="zeros", trainable=False
+        )
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        """Inputs with a share `rate` set to zero and the rest scaled up, when training."""
+        if not training:
+            return inputs
+        self.state.assign_add([0, 1])
+        keep = tf.random.stateless_uniform(tf.shape(inputs), self.state) >= self.rate
+        return tf.where(keep, inputs / (1 - self.rate), 0.0)
+
+    def get_config(self):
+        """The rate and the base configuration."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+def mlp(width: int) -> keras.Model:
+    """Dense 64, 64 with ReLU and two outputs: f32[N, width] -> logits [N, 2]."""
+    x = inputs = keras.layers.Input([width])
+    for size in (64, 64):
+        x = keras.layers.Dense(size, activation="relu")(x)
+    return keras.Model(inputs, keras.layers.Dense(2)(x))
+
+
+def two_branches(width: int) -> keras.Model:
+    """The MR network (CompLeak, section 4.3): [probabilities | losses], each width / 2, to [N, 2].
+
+    Each half: dense 128 ReLU, dropout, dense 64. Together: dropout, dense 256, 128, 64 with ReLU
+    and dropout, 2 outputs. Every dropout is 0.5.
+    """
+    inputs = keras.layers.Input([width])
+    half = width // 2
+    branches = []
+    for part in (inputs[:, :half], inputs[:, half:]):
+        x = SeededDropout(0.5)(keras.layers.Dense(128, activation="relu")(part))
+        branches.append(keras.layers.Dense(64)(x))
+    x = SeededDropout(0.5)(keras.layers.Concatenate()(branches))
+    for size in (256, 128, 64):
+        x = SeededDropout(0.5)(keras.layers.Dense(size, activation="relu")(x))
+    return keras.Model(inputs, keras.layers.Dense(2)(x))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A fitted network: the shared traced graph and this fit's weights."""
+
+    trainer: Trainer
+    weights: Weights
+
+    def log_odds(self, table: np.ndarray) -> np.ndarray:
+        """f64[N] log-odds of membership for f32[N, width]."""
+        self.trainer.model.set_weights(self.weights)
+        logits = np.float64(self.trainer.logits(table, batch=8192))
+        return logits[:, 1] - logits[:, 0]
+
+
+@functools.lru_cache(maxsize=16)
+def _trainer(build: Callable[[int], keras.Model], width: int, settings: Optimization) -> Trainer:
+    return Trainer(build(width), settings)
+
+
+def fit(
+    build: Callable[[int], keras.Model],
+    table: np.ndarray,
+    members: np.ndarray,
+    fitted: np.ndarray,
+    held: np.ndarray,
+    settings: Optimization,
+    seed: int,
+) -> Network:
+    """Fit on the rows `fitted`; keep the epoch with the least cross-entropy on the rows `held`.
+
+    Args:
+      table: f32[N, width], standardized.
+      members: bool[N].
+      fitted, held: disjoint indices of shadow examples.
+    """
+    trainer = _trainer(build, table.shape[1], settings)
+    rng = np.random.default_rng(seed)
+    _initialize(trainer.model, rng)
+    best, least = None, np.inf
+    for _ in trainer.epochs(table[fitted], members[fitted].astype(np.int64), rng):
+        loss = _cross_entropy(trainer.logits(table[held], batch=8192), members[held])
+        if loss < least:
+            best, least = trainer.model.get_weights(), loss
+    if best is None:
+        raise ValueError("attack network: its loss was never finite; check the observations.")
+    return Network(trainer, best)
+
+
+def _cross_entropy(logits: np.ndarray, members: np.ndarray) -> float:
+    margin = np.float64(logits[:, 1]) - logits[:, 0]
+    return float(np.logaddexp(0, np.where(members, -margin, margin)).mean())
+
+
+def _initialize(model: keras.Model, rng: np.random.Generator) -> None:
+    """Glorot-uniform kernels, zero biases, fresh dropout states: all from `rng`."""
+    for variable in model.weights:
+        if variable.dtype == tf.int32:
+            variable.assign([int(rng.integers(2**30)), 0])
+        elif len(variable.shape) == 2:
+            limit = np.sqrt(6 / sum(variable.shape))
+            variable.assign(np.float32(rng.uniform(-limit, limit, variable.shape)))
+        else:
+            variable.assign(tf.zeros_like(variable))

@@ -1,0 +1,88 @@
+"""MR: all released versions combined by a Keras network (CompLeak, section 4.3).
+
+Branch 1 sees, for every version, a membership probability: SR's (original and that version) when
+the original is in the release, NR's otherwise and for the original itself. Branch 2 sees every
+version's cross-entropy. The probabilities that the network learns from are out-of-fold: those of a classifier
+scored on its own training examples are near 0 and 1 even on noise, and teach the network to trust
+them. Model selection looks at a held-out slice of the shadow only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import expit
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from tf_compleak.attacks import classifiers, features
+from tf_compleak.metrics import roc
+from tf_compleak.types import ORIGINAL, Observations, Release
+
+
+def views(release: Release) -> list[Release]:
+    """For every version of the release, the versions that its membership probability sees."""
+    others = [name for name in release if name != ORIGINAL]
+    if ORIGINAL not in release:
+        return [(name,) for name in others]
+    return [(ORIGINAL,), *((ORIGINAL, name) for name in others)]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The fitted base classifiers (one for every view), the network and its threshold."""
+
+    bases: tuple[classifiers.Fitted, ...]
+    scaler: StandardScaler
+    network: object
+    threshold: float
+
+    def score(self, target: Observations) -> np.ndarray:
+        """f64[N] log-odds of membership."""
+        parts = zip(self.bases, views(target.versions), strict=True)
+        odds = [base.score(target.select(view)) for base, view in parts]
+        return self.network.log_odds(np.float32(self.scaler.transform(inputs(target, odds))))
+
+
+def inputs(observations: Observations, odds: Sequence[np.ndarray]) -> np.ndarray:
+    """f64[N, 2V]: the membership probability from log-odds V x [N], then every version's loss."""
+    ordered = observations.select([view[-1] for view in views(observations.versions)])
+    return np.column_stack([expit(np.stack(odds, axis=1)), features.loss(ordered).T])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The MR attack for any release of two or more versions."""
+
+    base: classifiers.Linear = field(default_factory=classifiers.Linear)
+
+    def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
+        """Fit the base classifiers out-of-fold and in full, then the network on the former."""
+        from tf_compleak.attacks import networks
+
+        shadow = features.join(shadows)
+        selections = [shadow.select(view) for view in views(shadow.versions)]
+        odds = [self.base.out_of_fold(selection, seed) for selection in selections]
+        bases = tuple(self.base.fit([selection], seed=seed) for selection in selections)
+        fitted, held = train_test_split(
+            np.arange(len(shadow)),
+            test_size=classifiers.HELD_OUT,
+            stratify=shadow.members,
+            random_state=seed,
+        )
+        raw = inputs(shadow, odds)
+        scaler = StandardScaler().fit(raw[fitted])
+        table = np.float32(scaler.transform(raw))
+        network = networks.fit(
+            networks.two_branches,
+            table,
+            shadow.members,
+            fitted,
+            held,
+            networks.STACK_SETTINGS,
+            seed,
+        )
+        threshold = roc.best_threshold(network.log_odds(table[held]), shadow.members[held])
+        return Fitted(bases, scaler, network, threshold)

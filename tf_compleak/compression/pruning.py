@@ -1,0 +1,60 @@
+"""Pruning with tfmot: wrapped and traced once per architecture, reused over sparsities.
+
+`PolynomialDecay` ramps the sparsity (Zhu & Gupta, 2017). Its final sparsity is a variable here, so
+that one traced graph serves every level. The ramp ends on a step at which tfmot updates its masks:
+it does so every `frequency` steps only, and otherwise the asked sparsity is never reached.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+
+from tf_compleak._keras import keras
+from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
+from tf_compleak.compression import _wrapping
+from tf_compleak.compression.recipes import Pruning
+from tf_compleak.models import ModelSpec, build
+
+RAMP = 0.6
+
+
+@functools.lru_cache(maxsize=2)
+def _pruner(spec: ModelSpec, tuning: Optimization, steps: int):
+    frequency = max(1, steps // 50)
+    end = max(1, round(RAMP * steps / frequency)) * frequency
+    schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.5, 0, end, frequency=frequency)
+    schedule.final_sparsity = tf.Variable(0.5, trainable=False)
+
+    def wrap(layer):
+        if not isinstance(layer, _wrapping.KERNEL_LAYERS):
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(layer, schedule)
+
+    model = keras.models.clone_model(build(spec), clone_function=wrap)
+    return Trainer(model, tuning), schedule, _wrapping.snapshot(model)
+
+
+def prune(
+    recipe: Pruning,
+    weights: Weights,
+    spec: ModelSpec,
+    tuning: Optimization,
+    examples: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Weights:
+    """The weights with `recipe.sparsity` zeros in every kernel, fine-tuned on the members."""
+    trainer, schedule, pristine = _pruner(spec, tuning, tuning.steps(len(examples[0])))
+    _wrapping.restore(trainer.model, pristine, spec, weights)
+    schedule.final_sparsity.assign(recipe.sparsity)
+    wrappers = [layer for layer in trainer.model.layers if hasattr(layer, "pruning_obj")]
+    for wrapper in wrappers:
+        wrapper.pruning_step.assign(0)
+    for epoch in trainer.epochs(*examples, rng):
+        on_epoch(epoch)
+    for wrapper in wrappers:
+        wrapper.pruning_obj.weight_mask_op()
+    return _wrapping.base_weights(trainer.model, spec)

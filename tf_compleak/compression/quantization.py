@@ -1,0 +1,36 @@
+"""Quantization-aware training with tfmot's `quantize_model`, traced once per architecture.
+
+The logits are quantized; the softmax after them stays in float32, as where an app applies it.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+
+from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
+from tf_compleak.compression import _wrapping, tflite
+from tf_compleak.models import ModelSpec, build
+
+
+@functools.lru_cache(maxsize=2)
+def _quantizer(spec: ModelSpec, tuning: Optimization):
+    model = tfmot.quantization.keras.quantize_model(build(spec))
+    return Trainer(model, tuning), _wrapping.snapshot(model), tflite.probabilities(model)
+
+
+def quantize_aware(
+    weights: Weights,
+    spec: ModelSpec,
+    tuning: Optimization,
+    examples: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> bytes:
+    """The `.tflite` bytes of the model fine-tuned with simulated INT8 arithmetic."""
+    trainer, pristine, function = _quantizer(spec, tuning)
+    _wrapping.restore(trainer.model, pristine, spec, weights)
+    for epoch in trainer.epochs(*examples, rng):
+        on_epoch(epoch)
+    return tflite.convert_quantized(function, trainer.model)

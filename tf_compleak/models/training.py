@@ -1,0 +1,80 @@
+"""Training of targets and shadows: the checkpoint is chosen on the validation slice."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_compleak import _checks
+from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
+from tf_compleak.models import ModelSpec, build
+
+AUGMENTATIONS = ("flip", "crop")
+
+
+def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+    """Random flip and / or shift, one draw for each of the images [N, H, W, C]; int32 seed [2]."""
+    count = tf.shape(images)[0]
+    if "flip" in names:
+        flip = tf.random.stateless_uniform([count, 1, 1, 1], seed) < 0.5
+        images = tf.where(flip, images[:, :, ::-1], images)
+    if "crop" in names:
+        height, width = images.shape[1], images.shape[2]
+        pad_h, pad_w = max(1, height // 8), max(1, width // 8)
+        top = tf.random.stateless_uniform(
+            [count, 1], tf.stack([seed[0] + 1, seed[1]]), 0, 2 * pad_h + 1, tf.int32
+        )
+        left = tf.random.stateless_uniform(
+            [count, 1], tf.stack([seed[0] + 2, seed[1]]), 0, 2 * pad_w + 1, tf.int32
+        )
+        images = tf.pad(images, [[0, 0], [pad_h, pad_h], [pad_w, pad_w], [0, 0]])
+        images = tf.gather(images, top + tf.range(height)[None], axis=1, batch_dims=1)
+        images = tf.gather(images, left + tf.range(width)[None], axis=2, batch_dims=1)
+    return images
+
+
+@functools.lru_cache(maxsize=4)
+def _trainer(spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...]) -> Trainer:
+    for name in augmentation:
+        _checks.choice("--augmentation", name, AUGMENTATIONS)
+    return Trainer(build(spec), optimization, functools.partial(augment, names=augmentation))
+
+
+def train(
+    spec: ModelSpec,
+    optimization: Optimization,
+    examples: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+    augmentation: tuple[str, ...] = (),
+    on_epoch: Callable[[Epoch, float], None] = lambda epoch, accuracy: None,
+) -> tuple[Weights, list[tuple[Epoch, float]]]:
+    """Train from scratch; the checkpoint with the best validation accuracy (the last of equals).
+
+    Args:
+      examples: x f32[N, ...], y int[N] of the members.
+      validation: the same of a slice that is neither members nor scored non-members.
+      augmentation: any of "flip" (left-right) and "crop" (shift by up to an eighth), on training
+        batches only.
+      on_epoch: told every epoch and its validation accuracy.
+
+    Returns:
+      The weights, in the order of `build(spec).get_weights()`, and every epoch with its validation
+      accuracy.
+    """
+    trainer = _trainer(spec, optimization, augmentation)
+    trainer.model.set_weights(build(spec, seed=int(rng.integers(2**30))).get_weights())
+    best, best_accuracy, history = None, -1.0, []
+    for epoch in trainer.epochs(*examples, rng):
+        if not np.isfinite(epoch.loss):
+            raise ValueError(
+                f"training diverged in epoch {epoch.index} (loss {epoch.loss}); "
+                "lower --learning_rate."
+            )
+        accuracy = float((trainer.logits(validation[0]).argmax(axis=1) == validation[1]).mean())
+        history.append((epoch, accuracy))
+        on_epoch(epoch, accuracy)
+        if accuracy >= best_accuracy:
+            best, best_accuracy = trainer.model.get_weights(), accuracy
+    return best, history
