@@ -2,9 +2,9 @@
 
 Branch 1 sees, for every version, a membership probability: SR's (original and that version) when
 the original is in the release, NR's otherwise and for the original itself. Branch 2 sees every
-version's cross-entropy. The probabilities that the network learns from are out-of-fold: those of a classifier
-scored on its own training examples are near 0 and 1 even on noise, and teach the network to trust
-them. Model selection looks at a held-out slice of the shadow only.
+version's cross-entropy. The probabilities that the network learns from are out-of-fold: those of a
+classifier scored on its own training examples are near 0 and 1 even on noise, and teach the network
+to trust them. Model selection looks at a held-out slice of the shadow only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,7 @@
+"""`python -m tf_compleak`: the same as the console command `tf-compleak`."""
+
+import sys
+
+from tf_compleak.cli import main
+
+sys.exit(main())

@@ -1,0 +1,276 @@
+"""Executors: run tasks that depend on each other, in this process or in several.
+
+A worker keeps the graphs that it has traced. Tasks with the same `affinity` share graphs, so a
+worker is given tasks that it is warm for; a task moves to a cold worker only when waiting would
+take longer than tracing.
+
+Workers are plain `python -m tf_compleak.executors` processes on a socket: a script or a notebook
+that starts a study needs no main guard, and a native crash ends a worker, not the study.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+STEAL_SECONDS = 6.0
+TICK = 0.25
+
+Report = Callable[[str, int, int, str], None]  # task, done, total, text
+
+
+@dataclass(frozen=True)
+class Task:
+    """A call of `function` ("module:name") with a progress callback and `args`."""
+
+    name: str
+    function: str
+    args: tuple
+    affinity: str = ""
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task returned, or why it failed; `fatal` when nothing else can go well either."""
+
+    value: Any = None
+    error: str | None = None
+    fatal: bool = False
+
+
+class Executor(Protocol):
+    """Runs tasks; usable as a context manager."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> dict[str, Outcome]:
+        """The outcome of every task by name; a task whose needs failed fails with their reason."""
+        ...
+
+
+def call(task: Task, report: Report) -> Outcome:
+    """Run one task here; exceptions become outcomes, their tracebacks go to stderr."""
+    module, function = task.function.split(":")
+    try:
+        work = getattr(importlib.import_module(module), function)
+        return Outcome(
+            work(lambda done, total, text="": report(task.name, done, total, text), *task.args)
+        )
+    except (OSError, MemoryError) as error:
+        traceback.print_exc()
+        return Outcome(error=str(error) or type(error).__name__, fatal=True)
+    except ValueError as error:
+        traceback.print_exc()
+        return Outcome(error=str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return Outcome(error=f"{type(error).__name__}: {error}")
+
+
+class Inline:
+    """Runs every task in this process, in order."""
+
+    def __enter__(self) -> Inline:
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def run(self, tasks: Sequence[Task], report: Report) -> dict[str, Outcome]:
+        """See `Executor.run`."""
+        outcomes: dict[str, Outcome] = {}
+        for task in tasks:
+            broken = _broken(task, outcomes)
+            outcomes[task.name] = broken or call(task, report)
+            _stop_if_fatal(outcomes[task.name])
+            report(task.name, 1, 1, "")
+        return outcomes
+
+
+class Processes:
+    """Runs tasks in `workers` processes with `threads` threads each."""
+
+    def __init__(self, workers: int, threads: int, logs: Path):
+        self._count, self._threads, self._logs = workers, threads, logs
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for worker in self._workers:
+            worker.kill()
+
+    def run(self, tasks: Sequence[Task], report: Report) -> dict[str, Outcome]:
+        """See `Executor.run`; OSError when a task meets a full disk or the like."""
+        waiting, outcomes = list(tasks), {}
+        while len(self._workers) < min(self._count, len(waiting)):
+            self._workers.append(_Worker(len(self._workers), self._threads, self._logs))
+        while waiting or any(worker.task for worker in self._workers):
+            for task in [task for task in waiting if _broken(task, outcomes)]:
+                outcomes[task.name] = _broken(task, outcomes)
+                waiting.remove(task)
+            for worker in self._workers:
+                task = None if worker.task else self._pick(worker, waiting, outcomes)
+                if task:
+                    waiting.remove(task)
+                    worker.start(task)
+            busy = {w.connection: w for w in self._workers if w.task}
+            for connection in wait(list(busy), timeout=TICK):
+                self._receive(busy[connection], outcomes, report)
+        return outcomes
+
+    def _receive(self, worker: _Worker, outcomes: dict, report: Report) -> None:
+        task = worker.task
+        try:
+            kind, *message = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            outcomes[task.name] = Outcome(error=worker.obituary())
+            self._workers[self._workers.index(worker)] = _Worker(
+                worker.index, self._threads, self._logs
+            )
+            report(task.name, 1, 1, "failed")
+            return
+        if kind == "progress":
+            report(task.name, *message)
+            return
+        outcomes[task.name] = worker.finish(message[0])
+        _stop_if_fatal(outcomes[task.name])
+        report(task.name, 1, 1, "" if outcomes[task.name].error is None else "failed")
+
+    def _pick(self, worker: _Worker, waiting: list[Task], outcomes: dict) -> Task | None:
+        ready = [task for task in waiting if all(need in outcomes for need in task.needs)]
+        for task in ready:
+            if task.affinity in worker.warm:
+                return task
+        others = [other for other in self._workers if other is not worker]
+        warm_elsewhere = set().union(*(other.warm for other in others))
+        for task in ready:
+            if not task.affinity or task.affinity not in warm_elsewhere:
+                return task
+        queued = collections.Counter(task.affinity for task in waiting)
+        for task in ready:
+            seconds = max(other.seconds(task.affinity) for other in others)
+            if seconds * queued[task.affinity] > STEAL_SECONDS:
+                return task
+        return None
+
+
+class _Worker:
+    """One child process, the task it is at, and the affinities it is warm for."""
+
+    def __init__(self, index: int, threads: int, logs: Path):
+        self.index, self.task, self._started = index, None, 0.0
+        self.warm: dict[str, float] = {}  # affinity -> seconds of the last task
+        logs.mkdir(parents=True, exist_ok=True)
+        self.log = logs / f"worker-{index}.log"
+        ours, theirs = socket.socketpair()
+        with open(self.log, "a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tf_compleak.executors", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **_environment(threads)},
+                start_new_session=True,
+            )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+
+    def start(self, task: Task) -> None:
+        self.task, self._started = task, time.monotonic()
+        self.warm.setdefault(task.affinity, 0.0)
+        self.connection.send(task)
+
+    def finish(self, outcome: Outcome) -> Outcome:
+        self.warm[self.task.affinity] = time.monotonic() - self._started
+        self.task = None
+        return outcome
+
+    def seconds(self, affinity: str) -> float:
+        """What a warm task of that affinity takes here, as far as known."""
+        if self.task and self.task.affinity == affinity:
+            return max(self.warm[affinity], time.monotonic() - self._started)
+        return self.warm.get(affinity, 0.0)
+
+    def obituary(self) -> str:
+        code = self._process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"the worker process died ({how}) in {self.task.name}; see {self.log}"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self.connection.close()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    count = str(threads)
+    return {
+        "TF_NUM_INTRAOP_THREADS": count,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "TF_DETERMINISTIC_OPS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def _broken(task: Task, outcomes: dict[str, Outcome]) -> Outcome | None:
+    reasons = [outcomes[need].error for need in task.needs if need in outcomes]
+    return next((Outcome(error=reason) for reason in reasons if reason), None)
+
+
+def _stop_if_fatal(outcome: Outcome) -> None:
+    if outcome.fatal:
+        raise OSError(outcome.error)
+
+
+def _die_with(parent: int) -> None:
+    """End this process soon after its parent has gone, however that went."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _serve(connection: Connection) -> None:
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    last = 0.0
+
+    def report(name: str, done: int, total: int, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > TICK / 2 or done == total:
+            last = time.monotonic()
+            connection.send(("progress", done, total, text))
+
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        connection.send(("done", call(task, report)))
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Serve tasks on the socket whose file descriptor is the only argument."""
+    (descriptor,) = arguments
+    _serve(Connection(int(descriptor)))
+
+
+if __name__ == "__main__":
+    from tf_compleak import executors  # the classes that the other side pickles by this name
+
+    executors.main(sys.argv[1:])

@@ -1,0 +1,245 @@
+"""The pipeline: data, training, versions, observations, attacks, report; resumable."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tf_compleak import evaluate, stages
+from tf_compleak.attacks import suits
+from tf_compleak.compression import recipes
+from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
+from tf_compleak.stages import Source, families
+from tf_compleak.study import Study, plan, releases
+from tf_compleak.types import Failure, Release, Report
+from tf_compleak.workdir import Workdir, write_text
+
+LIBRARIES = (
+    *("tf-compleak", "tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert"),
+    *("numpy", "scipy", "scikit-learn", "tensorflow-datasets"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What does not change the figures of a study: where and how it runs.
+
+    Attributes:
+      workdir: the study's folder.
+      data_dir: where prepared TFDS data sets are.
+      overwrite: take over a workdir that another study made.
+      workers: processes; 0 for one per core, up to 8; 1 runs everything in one.
+      executor: "processes" or "inline" (this process, for debugging).
+      command, flags: what the report says about repeating the run.
+    """
+
+    workdir: str
+    data_dir: str | None = None
+    overwrite: bool = False
+    workers: int = 0
+    executor: str = "processes"
+    command: str = ""
+    flags: str = ""
+
+
+Tell = Callable[[str, int, int, str], None]
+
+
+def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
+    """Run a study, reusing its finished stages; writes `report.json` and returns the report.
+
+    Args:
+      tell: told (task, done, total, text) as the work goes on.
+
+    Raises:
+      ValueError, FileNotFoundError, OSError: for bad input or an unusable workdir, in one line.
+    """
+    started = time.monotonic()
+    workdir = Workdir(options.workdir)
+    workdir.claim(study, overwrite=options.overwrite)
+    root = str(workdir.root)
+    with _executor(options, workdir) as executor:
+        if stages.data_stage(study, root).facts() is None:
+            _finish(executor, [_data(study, options)], tell)
+        source = stages.source(study, root)
+        failures = _versions(executor, source, tell)
+        usable = tuple(name for name in study.versions if name not in failures)
+        done, failed = _attacks(executor, source, usable, tell)
+    if not done:
+        raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
+    report = Report(
+        study=study.to_json(),
+        provenance=_provenance(source, options, started),
+        versions=tuple(
+            evaluate.version(source, name, failures.get(name)) for name in study.versions
+        ),
+        results=evaluate.results(source, done),
+        failures=(*failures.values(), *failed),
+        sanity=evaluate.sanity(source, _largest(study, usable)[1]),
+    )
+    write_text(workdir.root / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+    return report
+
+
+def _executor(options: Options, workdir: Workdir) -> Executor:
+    if options.executor == "inline":
+        return Inline()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = options.workers or min(cores, 8)
+    return Processes(workers, max(1, cores // workers), workdir.logs())
+
+
+def _data(study: Study, options: Options) -> Task:
+    return Task("data", "tf_compleak.stages:data", (study, options.workdir, options.data_dir))
+
+
+def _finish(executor: Executor, tasks: list[Task], tell: Tell) -> dict[str, Outcome]:
+    """Run tasks of which none may fail."""
+    outcomes = executor.run(tasks, tell)
+    for outcome in outcomes.values():
+        if outcome.error:
+            raise ValueError(outcome.error)
+    return outcomes
+
+
+def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
+    """Train the families, make and query their versions; the versions that failed, by name."""
+    study, root = source.study, source.root
+    tasks, trains = [], []
+    for family in families(study):
+        if source.training(family).facts() is None:
+            trains.append(
+                Task(f"train {family}", "tf_compleak.stages:train", (study, root, family), "train")
+            )
+    training = {task.name for task in trains}
+    for name in sorted(study.versions, key=_kind):
+        for family in families(study):
+            if source.observation(family, name).facts() is None:
+                need = f"train {family}"
+                tasks.append(
+                    Task(
+                        f"{name} {family}",
+                        "tf_compleak.stages:version",
+                        (study, root, family, name),
+                        _kind(name),
+                        (need,) if need in training else (),
+                    )
+                )
+    outcomes = executor.run([*trains, *tasks], tell)
+    for task in trains:
+        if outcomes[task.name].error:
+            raise ValueError(f"{task.name}: {outcomes[task.name].error}")
+    return _failures(source, outcomes)
+
+
+def _kind(name: str) -> str:
+    """What versions share a traced graph; the longest to trace first."""
+    match recipes.parse(name):
+        case recipes.Pruning():
+            return "1 pruning"
+        case recipes.QuantizationAware():
+            return "2 quantization-aware"
+        case recipes.Clustering(clusters):
+            return f"3 clustering-{clusters}"
+    return "4 export"
+
+
+def _failures(source: Source, outcomes: dict[str, Outcome]) -> dict[str, Failure]:
+    failures = {}
+    for name in source.study.versions:
+        errors = [
+            f"{family}: {outcomes[f'{name} {family}'].error}"
+            for family in families(source.study)
+            if f"{name} {family}" in outcomes and outcomes[f"{name} {family}"].error
+        ]
+        failure = Failure(name, errors[0]) if errors else evaluate.accuracy_failure(source, name)
+        if failure:
+            failures[name] = failure
+    return failures
+
+
+def _largest(study: Study, usable: tuple[str, ...]) -> tuple[str, Release]:
+    """The attack and the release of the null run: the most versions, the last such attack."""
+    return max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
+
+
+def _attacks(
+    executor: Executor, source: Source, usable: tuple[str, ...], tell: Tell
+) -> tuple[list[tuple[str, Release]], list[Failure]]:
+    """Run every attack on every release that it suits, and the sanity runs."""
+    study, root = source.study, source.root
+    pairs = plan(study, usable)
+    if not pairs:
+        raise ValueError(
+            f"nothing to attack: of --versions only {usable or 'none'} are usable and "
+            f"--attacks={','.join(study.attacks)} suit none of their releases "
+            f"({len(releases(study, usable))} releases)."
+        )
+    tasks = []
+    for attack, release in sorted(pairs, key=lambda pair: -len(pair[1])):
+        if source.attack(attack, release).facts() is None:
+            tasks.append(
+                Task(
+                    f"{attack} {'+'.join(release)}",
+                    "tf_compleak.stages:attack",
+                    (study, root, attack, release),
+                    attack,
+                )
+            )
+    outcomes = executor.run([*tasks, *_sanity_tasks(source, usable)], tell)
+    for name in ("null run", "blind baseline"):
+        if name in outcomes and outcomes[name].error:
+            raise ValueError(f"{name}: {outcomes[name].error}")
+    failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
+    done = [pair for pair in pairs if source.attack(*pair).facts() is not None]
+    return done, failed
+
+
+def _sanity_tasks(source: Source, usable: tuple[str, ...]) -> list[Task]:
+    study, root = source.study, source.root
+    attack, release = _largest(study, usable)
+    assert suits(attack, release)
+    tasks = []
+    if source.attack("null", release).facts() is None:
+        arguments = (study, root, attack, release)
+        tasks.append(Task("null run", "tf_compleak.stages:null", arguments, attack))
+    if source.attack("blind", ()).facts() is None:
+        tasks.append(
+            Task("blind baseline", "tf_compleak.stages:blind_baseline", (study, root), "blind")
+        )
+    return tasks
+
+
+def _provenance(source: Source, options: Options, started: float) -> dict:
+    study = source.study
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": options.command,
+        "flags": options.flags,
+        "workdir": options.workdir,
+        "seed": study.seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "num_shadows": study.num_shadows,
+        "representative_data": {"validation": "held-out non-members", "members": "members"}[
+            study.calibration
+        ],
+        "data_sha256": source.sha256,
+        "training": {family: source.training(family).fingerprint for family in source.splits},
+        "libraries": {name: _library(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _library(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

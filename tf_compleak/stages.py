@@ -1,0 +1,344 @@
+"""The stages of a study: pure functions from (study, files) to files.
+
+Each writes one folder of the workdir, marked with the fingerprint of what it came from, and does
+nothing when that folder is already there. They run in worker processes; `progress(done, total,
+text)` is how they tell what they are at.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import gzip
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_compleak import _seeds
+from tf_compleak.compression import Tuning, compress, recipes
+from tf_compleak.data import sources, splits
+from tf_compleak.study import Study
+from tf_compleak.types import Examples, Observations, Release, Split
+from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
+
+Progress = Callable[..., None]
+
+
+def families(study: Study) -> list[str]:
+    """The target and its shadows."""
+    return ["target", *(f"shadow-{index}" for index in range(study.num_shadows))]
+
+
+# Data ---------------------------------------------------------------------------------------------
+
+
+def data_stage(study: Study, root: str) -> Stage:
+    """Where the decoded data set is kept."""
+    print_ = fingerprint(stage="data/1", dataset=study.dataset, split=study.tfds_split)
+    return Stage(Workdir(root).data(), print_)
+
+
+def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> dict[str, Any]:
+    """Load the data set once and keep it in memory-mapped form."""
+    stage = data_stage(study, root)
+    if stage.facts() is None:
+        examples = sources.load(study.dataset, data_dir=data_dir, tfds_split=study.tfds_split)
+        _splits(study, examples)
+        with stage.writing() as (folder, facts):
+            for name in ("x", "y", "ids"):
+                np.save(folder / f"{name}.npy", getattr(examples, name), allow_pickle=False)
+            facts["classes"] = examples.classes
+            facts["shape"] = list(examples.x.shape)
+            facts["sha256"] = _digest(examples.x, examples.y, examples.ids)
+    return stage.facts()
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _splits(study: Study, examples: Examples) -> dict[str, Split]:
+    return splits.make_splits(
+        examples,
+        num_members=study.num_members,
+        num_non_members=study.num_non_members,
+        num_shadows=study.num_shadows,
+        num_validation=study.num_validation,
+        num_population=study.num_population,
+        seed=study.seed,
+    )
+
+
+class Source:
+    """The data of a study as its stages need it: examples, splits, fingerprints."""
+
+    def __init__(self, study: Study, root: str):
+        facts = data_stage(study, root).facts()
+        folder = Workdir(root).data()
+        self.study, self.root, self.sha256 = study, root, facts["sha256"]
+        self.examples = Examples(
+            np.load(folder / "x.npy", mmap_mode="r"),
+            np.load(folder / "y.npy"),
+            np.load(folder / "ids.npy"),
+            facts["classes"],
+        )
+        self.splits = _splits(study, self.examples)
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs f32[N, ...] and labels int64[N]."""
+        return self.examples.inputs(indices), self.examples.y[indices]
+
+    def training(self, family: str) -> Stage:
+        """The stage of a family's training."""
+        study, split = self.study, self.splits[family]
+        print_ = fingerprint(
+            stage="training/1",
+            data=self.sha256,
+            split=_digest(split.members, split.validation),
+            model=[study.model, study.depth, study.width],
+            optimization=[study.epochs, study.batch_size, study.learning_rate],
+            regularization=[study.momentum, study.weight_decay, list(study.augmentation)],
+            seed=[study.seed, family],
+        )
+        return Stage(Workdir(self.root).training(family), print_)
+
+    def version(self, family: str, name: str) -> Stage:
+        """The stage of a version's file."""
+        study = self.study
+        print_ = fingerprint(
+            stage="version/1",
+            training=self.training(family).fingerprint,
+            recipe=name,
+            tuning=_relevant(study, recipes.parse(name)),
+            calibration=_digest(self.calibration(family)) if name == "int8-ptq" else None,
+        )
+        return Stage(Workdir(self.root).version(family, name), print_)
+
+    def observation(self, family: str, name: str) -> Stage:
+        """The stage of what a version says."""
+        split = self.splits[family]
+        print_ = fingerprint(
+            stage="observation/1",
+            version=self.version(family, name).fingerprint,
+            examples=_digest(split.scored, split.validation),
+        )
+        return Stage(Workdir(self.root).observation(family, name), print_)
+
+    def attack(self, attack: str, release: Release) -> Stage:
+        """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
+        print_ = fingerprint(
+            stage="attack/1",
+            attack=attack,
+            observed=[
+                self.observation(family, name).fingerprint
+                for family in families(self.study)
+                for name in release
+            ],
+            members=_digest(self.splits["target"].scored),
+            seed=self.study.seed,
+        )
+        return Stage(Workdir(self.root).attack(attack, release), print_)
+
+    def calibration(self, family: str) -> np.ndarray:
+        """Indices of the examples that activation ranges are found on."""
+        split = self.splits[family]
+        chosen = split.members if self.study.calibration == "members" else split.validation
+        return chosen[: self.study.calibration_size]
+
+    def observations(self, family: str, release: Release) -> Observations:
+        """What the release says about a family's members and non-members."""
+        stages = [self.observation(family, name) for name in release]
+        split = self.splits[family]
+        return Observations(
+            versions=release,
+            probabilities=np.stack([_load(stage.path / "probabilities.npy") for stage in stages]),
+            labels=self.examples.y[split.scored],
+            members=split.is_member,
+            ids=self.examples.ids[split.scored],
+            resolutions=tuple(stage.facts()["resolution"] for stage in stages),
+        )
+
+
+def _load(path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+@functools.lru_cache(maxsize=1)
+def source(study: Study, root: str) -> Source:
+    """The study's data, opened once per process."""
+    return Source(study, root)
+
+
+def _relevant(study: Study, recipe: recipes.Recipe) -> list:
+    """The flags that a recipe's fine-tuning depends on."""
+    common = [study.finetune_epochs, study.batch_size, study.momentum, study.weight_decay]
+    match recipe:
+        case recipes.Pruning():
+            return [*common, study.pruning_learning_rate]
+        case recipes.Clustering():
+            return [*common, study.clustering_learning_rate]
+        case recipes.QuantizationAware():
+            return [*common, study.quantization_learning_rate]
+    return []
+
+
+# Families -----------------------------------------------------------------------------------------
+
+
+def _spec(source_: Source):
+    from tf_compleak.models import ModelSpec
+
+    study, examples = source_.study, source_.examples
+    return ModelSpec(
+        study.model, study.depth, study.width, tuple(examples.x.shape[1:]), examples.classes
+    )
+
+
+def _optimization(study: Study, epochs: int, learning_rate: float):
+    from tf_compleak._trainer import Optimization
+
+    return Optimization(epochs, study.batch_size, learning_rate, study.momentum, study.weight_decay)
+
+
+def train(progress: Progress, study: Study, root: str, family: str) -> None:
+    """Train a family's original on its members; its checkpoint is chosen on validation."""
+    from tf_compleak.models import training
+
+    src = source(study, root)
+    split = src.splits[family]
+
+    def tell(epoch, accuracy):
+        text = f"accuracy {epoch.accuracy:.3f}, validation {accuracy:.3f}"
+        progress(epoch.index, study.epochs, text)
+
+    weights, history = training.train(
+        _spec(src),
+        _optimization(study, study.epochs, study.learning_rate),
+        src.take(split.members),
+        src.take(split.validation),
+        _seeds.generator(study.seed, "train", family),
+        study.augmentation,
+        tell,
+    )
+    with src.training(family).writing() as (folder, facts):
+        np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
+        with open(folder / "history.csv", "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["epoch", "loss", "accuracy", "validation_accuracy"])
+            rows.writerows([e.index, e.loss, e.accuracy, v] for e, v in history)
+        facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
+
+
+def version(progress: Progress, study: Study, root: str, family: str, name: str) -> None:
+    """Make one version's `.tflite` file from the trained weights, and query it."""
+    src = source(study, root)
+    if src.version(family, name).facts() is None:
+        _compress(progress, src, family, name)
+    if src.observation(family, name).facts() is None:
+        _observe(progress, src, family, name)
+
+
+def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
+    study = src.study
+    with np.load(src.training(family).path / "weights.npz", allow_pickle=False) as saved:
+        weights = [saved[key] for key in sorted(saved.files)]
+    content = compress(
+        recipes.parse(name),
+        weights,
+        _spec(src),
+        Tuning(
+            _optimization(study, study.finetune_epochs, study.pruning_learning_rate),
+            _optimization(study, study.finetune_epochs, study.clustering_learning_rate),
+            _optimization(study, study.finetune_epochs, study.quantization_learning_rate),
+        ),
+        src.take(src.splits[family].members),
+        src.examples.inputs(src.calibration(family)),
+        _seeds.generator(study.seed, "version", family, name),
+        lambda epoch: progress(
+            epoch.index, study.finetune_epochs, f"accuracy {epoch.accuracy:.3f}"
+        ),
+    )
+    with src.version(family, name).writing() as (folder, facts):
+        (folder / "model.tflite").write_bytes(content)
+        facts["bytes"] = len(content)
+        facts["gzip_bytes"] = len(gzip.compress(content, compresslevel=9, mtime=0))
+
+
+def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
+    from tf_compleak.inference.interpreter import TFLiteModel
+    from tf_compleak.inference.observe import observe
+
+    split = src.splits[family]
+    model = TFLiteModel(str(src.version(family, name).path / "model.tflite"))
+    total = len(split.scored) + len(split.validation)
+    done = 0
+
+    def tell(rows):
+        nonlocal done
+        done += rows
+        progress(done, total, "querying")
+
+    x, y = src.take(split.scored)
+    probabilities = observe(model, x, "probabilities", tell)
+    correct = probabilities.argmax(axis=1) == y
+    x, y = src.take(split.validation)
+    validated = observe(model, x, "probabilities", tell).argmax(axis=1) == y
+    with src.observation(family, name).writing() as (folder, facts):
+        np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
+        facts["resolution"] = model.resolution
+        facts["correct_members"] = int(correct[split.is_member].sum())
+        facts["correct_non_members"] = int(correct[~split.is_member].sum())
+        facts["correct_validation"] = int(validated.sum())
+
+
+# Attacks ------------------------------------------------------------------------------------------
+
+
+def attack(progress: Progress, study: Study, root: str, name: str, release: Release) -> None:
+    """Fit an attack on the shadows and score the target, whose membership it does not see."""
+    from tf_compleak import attacks
+
+    src = source(study, root)
+    shadows = [src.observations(family, release) for family in families(study)[1:]]
+    seed = _seeds.integer(study.seed, "attack", name, slug(release))
+    fitted = attacks.load(name).fit(shadows, seed=seed)
+    target = src.observations("target", release)
+    _save(src.attack(name, release), fitted.score(target.hidden()), target.members, fitted)
+
+
+def null(progress: Progress, study: Study, root: str, name: str, release: Release) -> None:
+    """The null run of one attack: see `attacks.blind`."""
+    from tf_compleak import attacks
+    from tf_compleak.attacks import blind
+
+    src = source(study, root)
+    shadows = [src.observations(family, release) for family in families(study)[1:]]
+    target = src.observations("target", release)
+    seed = _seeds.integer(study.seed, "null", name, slug(release))
+    scores, members = blind.null_run(attacks.load(name), shadows, target, seed=seed)
+    _save(src.attack("null", release), scores, members)
+
+
+def blind_baseline(progress: Progress, study: Study, root: str) -> None:
+    """The blind baseline on the target's members and non-members: see `attacks.blind`."""
+    from tf_compleak.attacks import blind
+
+    src = source(study, root)
+    split = src.splits["target"]
+    inputs, labels = src.take(split.scored)
+    seed = _seeds.integer(study.seed, "blind")
+    scores = blind.blind_baseline(inputs, labels, split.is_member, seed=seed)
+    _save(src.attack("blind", ()), scores, split.is_member)
+
+
+def _save(stage: Stage, scores: np.ndarray, members: np.ndarray, fitted=None) -> None:
+    with stage.writing() as (folder, facts):
+        np.save(folder / "scores.npy", scores, allow_pickle=False)
+        np.save(folder / "members.npy", members, allow_pickle=False)
+        facts["threshold"] = 0.0 if fitted is None else float(fitted.threshold)

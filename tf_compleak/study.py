@@ -1,0 +1,121 @@
+"""The study: everything that determines a run. Made from flags, saved with its results."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from tf_compleak import _checks
+from tf_compleak.attacks import ATTACKS, suits
+from tf_compleak.compression import recipes
+from tf_compleak.types import ORIGINAL, Release
+
+CALIBRATIONS = ("validation", "members")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every field is a flag of `tf-compleak run` with the same name; see its help for meanings.
+
+    Raises:
+      ValueError: for an unknown name or a value out of range, naming the flag.
+    """
+
+    dataset: str = "digits"
+    tfds_split: str = "train"
+    num_members: int = 350
+    num_non_members: int = 350
+    num_shadows: int = 1
+    num_validation: int = 200
+    num_population: int = 197
+    model: str = "convnet"
+    depth: int = 5
+    width: int = 16
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augmentation: tuple[str, ...] = ()
+    versions: tuple[str, ...] = recipes.ALL
+    finetune_epochs: int = 10
+    pruning_learning_rate: float = 1e-2
+    clustering_learning_rate: float = 1e-3
+    quantization_learning_rate: float = 1e-3
+    calibration: str = "validation"
+    calibration_size: int = 100
+    max_accuracy_drop: float = 0.15
+    attacks: tuple[str, ...] = tuple(ATTACKS)
+    releases: tuple[Release, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self):
+        names = tuple(str(recipes.parse(name)) for name in self.versions)
+        object.__setattr__(self, "versions", names)
+        if not names:
+            raise ValueError("--versions: empty; name at least one, such as original.")
+        if not self.attacks:
+            raise ValueError("--attacks: empty; name at least one, such as modified-entropy.")
+        _checks.distinct("--versions", names)
+        _checks.distinct("--attacks", self.attacks)
+        for attack in self.attacks:
+            _checks.choice("--attacks", attack, ATTACKS)
+        for release in self.releases:
+            for name in release:
+                _checks.choice("--releases", name, names)
+            _checks.distinct("--releases", release)
+        _checks.choice("--calibration", self.calibration, CALIBRATIONS)
+        _checks.at_least("--calibration_size", self.calibration_size, 1)
+        _checks.at_least("--num_shadows", self.num_shadows, 1)
+        _checks.at_least("--finetune_epochs", self.finetune_epochs, 1)
+        _checks.between("--max_accuracy_drop", self.max_accuracy_drop, 0, 1)
+        _checks.at_least("--seed", self.seed, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON values."""
+        values = dataclasses.asdict(self)
+        values["releases"] = ["+".join(release) for release in self.releases]
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
+
+    def difference(self, other: dict[str, Any]) -> list[str]:
+        """One text for each field in which a saved study (`to_json`) differs from this one."""
+        mine = self.to_json()
+        keys = [*mine, *(key for key in other if key not in mine)]
+        return [
+            f"{key}: {other.get(key)!r} there, {mine.get(key)!r} here"
+            for key in keys
+            if mine.get(key) != other.get(key)
+        ]
+
+
+def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:
+    """The releases to attack, made of the versions that did not fail.
+
+    By default every single version, the original with each other version, and all versions
+    together with and without the original. A release that names a failed version is left out.
+    """
+    if study.releases:
+        return [release for release in study.releases if set(release) <= set(usable)]
+    others = tuple(name for name in usable if name != ORIGINAL)
+    found: list[Release] = [(name,) for name in usable]
+    if ORIGINAL in usable:
+        found += [(ORIGINAL, name) for name in others]
+        if len(others) >= 2:
+            found.append((ORIGINAL, *others))
+    if len(others) >= 2:
+        found.append(others)
+    return found
+
+
+def plan(study: Study, usable: tuple[str, ...]) -> list[tuple[str, Release]]:
+    """Every (attack, release) of the study, attack by attack in the order of the flag."""
+    chosen = releases(study, usable)
+    return [
+        (attack, release)
+        for attack in study.attacks
+        for release in chosen
+        if suits(attack, release)
+    ]

@@ -1,0 +1,146 @@
+"""The workdir: the folder of one study. Readable paths; finished stages only; nothing pickled.
+
+A stage is a folder that holds its files and a `stage.json` with the fingerprint of what it came
+from. It is written aside and renamed: a folder under its final name is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ASIDE = ".aside-"
+
+
+def fingerprint(**facts: Any) -> str:
+    """A short digest of JSON-able facts: equal facts, equal digest, in any process."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that it is there in full or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+
+
+class Stage:
+    """One stage's folder and the fingerprint that it must carry to be believed."""
+
+    def __init__(self, path: Path, fingerprint: str):
+        self.path = path
+        self.fingerprint = fingerprint
+
+    def facts(self) -> dict[str, Any] | None:
+        """What the finished stage recorded, None when it has to be done (again)."""
+        try:
+            record = json.loads((self.path / "stage.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record["facts"] if record.get("fingerprint") == self.fingerprint else None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """A folder to fill and a dict of facts to record; both appear whole when the block ends."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self.path.parent))
+        try:
+            facts: dict[str, Any] = {}
+            yield aside, facts
+            record = {"fingerprint": self.fingerprint, "facts": facts}
+            (aside / "stage.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+            aside.chmod(0o755)
+            if self.path.exists():
+                old = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self.path.parent))
+                os.replace(self.path, old)
+                shutil.rmtree(old)
+            os.replace(aside, self.path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+
+class Workdir:
+    """Names of everything in a study's folder."""
+
+    def __init__(self, root: str | os.PathLike):
+        self.root = Path(root)
+
+    def claim(self, study, *, overwrite: bool = False) -> None:
+        """Make the folder this study's, or refuse: ValueError when it is another's.
+
+        With `overwrite` another study's folder is taken over: finished stages whose fingerprint
+        still holds are kept, others are redone.
+        """
+        record = self.root / "study.json"
+        if self.root.exists() and not self.root.is_dir():
+            raise ValueError(f"--workdir={self.root}: is a file; name a folder.")
+        if record.exists():
+            self._compare(study, record, overwrite)
+        elif self.root.exists() and any(self.root.iterdir()) and not overwrite:
+            raise ValueError(
+                f"--workdir={self.root}: holds files but no study; name another folder, "
+                "or pass --overwrite to use it all the same."
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_text(record, json.dumps(study.to_json(), indent=1) + "\n")
+        for leftover in self.root.rglob(f"{ASIDE}*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+    def _compare(self, study, record: Path, overwrite: bool) -> None:
+        try:
+            different = study.difference(json.loads(record.read_text(encoding="utf-8")))
+        except (ValueError, AttributeError):
+            different = ["study.json cannot be read"]
+        if different and not overwrite:
+            more = f" (and {len(different) - 3} more)" if len(different) > 3 else ""
+            raise ValueError(
+                f"--workdir={self.root}: made by another study ({'; '.join(different[:3])}{more}); "
+                "name another folder, or pass --overwrite to redo what differs."
+            )
+
+    def data(self) -> Path:
+        """The decoded data set."""
+        return self.root / "data"
+
+    def training(self, family: str) -> Path:
+        """The trained original of a family."""
+        return self.root / "families" / family / "training"
+
+    def version(self, family: str, name: str) -> Path:
+        """One version's `.tflite` file."""
+        return self.root / "families" / family / "versions" / name
+
+    def observation(self, family: str, name: str) -> Path:
+        """What one version says about the family's examples."""
+        return self.root / "families" / family / "observations" / name
+
+    def attack(self, attack: str, release: tuple[str, ...]) -> Path:
+        """The scores of one attack on one release."""
+        return self.root / "attacks" / attack / slug(release)
+
+    def logs(self) -> Path:
+        """Output of the worker processes."""
+        return self.root / "logs"
+
+
+def slug(release: tuple[str, ...]) -> str:
+    """A folder name for a release: its versions, or a digest where that gets too long."""
+    name = "+".join(release)
+    return name if len(name) <= 200 else f"{len(release)}-versions-{fingerprint(r=release)[:12]}"
