@@ -17,7 +17,7 @@ _PUBLIC = {
     "Estimate": "types",
     "Examples": "types",
     "Observations": "types",
-    "Options": "pipeline",
+    "Options": "study",
     "Report": "types",
     "Result": "types",
     "Scores": "types",

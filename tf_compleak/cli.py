@@ -105,6 +105,14 @@ FLAGS = {
 }
 
 
+REMEDIES = {
+    "No space left": "free some space; the same command continues from what is finished.",
+    "Disk quota exceeded": "free some space; the same command continues from what is finished.",
+    "Permission denied": "name a --workdir that you may write to.",
+    "Read-only file system": "name a --workdir that you may write to.",
+}
+
+
 class _UsageError(ValueError):
     """A command line that cannot be understood."""
 
@@ -119,6 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except (ValueError, OSError, flags.Error) as error:
         text = " ".join(str(error).split()) or type(error).__name__
+        text += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in text), "")
         print(f"tf-compleak: {text}", file=sys.stderr)
         return 2
 
@@ -144,8 +153,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _define() -> flags.FlagValues:
-    from tf_compleak.pipeline import Options
-    from tf_compleak.study import Study
+    from tf_compleak.study import Options, Study
 
     values = flags.FlagValues()
     owned = {f.name: f.default for f in (*_fields(Options), *_fields(Study))}
@@ -178,7 +186,7 @@ def _help() -> str:
     for title, group in FLAGS.items():
         lines.append(f"{title}:")
         for name, text in group:
-            default = values[name].default_as_str or "none"
+            default = (values[name].default_as_str or "'none'").strip("'")
             lines.append(f"  --{name}\n      {text}\n      (default: {default})")
         lines.append("")
     lines.append(
@@ -241,11 +249,12 @@ def _run(arguments: list[str]) -> int:
     from tf_compleak import pipeline
     from tf_compleak._progress import Live
     from tf_compleak.report import html, text
+    from tf_compleak.study import Options
     from tf_compleak.workdir import write_text
 
     command = shlex.join(["tf-compleak", "run", *arguments])
     flagfile = _flagfile(values, command)
-    options = pipeline.Options(
+    options = Options(
         workdir=os.path.expanduser(values.workdir),
         data_dir=values.data_dir and os.path.expanduser(values.data_dir),
         overwrite=values.overwrite,

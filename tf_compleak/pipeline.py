@@ -9,14 +9,13 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tf_compleak import evaluate, stages
 from tf_compleak.attacks import suits
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.stages import Source, families
-from tf_compleak.study import Study, plan, releases
+from tf_compleak.study import Options, Study, plan, releases
 from tf_compleak.types import Failure, Release, Report
 from tf_compleak.workdir import Workdir, write_text
 
@@ -24,28 +23,6 @@ LIBRARIES = (
     *("tf-compleak", "tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert"),
     *("numpy", "scipy", "scikit-learn", "tensorflow-datasets"),
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """What does not change the figures of a study: where and how it runs.
-
-    Attributes:
-      workdir: the study's folder.
-      data_dir: where prepared TFDS data sets are.
-      overwrite: take over a workdir that another study made.
-      workers: processes; 0 for one per core, up to 8; 1 runs everything in one.
-      executor: "processes" or "inline" (this process, for debugging).
-      command, flags: what the report says about repeating the run.
-    """
-
-    workdir: str
-    data_dir: str | None = None
-    overwrite: bool = False
-    workers: int = 0
-    executor: str = "processes"
-    command: str = ""
-    flags: str = ""
 
 
 Tell = Callable[[str, int, int, str], None]
@@ -62,12 +39,9 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
     """
     started = time.monotonic()
     workdir = Workdir(options.workdir)
-    workdir.claim(study, overwrite=options.overwrite)
-    root = str(workdir.root)
     with _executor(options, workdir) as executor:
-        if stages.data_stage(study, root).facts() is None:
-            _finish(executor, [_data(study, options)], tell)
-        source = stages.source(study, root)
+        with workdir.claim(study, overwrite=options.overwrite):
+            source = _source(executor, study, options, tell)
         failures = _versions(executor, source, tell)
         usable = tuple(name for name in study.versions if name not in failures)
         done, failed = _attacks(executor, source, usable, tell)
@@ -99,13 +73,15 @@ def _data(study: Study, options: Options) -> Task:
     return Task("data", "tf_compleak.stages:data", (study, options.workdir, options.data_dir))
 
 
-def _finish(executor: Executor, tasks: list[Task], tell: Tell) -> dict[str, Outcome]:
-    """Run tasks of which none may fail."""
-    outcomes = executor.run(tasks, tell)
-    for outcome in outcomes.values():
+def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> Source:
+    """Load the data unless that is done, and check that the study can be run on it."""
+    if stages.data_stage(study, options.workdir).facts() is None:
+        outcome = executor.run([_data(study, options)], tell)["data"]
         if outcome.error:
             raise ValueError(outcome.error)
-    return outcomes
+    source = Source(study, options.workdir)
+    stages.spec(source)
+    return source
 
 
 def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:

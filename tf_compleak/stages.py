@@ -19,6 +19,7 @@ import numpy as np
 from tf_compleak import _seeds
 from tf_compleak.compression import Tuning, compress, recipes
 from tf_compleak.data import sources, splits
+from tf_compleak.models import ModelSpec
 from tf_compleak.study import Study
 from tf_compleak.types import Examples, Observations, Release, Split
 from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
@@ -191,9 +192,8 @@ def _relevant(study: Study, recipe: recipes.Recipe) -> list:
 # Families -----------------------------------------------------------------------------------------
 
 
-def _spec(source_: Source):
-    from tf_compleak.models import ModelSpec
-
+def spec(source_: Source) -> ModelSpec:
+    """The architecture of the study; ValueError when it does not fit the data."""
     study, examples = source_.study, source_.examples
     return ModelSpec(
         study.model, study.depth, study.width, tuple(examples.x.shape[1:]), examples.classes
@@ -218,7 +218,7 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         progress(epoch.index, study.epochs, text)
 
     weights, history = training.train(
-        _spec(src),
+        spec(src),
         _optimization(study, study.epochs, study.learning_rate),
         src.take(split.members),
         src.take(split.validation),
@@ -251,7 +251,7 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
     content = compress(
         recipes.parse(name),
         weights,
-        _spec(src),
+        spec(src),
         Tuning(
             _optimization(study, study.finetune_epochs, study.pruning_learning_rate),
             _optimization(study, study.finetune_epochs, study.clustering_learning_rate),

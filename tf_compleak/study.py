@@ -9,6 +9,8 @@ from typing import Any
 from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
+from tf_compleak.data import sources
+from tf_compleak.models import MODELS
 from tf_compleak.types import ORIGINAL, Release
 
 CALIBRATIONS = ("validation", "members")
@@ -51,6 +53,8 @@ class Study:
     seed: int = 0
 
     def __post_init__(self):
+        sources.parse(self.dataset)
+        _checks.choice("--model", self.model, MODELS)
         names = tuple(str(recipes.parse(name)) for name in self.versions)
         object.__setattr__(self, "versions", names)
         if not names:
@@ -89,6 +93,28 @@ class Study:
             for key in keys
             if mine.get(key) != other.get(key)
         ]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What does not change the figures of a study: where and how it runs.
+
+    Attributes:
+      workdir: the study's folder.
+      data_dir: where prepared TFDS data sets are.
+      overwrite: take over a workdir that another study made.
+      workers: processes; 0 for one per core, up to 8; 1 runs everything in one.
+      executor: "processes" or "inline" (this process, for debugging).
+      command, flags: what the report says about repeating the run.
+    """
+
+    workdir: str
+    data_dir: str | None = None
+    overwrite: bool = False
+    workers: int = 0
+    executor: str = "processes"
+    command: str = ""
+    flags: str = ""
 
 
 def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:

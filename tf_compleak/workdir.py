@@ -82,18 +82,34 @@ class Workdir:
     def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
 
-    def claim(self, study, *, overwrite: bool = False) -> None:
+    @property
+    def _record(self) -> Path:
+        return self.root / "study.json"
+
+    @contextlib.contextmanager
+    def claim(self, study, *, overwrite: bool = False) -> Iterator[None]:
         """Make the folder this study's, or refuse: ValueError when it is another's.
 
         With `overwrite` another study's folder is taken over: finished stages whose fingerprint
-        still holds are kept, others are redone.
+        still holds are kept, others are redone. The claim is given up again when the block raises
+        and there was none before, so that a mended command can use the folder.
         """
-        record = self.root / "study.json"
+        before = self._record.read_text(encoding="utf-8") if self._record.is_file() else None
+        self._claim(study, overwrite)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._record.unlink() if before is None else write_text(self._record, before)
+            raise
+
+    def _claim(self, study, overwrite: bool) -> None:
+        record = self._record
         if self.root.exists() and not self.root.is_dir():
             raise ValueError(f"--workdir={self.root}: is a file; name a folder.")
         if record.exists():
             self._compare(study, record, overwrite)
-        elif self.root.exists() and any(self.root.iterdir()) and not overwrite:
+        elif not overwrite and self._foreign():
             raise ValueError(
                 f"--workdir={self.root}: holds files but no study; name another folder, "
                 "or pass --overwrite to use it all the same."
@@ -102,6 +118,14 @@ class Workdir:
         write_text(record, json.dumps(study.to_json(), indent=1) + "\n")
         for leftover in self.root.rglob(f"{ASIDE}*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+    def _foreign(self) -> bool:
+        """Whether the folder holds something that no study of ours left."""
+        ours = {"data", "logs"}
+        return self.root.exists() and any(
+            entry.name not in ours and not entry.name.startswith(ASIDE)
+            for entry in self.root.iterdir()
+        )
 
     def _compare(self, study, record: Path, overwrite: bool) -> None:
         try:

@@ -29,12 +29,18 @@ def load(dataset: str, *, data_dir: str | None = None, tfds_split: str = "train"
     Raises:
       ValueError, FileNotFoundError: in one line that says what is wrong, where, and how to mend it.
     """
+    scheme, rest = parse(dataset)
+    return SOURCES[scheme](rest, data_dir=data_dir, tfds_split=tfds_split)
+
+
+def parse(dataset: str) -> tuple[str, str]:
+    """The source and what follows the colon; ValueError when either is not as it should be."""
     scheme, _, rest = dataset.partition(":")
     _checks.choice("--dataset", scheme, SOURCES)
     if (scheme == "digits") == bool(rest):
         example = {"digits": "digits", "tfds": "tfds:cifar10"}.get(scheme, f"{scheme}:PATH")
         raise ValueError(f"--dataset={dataset}: write it as {example}.")
-    return SOURCES[scheme](rest, data_dir=data_dir, tfds_split=tfds_split)
+    return scheme, rest
 
 
 def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:

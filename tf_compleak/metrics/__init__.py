@@ -1,0 +1,1 @@
+"""Figures from scores: curves, rates and their confidence intervals."""

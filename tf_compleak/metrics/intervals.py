@@ -1,116 +1,135 @@
-"""Figures with confidence intervals. Scores [N], members bool[N]; `n` of an estimate is N."""
+"""Confidence intervals: every figure with the range that its sample size allows.
+
+All examples are taken as independent draws; a figure pooled over several targets that share
+examples needs another method.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tf_compleak import _checks
 from tf_compleak.metrics import roc
 from tf_compleak.types import Estimate
 
-RULE = 10  # false positives expected below which a rate at fixed FPR is not measurable
-
-
-def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
-    """A share with its Clopper-Pearson interval (exact, conservative)."""
-    _checks.at_least("n", n, 1)
-    _checks.between("successes", successes, 0, n)
-    tail = (1 - level) / 2
-    low = stats.beta.ppf(tail, successes, n - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(1 - tail, successes + 1, n - successes) if successes < n else 1.0
-    return Estimate(successes / n, float(low), float(high), level, "Clopper-Pearson", n)
-
-
-def placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """DeLong's structural components in O(N log N) (Sun & Xu, IEEE SPL 2014, algorithm 2).
-
-    For every member the share of non-members below it, for every non-member the share of members
-    above it (ties count half). The mean of either is the AUC.
-    """
-    inside, outside = roc.check(scores, members)
-    m, n = len(inside), len(outside)
-    together = stats.rankdata(np.concatenate([inside, outside]))
-    above = (together[:m] - stats.rankdata(inside)) / n
-    below = 1 - (together[m:] - stats.rankdata(outside)) / m
-    return above, below
-
-
-def _variance(above: np.ndarray, below: np.ndarray) -> float:
-    if min(len(above), len(below)) < 2:
-        raise ValueError("members: at least two members and two non-members are needed.")
-    return float(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
+_LEAST_FALSE_POSITIVES = 10  # expected ones that a TPR at fixed FPR needs to mean something
+_LEAST_DRAWS = 100
 
 
 def auc_estimate(scores: np.ndarray, members: np.ndarray, level: float = 0.95) -> Estimate:
-    """AUC with DeLong's variance and an interval on the logit scale (Pepe, 2003, section 5.2).
+    """AUC with DeLong's variance, the interval taken on the logit scale, in O(N log N).
 
-    DeLong's variance is zero when the scores separate the two sides or are all equal. The interval
-    is then that of as many independent successes as the smaller side has, or Hanley & McNeil's.
+    Where the variance is zero (all pairs won, all lost, or all tied) the rule of three takes over:
+    if each of k disjoint pairs went the same way, few pairs can go another. Not measurable with
+    fewer than two members or two non-members.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: scores not finite, members all of one kind, or `level` outside (0, 1).
+
+    DeLong et al., Biometrics 1988; fast form: Sun & Xu, IEEE SPL 2014; logit: Pepe 2003, 5.2.
     """
-    above, below = placements(scores, members)
-    value, variance, total = float(above.mean()), _variance(above, below), len(scores)
-    if value in (0.0, 1.0):
-        least = min(len(above), len(below))
-        bound = proportion(round(value * least), least, level)
-        return Estimate(value, bound.low, bound.high, level, "separated: Clopper-Pearson", total)
-    method = "DeLong, logit"
+    z = _z(level)
+    scores, members = roc.checked(scores, members)
+    if (few := _too_few(members)) is not None:
+        return Estimate.unmeasurable(few, len(scores), level)
+    value, variance = _delong(*_wins(scores, members))
     if variance == 0:
-        variance, method = _hanley_mcneil(value, len(above), len(below)), "Hanley-McNeil, logit"
-    z = stats.norm.ppf((1 + level) / 2)
-    half = z * np.sqrt(variance) / (value * (1 - value))
-    low, high = (1 / (1 + np.exp(-(np.log(value / (1 - value)) + side))) for side in (-half, half))
-    return Estimate(value, float(low), float(high), level, method, total)
-
-
-def _hanley_mcneil(value: float, m: int, n: int) -> float:
-    """Variance of an AUC from its value alone (Hanley & McNeil, Radiology 1982)."""
-    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-    spread = value * (1 - value) + (m - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)
-    return spread / (m * n)
+        low, high = _rule_of_three(value, (0, 1), members, level)
+        return Estimate(value, low, high, level, "rule of three", len(scores))
+    half = z * math.sqrt(variance) / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + np.array([-half, half]))
+    return Estimate(value, float(low), float(high), level, "DeLong, logit", len(scores))
 
 
 def auc_difference(
     scores_a: np.ndarray, scores_b: np.ndarray, members: np.ndarray, level: float = 0.95
 ) -> Estimate:
-    """AUC of a minus AUC of b on the same examples, with DeLong's paired variance (1988)."""
-    parts = [placements(scores, members) for scores in (scores_a, scores_b)]
-    above, below = (parts[0][side] - parts[1][side] for side in (0, 1))
-    value = float(above.mean())
-    half = float(stats.norm.ppf((1 + level) / 2) * np.sqrt(_variance(above, below)))
-    return Estimate(value, value - half, value + half, level, "paired DeLong", len(members))
+    """AUC of a minus AUC of b on the same examples, by DeLong's paired variance, normal interval.
+
+    Where the variance is zero (two rankings that agree throughout) the rule of three takes over.
+    Not measurable with fewer than two members or two non-members.
+
+    Args:
+      scores_a: f64[N], higher = member.
+      scores_b: f64[N] of the same examples.
+      members: bool[N].
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: scores not finite, lengths that differ, members all of one kind, or `level`.
+
+    DeLong et al., Biometrics 1988; fast form: Sun & Xu, IEEE SPL 2014.
+    """
+    z = _z(level)
+    scores_a, members = roc.checked(scores_a, members)
+    scores_b, members = roc.checked(scores_b, members)
+    if (few := _too_few(members)) is not None:
+        return Estimate.unmeasurable(few, len(members), level)
+    a, b = _wins(scores_a, members), _wins(scores_b, members)
+    value, variance = _delong(a[0] - b[0], a[1] - b[1])
+    if variance == 0:
+        low, high = _rule_of_three(value, (-1, 1), members, level)
+        return Estimate(value, low, high, level, "rule of three", len(members))
+    half = z * math.sqrt(variance)
+    low, high = max(value - half, -1.0), min(value + half, 1.0)
+    return Estimate(value, low, high, level, "paired DeLong", len(members))
 
 
-def _wilson(successes: int, n: int, level: float) -> tuple[float, float]:
-    bounds = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return float(bounds.low), float(bounds.high)
+def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
+    """The share of `successes` among `n` independent trials, by Clopper-Pearson: never too narrow.
+
+    Args:
+      successes: a count in [0, n].
+      n: trials, 1 or more.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: `n` below 1, `successes` outside [0, n], or `level` outside (0, 1).
+
+    Clopper & Pearson, Biometrika 1934.
+    """
+    _z(level)
+    n, successes = int(_checks.at_least("n", n, 1)), int(successes)
+    _checks.between("successes", successes, 0, n)
+    tail, failures = (1 - level) / 2, n - successes
+    low = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
+    high = special.betaincinv(successes + 1, failures, 1 - tail) if failures else 1.0
+    return Estimate(successes / n, float(low), float(high), level, "Clopper-Pearson", n)
 
 
 def balanced_accuracy_estimate(
     scores: np.ndarray, members: np.ndarray, threshold: float, level: float = 0.95
 ) -> Estimate:
-    """Balanced accuracy at a threshold fixed on other data.
+    """Balanced accuracy at a threshold chosen on other data, from the Wilson intervals of TPR, TNR.
 
-    The interval of the mean of two independent shares by MOVER from Wilson intervals (Newcombe,
-    1998; Donner & Zou, 2012).
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+      threshold: in the unit of the scores; member where score >= threshold.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: scores or threshold not finite, members all of one kind, or `level`.
+
+    Wilson, JASA 1927, combined as in Newcombe, Statistics in Medicine 1998 (method 10).
     """
-    inside, outside = roc.check(scores, members)
-    half_low = half_high = value = 0.0
-    for hits in ((inside >= threshold), (outside < threshold)):
-        share = float(hits.mean())
-        low, high = _wilson(int(hits.sum()), len(hits), level)
-        value += share / 2
-        half_low += (share - low) ** 2 / 4
-        half_high += (high - share) ** 2 / 4
-    low, high = value - np.sqrt(half_low), value + np.sqrt(half_high)
-    return Estimate(
-        value, float(max(0, low)), float(min(1, high)), level, "MOVER, Wilson", len(scores)
-    )
-
-
-def measurable(n_non_members: int, fpr: float) -> bool:
-    """Whether there are 10 / FPR non-members, as few as can show a rate at that FPR."""
-    return n_non_members * fpr >= RULE - 1e-9
+    z = _z(level)
+    scores, members = roc.checked(scores, members)
+    value = roc.balanced_accuracy(scores, members, threshold)
+    positive = scores >= threshold
+    tpr, tpr_low, tpr_high = _wilson(positive[members], z)
+    tnr, tnr_low, tnr_high = _wilson(~positive[~members], z)
+    low = value - math.hypot(tpr - tpr_low, tnr - tnr_low) / 2
+    high = value + math.hypot(tpr_high - tpr, tnr_high - tnr) / 2
+    return Estimate(value, max(low, 0.0), min(high, 1.0), level, "MOVER, Wilson", len(scores))
 
 
 def tpr_at_fpr_estimate(
@@ -120,32 +139,107 @@ def tpr_at_fpr_estimate(
     *,
     rng: np.random.Generator,
     level: float = 0.95,
-    draws: int = 4000,
+    draws: int = 2000,
 ) -> Estimate:
-    """The step value of TPR at `fpr`, with a stratified percentile bootstrap interval.
+    """The step value of TPR at `fpr`; the interval counts the noise of threshold and TPR alike.
 
-    The bootstrap is drawn exactly and without resampling: the threshold of a resample is an order
-    statistic of n uniform draws from the sorted non-members, whose rank is Beta distributed, and
-    the resample's TPR given that threshold is binomial. Both sources of error are in the interval:
-    the threshold's (from the non-members) and the rate's (from the members).
+    The number of non-members above the population's threshold is Binomial(n, fpr). A draw of it
+    places the threshold among the non-members (between two of them: either side, by a coin), and
+    Beta(c + 1/2, m - c + 1/2) is the TPR of the c of m members above. The interval is a range of
+    quantiles of such draws: O(N log N + draws log N), nothing is resampled. Not measurable with
+    fewer than 10 / fpr non-members. With few distinct scores, one of them at `fpr` exactly, the
+    population's value itself jumps there and the interval covers less than it says.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+      fpr: a rate in (0, 1].
+      rng: the source of the draws.
+      level: coverage of the two-sided interval, in (0, 1).
+      draws: 100 or more.
+
+    Raises:
+      ValueError: `fpr`, `level` or `draws` out of range, scores not finite, members of one kind.
+
+    Binomial count of order statistics: David & Nagaraja, Order Statistics, 7.1; Beta(1/2, 1/2)
+    prior: Brown, Cai & DasGupta, Statistical Science 2001.
     """
-    inside, outside = roc.check(scores, members)
-    m, n = len(inside), len(outside)
-    if not measurable(n, fpr):
-        needed = int(np.ceil(RULE / fpr - 1e-6))
-        return Estimate.unmeasurable(f"needs {needed:,} non-members, has {n:,}", m + n, level)
-    spare = roc.allowed(n, fpr)
-    ranks = np.minimum(n - 1, (n * rng.beta(spare + 1, n - spare, draws)).astype(int))
-    cuts = np.sort(outside)[::-1][ranks]
-    rates = 1 - np.searchsorted(np.sort(inside), cuts, side="right") / m
-    resampled = rng.binomial(m, rates) / m
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    value = roc.tpr_at_fpr(scores, members, fpr)
-    return Estimate(
-        value,
-        float(min(low, value)),
-        float(max(high, value)),
-        level,
-        "bootstrap, percentile",
-        m + n,
-    )
+    _z(level)
+    _checks.at_least("draws", draws, _LEAST_DRAWS)
+    fp, tp = roc.step_counts(scores, members)
+    n_non_members, n_members = int(fp[-1]), int(tp[-1])
+    n = n_non_members + n_members
+    if not measurable(n_non_members, fpr):
+        needed = math.ceil(_LEAST_FALSE_POSITIVES / fpr * (1 - 1e-9))
+        reason = f"needs {needed:,} non-members, has {n_non_members:,}"
+        return Estimate.unmeasurable(reason, n, level)
+    value = float(roc.true_positives(fp, tp, roc.allowed(n_non_members, fpr)) / n_members)
+    above = rng.binomial(n_non_members, fpr, draws) - rng.integers(0, 2, draws)
+    caught = roc.true_positives(fp, tp, np.maximum(above, 0))
+    rates = rng.beta(caught + 0.5, n_members - caught + 0.5)
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    low, high = min(float(low), value), max(float(high), value)
+    return Estimate(value, low, high, level, "binomial threshold, Beta rate", n)
+
+
+def measurable(n_non_members: int, fpr: float) -> bool:
+    """Whether `n_non_members` are 10 / fpr or more; ValueError when `fpr` is not in (0, 1]."""
+    if not 0 < fpr <= 1:
+        raise ValueError(f"fpr: must be above 0 and at most 1, got {fpr!r}.")
+    return n_non_members * fpr >= _LEAST_FALSE_POSITIVES * (1 - 1e-9)
+
+
+def _z(level: float) -> float:
+    if not 0 < level < 1:
+        raise ValueError(f"level: must lie between 0 and 1, such as 0.95, got {level!r}.")
+    return float(special.ndtri((1 + level) / 2))
+
+
+def _too_few(members: np.ndarray) -> str | None:
+    n_members, n = int(members.sum()), len(members)
+    if min(n_members, n - n_members) >= 2:
+        return None
+    return f"needs 2 members and 2 non-members, has {n_members} and {n - n_members}"
+
+
+def _wins(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per member: non-members it beats; per non-member: members that beat it. Ties are halves."""
+    inside, outside = scores[members], scores[~members]
+    below = _below(outside, inside)
+    return below, len(inside) - _below(inside, outside)
+
+
+def _below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    ordered = np.sort(reference)
+    left, right = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return (left + right) / 2
+
+
+def _delong(by_member: np.ndarray, by_non_member: np.ndarray) -> tuple[float, float]:
+    """Mean over all pairs and its variance, from the sums over each example's pairs."""
+    m, n = len(by_member), len(by_non_member)
+    value = float(by_member.sum()) / (m * n)
+    if not np.ptp(by_member) and not np.ptp(by_non_member):
+        return value, 0.0  # exactly, which rounding in the variance would hide
+    return value, by_member.var(ddof=1) / (m * n**2) + by_non_member.var(ddof=1) / (n * m**2)
+
+
+def _rule_of_three(
+    value: float, bounds: tuple[float, float], members: np.ndarray, level: float
+) -> tuple[float, float]:
+    """Range of a mean within `bounds` after k disjoint pairs gave `value`, all of them.
+
+    The exact form of the rule (Hanley & Lippman-Hand, JAMA 1983): at most a share q of all pairs
+    gives something else.
+    """
+    k = int(min(members.sum(), (~members).sum()))
+    q = 1 - ((1 - level) / 2) ** (1 / k)
+    return value - q * (value - bounds[0]), value + q * (bounds[1] - value)
+
+
+def _wilson(hits: np.ndarray, z: float) -> tuple[float, float, float]:
+    """Share of `hits` with its Wilson score interval."""
+    n, p = len(hits), float(hits.mean())
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return p, min(centre - half, p), max(centre + half, p)

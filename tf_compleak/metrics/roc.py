@@ -1,102 +1,190 @@
-"""ROC quantities as steps. Higher score = more likely a member; `members` is bool[N] throughout."""
+"""Receiver operating characteristics, exactly, ties included. A higher score means a member.
+
+Every curve here is a set of steps: examples with the same score change sides together.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tf_compleak import _checks
-from tf_compleak.types import Roc
+from tf_compleak.types import Roc, Scores
+
+_SLACK = 1e-12  # relative: a rate of 0.3 written as 0.1 * 3 stays the same rate
 
 
-def check(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores f64 of the members and of the non-members; ValueError for NaN or a missing side."""
-    scores, members = np.asarray(scores, np.float64), np.asarray(members)
-    if scores.shape != members.shape or scores.ndim != 1 or members.dtype != bool:
-        raise ValueError(
-            f"scores, members: equally long [N] and bool[N] expected, got {scores.shape}, "
-            f"{members.dtype}{members.shape}."
-        )
-    _checks.finite("scores", scores)
-    if members.all() or not members.any():
-        raise ValueError("members: both members and non-members are needed.")
-    return scores[members], scores[~members]
+def checked(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f64[N] and bool[N]; ValueError unless finite, of one length, with both kinds of examples."""
+    values, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
+    valid = Scores(values, members, 0.0)
+    return valid.values, valid.members
 
 
 def balanced_accuracy(scores: np.ndarray, members: np.ndarray, threshold: float) -> float:
-    """Mean of the true positive and true negative rate of "member if score >= threshold"."""
-    inside, outside = check(scores, members)
-    return float(((inside >= threshold).mean() + (outside < threshold).mean()) / 2)
+    """Mean of true positive and true negative rate, predicting member where score >= threshold.
 
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+      threshold: in the unit of the scores, chosen on other data.
 
-def _steps(scores, members) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct scores, descending, with the members and non-members at or above each."""
-    check(scores, members)
-    scores = np.asarray(scores, np.float64)
-    order = np.argsort(-scores, kind="stable")
-    ordered, hits = scores[order], np.asarray(members)[order]
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    return ordered[last], np.cumsum(hits)[last], np.cumsum(~hits)[last]
+    Raises:
+      ValueError: scores not finite, or members not bool or all of one kind.
+    """
+    scores, members = checked(scores, members)
+    positive = scores >= _threshold(threshold)
+    return float((positive[members].mean() + (~positive[~members]).mean()) / 2)
 
 
 def best_threshold(scores: np.ndarray, members: np.ndarray) -> float:
-    """The finite threshold with the largest balanced accuracy, in O(N log N).
+    """The threshold with the largest balanced accuracy on these examples, in O(N log N).
 
-    It lies half-way between two distinct neighbouring scores, or beyond the last one; of equally
-    good thresholds it is the highest.
+    It lies midway between two neighbouring distinct scores, or just above the largest score when
+    no cut beats predicting "member" for nobody. Of several best cuts the highest is taken.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+
+    Raises:
+      ValueError: scores not finite, or members not bool or all of one kind.
     """
-    values, positives, negatives = _steps(scores, members)
-    gain = np.append(0, positives / positives[-1] - negatives / negatives[-1])
-    best = int(gain.argmax())
-    if best == 0:
-        return float(np.nextafter(values[0], np.inf))
-    if best == len(values):
-        return float(values[-1])
-    middle = values[best] + (values[best - 1] - values[best]) / 2
-    return float(middle if middle > values[best] else values[best - 1])
+    scores, members = checked(scores, members)
+    fp, tp = _counts(scores, members)
+    gain = tp * fp[-1] - fp * tp[-1]  # (TPR - FPR) times members times non-members: exact
+    cut = int(gain.argmax())
+    values = np.unique(scores)[::-1]
+    if cut == 0:
+        return float(min(np.nextafter(values[0], np.inf), np.finfo(np.float64).max))
+    return _midway(float(values[cut]), float(values[cut - 1]))
 
 
 def roc_curve(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates f64[K] from (0, 0) to (1, 1); tied scores are one step."""
-    _, positives, negatives = _steps(scores, members)
-    return (
-        np.append(0.0, negatives / negatives[-1]),
-        np.append(0.0, positives / positives[-1]),
-    )
+    """False and true positive rates, f64[K] each, at every distinct score from the highest down.
+
+    The first point is (0, 0) and the last (1, 1); tied scores move as one step.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+
+    Raises:
+      ValueError: scores not finite, or members not bool or all of one kind.
+    """
+    fp, tp = step_counts(scores, members)
+    return fp / fp[-1], tp / tp[-1]
 
 
 def tpr_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> float:
-    """The largest true positive rate whose false positive rate does not exceed `fpr`: a step."""
-    inside, outside = check(scores, members)
-    _checks.between("fpr", fpr, 0, 1)
-    return float((inside > _cut(outside, fpr)).mean())
+    """The largest true positive rate whose false positive rate does not exceed `fpr`: no chords.
 
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+      fpr: a rate in [0, 1].
 
-def allowed(count: int, fpr: float) -> int:
-    """How many of `count` non-members may be called members at that false positive rate."""
-    return min(count, int(np.floor(count * fpr + 1e-9)))
-
-
-def _cut(outside: np.ndarray, fpr: float) -> float:
-    """Scores above this are called members: the first non-member score that must not be."""
-    spare = allowed(len(outside), fpr)
-    return -np.inf if spare == len(outside) else np.sort(outside)[::-1][spare]
+    Raises:
+      ValueError: `fpr` outside [0, 1], scores not finite, or members all of one kind.
+    """
+    fp, tp = step_counts(scores, members)
+    return float(true_positives(fp, tp, allowed(int(fp[-1]), fpr)) / tp[-1])
 
 
 def auc(scores: np.ndarray, members: np.ndarray) -> float:
-    """Probability that a member scores above a non-member, ties counting half."""
-    inside, outside = check(scores, members)
-    ranks = rankdata(np.concatenate([inside, outside]))[: len(inside)]
-    m, n = len(inside), len(outside)
-    return float((ranks.sum() - m * (m + 1) / 2) / (m * n))
+    """Probability that a member outscores a non-member, a tie counting half, in O(N log N).
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N].
+
+    Raises:
+      ValueError: scores not finite, or members not bool or all of one kind.
+
+    The Mann-Whitney statistic (Hanley & McNeil, Radiology 1982), summed over the steps in integers.
+    """
+    fp, tp = step_counts(scores, members)
+    twice = int((np.diff(fp) * (tp[1:] + tp[:-1])).sum())
+    return twice / (2 * int(fp[-1]) * int(tp[-1]))
 
 
 def thin(fpr: np.ndarray, tpr: np.ndarray, points: int = 200) -> Roc:
-    """At most about `points` of the steps, spread evenly on log-log axes; both ends are kept."""
-    keep = {0, len(fpr) - 1}
-    for rates in (fpr, tpr):
-        positive = rates[rates > 0]
-        wanted = np.geomspace(positive[0], 1, points // 2)
-        keep.update(np.searchsorted(rates, wanted * (1 + 1e-12), side="right") - 1)
-    rows = sorted(int(row) for row in keep)
-    return Roc(tuple(np.round(fpr[rows], 6).tolist()), tuple(np.round(tpr[rows], 6).tolist()))
+    """At most `points` of the steps that look the same, on linear and on log-log axes.
+
+    The corners of the steps, evenly spaced along the drawn line; first and last point are kept.
+    Every point is one of the given ones, so that steps drawn through them never overstate the TPR.
+
+    Args:
+      fpr: f64[K] rates from 0 to 1, ascending, as `roc_curve` gives them.
+      tpr: f64[K] beside it.
+      points: the most points to keep, 2 or more. Rates keep 6 significant digits.
+
+    Raises:
+      ValueError: `points` below 2, or shapes that differ.
+    """
+    _checks.at_least("points", points, 2)
+    fpr, tpr = np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64)
+    if fpr.shape != tpr.shape or fpr.ndim != 1 or len(fpr) < 2:
+        raise ValueError(
+            f"fpr, tpr: must be two vectors of one length, got {fpr.shape, tpr.shape}."
+        )
+    keep = _corners(fpr, tpr)
+    if len(keep) > points:
+        along = _length(fpr[keep]) + _length(tpr[keep])
+        wanted = np.linspace(0, along[-1], points)
+        chosen = np.unique(np.searchsorted(along, wanted).clip(max=len(keep) - 1))
+        keep = keep[chosen]
+        keep[-1] = len(fpr) - 1
+    return Roc(_digits(fpr[keep]), _digits(tpr[keep]))
+
+
+def step_counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positives, int64[K] each, of the steps of `roc_curve`; raises as it does."""
+    return _counts(*checked(scores, members))
+
+
+def allowed(n_non_members: int, fpr: float) -> int:
+    """How many of the non-members may be false positives at `fpr`; ValueError outside [0, 1]."""
+    _checks.between("fpr", fpr, 0, 1)
+    return int(np.floor(n_non_members * fpr * (1 + _SLACK)))
+
+
+def true_positives(fp: np.ndarray, tp: np.ndarray, false_positives: int | np.ndarray) -> np.ndarray:
+    """True positives (counts) of the largest step with no more than `false_positives` (>= 0)."""
+    return tp[np.searchsorted(fp, false_positives, side="right") - 1]
+
+
+def _counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    tp = np.cumsum(members[order], dtype=np.int64)[ends]
+    return np.append(0, ends + 1 - tp), np.append(0, tp)
+
+
+def _threshold(threshold: float) -> float:
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold: must be finite, got {threshold!r}; choose it on the shadow.")
+    return threshold
+
+
+def _midway(low: float, high: float) -> float:
+    middle = low / 2 + high / 2
+    return middle if low < middle <= high else high
+
+
+def _corners(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
+    """Indices of the ends of all horizontal and vertical runs, first and last included."""
+    across, up = np.diff(fpr), np.diff(tpr)
+    straight = ((across[1:] == 0) & (across[:-1] == 0)) | ((up[1:] == 0) & (up[:-1] == 0))
+    return np.concatenate([[0], np.flatnonzero(~straight) + 1, [len(fpr) - 1]])
+
+
+def _length(rates: np.ndarray) -> np.ndarray:
+    """Length along one axis up to each point: half in decades, half linear; 1 in total each."""
+    floor = rates[rates > 0].min() / 2
+    decades = np.log10(np.maximum(rates, floor))
+    return (decades - decades[0]) / (decades[-1] - decades[0]) + rates
+
+
+def _digits(rates: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{rate:.6g}") for rate in rates)

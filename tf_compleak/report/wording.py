@@ -1,0 +1,177 @@
+"""What a report says in words: names of releases, rows in reading order, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal
+
+from tf_compleak.types import ORIGINAL, Estimate, Release, Report, Result, Tier
+
+TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
+TIER_NAMES: dict[Tier, str] = {
+    "NR": "one version",
+    "SR": "original + one version",
+    "MR": "several versions",
+}
+Standing = Literal["above", "unclear", "none", "below"]
+
+
+def standing(estimate: Estimate, chance: float, choices: int) -> Standing:
+    """Where an estimate that is the best of `choices` rows stands to `chance` (0.5, or 0).
+
+    "none": `chance` is within the interval; "below": the interval lies below it; "above": the
+    interval lies above, also when stretched to the level 1 - (1 - level) / choices (Bonferroni, on
+    the normal scale); "unclear": above only as it is printed, as if no choice had been made.
+    """
+    if not estimate.measurable or estimate.low <= chance <= estimate.high:
+        return "none"
+    if estimate.high < chance:
+        return "below"
+    alpha = (1 - estimate.level) / 2
+    normal = NormalDist()
+    stretch = normal.inv_cdf(1 - alpha / max(1, choices)) / normal.inv_cdf(1 - alpha)
+    low = estimate.value - stretch * (estimate.value - estimate.low)
+    return "above" if low > chance else "unclear"
+
+
+def release_name(release: Release, report: Report) -> str:
+    """A release in a few words: its versions joined by +, or "all 11 versions" of the report."""
+    usable = {version.name for version in report.versions if version.status == "ok"}
+    if len(release) > 2 and set(release) == usable:
+        return f"all {len(release)} versions"
+    if len(release) > 2 and set(release) == usable - {ORIGINAL}:
+        return f"all {len(release)} without original"
+    return " + ".join(release)
+
+
+def row_name(row: Result, report: Report) -> str:
+    """Attack and release of a row, such as "sr-lr on original + int8-ptq"."""
+    return f"{row.attack} on {release_name(row.release, report)}"
+
+
+def ordered(report: Report) -> list[Result]:
+    """All rows: by tier, then release in the order of the versions, then falling AUC."""
+    place = {version.name: index for index, version in enumerate(report.versions)}
+
+    def key(row: Result):
+        release = tuple(place.get(name, len(place)) for name in row.release)
+        return TIERS.index(row.tier), release, row.release, not row.auc.measurable, -row.auc.value
+
+    return sorted(report.results, key=key)
+
+
+def best_per_release(report: Report) -> list[Result]:
+    """The row with the highest AUC of each release, in the order of `ordered`."""
+    best: dict[Release, Result] = {}
+    for row in ordered(report):
+        best.setdefault(row.release, row)
+    return list(best.values())
+
+
+def rates(report: Report) -> list[float]:
+    """Every false positive rate at which some row has a true positive rate, largest first."""
+    return sorted({rate for row in report.results for rate in row.tpr_at_fpr}, reverse=True)
+
+
+def percent(share: float) -> str:
+    """A rate as text: 0.001 is "0.1%"."""
+    return f"{100 * share:.6g}%"
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference with its interval, signs shown."""
+    if not estimate.measurable:
+        return "n/a"
+    return f"{estimate.value:+z.3f} [{estimate.low:+z.3f}, {estimate.high:+z.3f}]"
+
+
+def size(count: int) -> str:
+    """Bytes as text in units of 1,000; a dash where there is no file."""
+    if not count:
+        return "-"
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
+def sample(report: Report) -> str:
+    """How many examples and at which level, such as "n = 350 members and 350 non-members, ..."."""
+    if not report.results:
+        return "no rows"
+    row = report.results[0]
+    return (
+        f"n = {row.n_members:,} members and {row.n_non_members:,} non-members, "
+        f"{percent(row.auc.level)} intervals"
+    )
+
+
+def unmeasured(estimates: Sequence[Estimate]) -> list[str]:
+    """Why some of the estimates are n/a: each reason once."""
+    return list(dict.fromkeys(each.method for each in estimates if not each.measurable))
+
+
+def verdict(report: Report) -> str:
+    """One sentence: what the release leaks; a report whose sanity checks failed says so first."""
+    finding = _finding(report)
+    warnings = report.sanity.warnings()
+    if not warnings:
+        return finding
+    return f"VOID. {' '.join(warnings)} What the rows say, not to be relied on: {finding}"
+
+
+def _finding(report: Report) -> str:
+    best = {tier: row for tier in TIERS if (row := report.best(tier))}
+    if not best:
+        return "No attack was measured, so nothing can be said about what this release leaks."
+    parts = [_part(report, row) for row in best.values()]
+    return f"{_lead(report, best)}: {'; '.join(parts)} ({sample(report)})."
+
+
+def _lead(report: Report, best: dict[Tier, Result]) -> str:
+    found = {standing(row.auc, 0.5, len(report.results)) for row in best.values()}
+    if "above" in found:
+        return "The released versions leak who was in the training data" + _further(report, best)
+    if "unclear" in found:
+        return (
+            "There are signs that the released versions leak who was in the training data, but "
+            f"none holds once the choice of the best of {len(report.results)} rows is allowed for"
+        )
+    return "No leakage that could be told from guessing was found"
+
+
+def _further(report: Report, best: dict[Tier, Result]) -> str:
+    gains = [gain_standing(report, row) for row in best.values() if row.auc_gain]
+    if not gains:
+        return ""
+    if "above" in gains:
+        return ", and further versions add to it"
+    return ", and further versions add nothing measurable to the best single one"
+
+
+def _part(report: Report, row: Result) -> str:
+    places = {
+        "NR": "the best attack on one version",
+        "SR": "on the original and one more",
+        "MR": "on several versions",
+    }
+    guessing = ", not told from guessing" if row.auc.low <= 0.5 <= row.auc.high else ""
+    text = f"{places[row.tier]} ({row_name(row, report)}) reaches AUC {row.auc}{guessing}"
+    return f"{text}, {gain_words(report, row)}" if row.auc_gain else text
+
+
+def gain_standing(report: Report, row: Result) -> Standing:
+    """`standing` to 0 of a row's gain, as the best of the rows of its tier."""
+    return standing(row.auc_gain, 0, sum(other.tier == row.tier for other in report.results))
+
+
+def gain_words(report: Report, row: Result) -> str:
+    """What the further versions of an SR or MR row add to the best NR row."""
+    count = sum(other.tier == row.tier for other in report.results)
+    return {
+        "above": f"a gain of {signed(row.auc_gain)} over one version",
+        "unclear": f"a gain of {signed(row.auc_gain)} that does not hold once the choice of the "
+        f"best of {count} {row.tier} rows is allowed for",
+        "none": f"no measurable gain over one version ({signed(row.auc_gain)})",
+        "below": f"less than one version ({signed(row.auc_gain)})",
+    }[gain_standing(report, row)]
