@@ -56,6 +56,8 @@ def _notes(source: Source, name: str) -> tuple[str, ...]:
         seen = len(source.calibration("target"))
         kind = {"validation": "held-out non-member", "members": "member"}[study.calibration]
         return (f"activation ranges found on {seen} {kind} examples",)
+    if name == "dynamic-ptq":
+        return ("the converter leaves kernels of fewer than 1,024 weights in float32",)
     if name.startswith("clustering-"):
         return ("batch normalization kept out of the kernels, which would lose their clusters",)
     return ()

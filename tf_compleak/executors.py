@@ -49,6 +49,7 @@ class Outcome:
     value: Any = None
     error: str | None = None
     fatal: bool = False
+    trace: str = ""
 
 
 class Executor(Protocol):
@@ -60,22 +61,18 @@ class Executor(Protocol):
 
 
 def call(task: Task, report: Report) -> Outcome:
-    """Run one task here; exceptions become outcomes, their tracebacks go to stderr."""
+    """Run one task here; exceptions become outcomes."""
     module, function = task.function.split(":")
     try:
         work = getattr(importlib.import_module(module), function)
         return Outcome(
             work(lambda done, total, text="": report(task.name, done, total, text), *task.args)
         )
-    except (OSError, MemoryError) as error:
-        traceback.print_exc()
-        return Outcome(error=str(error) or type(error).__name__, fatal=True)
-    except ValueError as error:
-        traceback.print_exc()
-        return Outcome(error=str(error))
     except Exception as error:
-        traceback.print_exc()
-        return Outcome(error=f"{type(error).__name__}: {error}")
+        fatal = isinstance(error, (OSError, MemoryError))
+        plain = (fatal or isinstance(error, ValueError)) and str(error)
+        text = str(error) if plain else f"{type(error).__name__}: {error}"
+        return Outcome(error=text, fatal=fatal, trace=traceback.format_exc())
 
 
 class Inline:
@@ -261,7 +258,10 @@ def _serve(connection: Connection) -> None:
             task = connection.recv()
         except (EOFError, ConnectionResetError):
             return
-        connection.send(("done", call(task, report)))
+        outcome = call(task, report)
+        if outcome.trace:
+            print(f"{task.name}\n{outcome.trace}", file=sys.stderr, flush=True)
+        connection.send(("done", outcome))
 
 
 def main(arguments: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ class Study:
     num_non_members: int = 350
     num_shadows: int = 1
     num_validation: int = 200
-    num_population: int = 197
+    num_population: int = 150
     model: str = "convnet"
     depth: int = 5
     width: int = 16

@@ -51,9 +51,9 @@ class Stage:
         """What the finished stage recorded, None when it has to be done (again)."""
         try:
             record = json.loads((self.path / "stage.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return record["facts"] if record["fingerprint"] == self.fingerprint else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record["facts"] if record.get("fingerprint") == self.fingerprint else None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -1,7 +1,4 @@
-"""Quantization-aware training with tfmot's `quantize_model`, traced once per architecture.
-
-The logits are quantized; the softmax after them stays in float32, as where an app applies it.
-"""
+"""Quantization-aware training with tfmot's `quantize_model`, traced once per architecture."""
 
 import functools
 from collections.abc import Callable

@@ -94,10 +94,15 @@ def convert(
 
 
 def convert_quantized(function, model: keras.Model) -> bytes:
-    """Convert a model that carries its quantization ranges (quantization-aware training)."""
+    """Convert a model that carries its quantization ranges (quantization-aware training).
+
+    Inputs and outputs are INT8: the converter computes the softmax in INT8 in any case, and an
+    output that says so has a scale, which says how coarse its probabilities are.
+    """
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     converter.experimental_lower_to_saved_model = False
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
     with _quiet():
         return converter.convert()
 

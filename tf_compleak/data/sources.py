@@ -1,12 +1,11 @@
-"""Sources: where examples come from. A source is one function and one line of `SOURCES`.
-
-`digits`, `tfds:NAME[/config]`, `npz:PATH`, `image_folder:PATH`. Nothing is ever downloaded.
-"""
+"""Sources: where examples come from, one line of `SOURCES` each. Nothing is ever downloaded."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def load(dataset: str, *, data_dir: str | None = None, tfds_split: str = "train") -> Examples:
-    """Examples of a data set: x uint8 or f32 [N, ...], y int64[N], ids[N].
+    """Examples of a data set: x uint8 or f32 [N, ...], y int64[N], ids[N], max label + 1 classes.
+
+    Numbers other than uint8 become f32; [N, H, W] gets a channel axis.
 
     Args:
       dataset: "digits", "tfds:NAME[/config]", "npz:PATH" or "image_folder:PATH".
-      data_dir: folder of prepared TFDS data sets.
-      tfds_split: in TFDS's notation.
+      data_dir, tfds_split: folder of prepared TFDS data sets; a split in TFDS's notation.
 
     Raises:
       ValueError, FileNotFoundError: in one line that says what is wrong, where, and how to mend it.
@@ -46,80 +46,87 @@ def parse(dataset: str) -> tuple[str, str]:
 def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
     """What every source ends in: one set of checks and one form."""
     x, y = np.asarray(x), np.asarray(y)
-    if not len(x):
-        raise ValueError(f"{where}: holds no examples.")
-    if len(x) != len(y):
-        raise ValueError(f"{where}: {len(x)} inputs but {len(y)} labels; they must match.")
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"{where}: inputs must be numbers, got dtype {x.dtype}.")
-    if y.ndim != 1 or y.dtype.kind not in "iu":
+    ids = np.arange(len(y) if y.ndim else 0) if ids is None else np.asarray(ids)
+    if x.size == 0:
+        raise ValueError(f"{where}: holds no examples; give it some of at least two classes.")
+    if x.ndim < 2 or x.dtype.kind not in "fiub":
+        got = f"{x.dtype} of shape {x.shape}"
+        raise ValueError(f"{where}: inputs must be numbers of shape [N, ...], got {got}.")
+    _check_labels(where, y)
+    if not len(x) == len(y) == ids.size or ids.ndim != 1:
         raise ValueError(
-            f"{where}: labels must be integers in one row, got {y.dtype} of shape {y.shape}."
+            f"{where}: {len(x)} inputs, {len(y)} labels, ids of shape {ids.shape}; "
+            "give one label and one id for each input."
+        )
+    _checks.distinct(f"{where}: ids", ids)
+    with np.errstate(over="ignore"):  # what overflows is found infinite
+        x = x if x.dtype == np.uint8 else x.astype(np.float32)
+    _checks.finite(f"{where}: inputs", x)
+    return Examples(x[..., None] if x.ndim == 3 else x, y.astype(np.int64), ids, int(y.max()) + 1)
+
+
+def _check_labels(where: str, y: np.ndarray) -> None:
+    if y.ndim != 1 or y.dtype.kind not in "iu" or not len(y):
+        raise ValueError(
+            f"{where}: labels must be integers of shape [N], got {y.dtype} of shape {y.shape}."
         )
     if y.min() < 0:
         raise ValueError(f"{where}: label {y.min()} is negative; number classes from 0.")
-    _checks.finite(f"{where}: inputs", x)
-    if len(np.unique(y)) < 2:
+    if y.min() == y.max():
         raise ValueError(f"{where}: one class only (label {y[0]}); at least two are needed.")
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    ids = np.arange(len(x)) if ids is None else np.asarray(ids)
-    return Examples(x[..., None] if x.ndim == 3 else x, y.astype(np.int64), ids, int(y.max()) + 1)
+    if y.max() >= len(y):
+        raise ValueError(
+            f"{where}: label {y.max()} with {len(y)} examples; number classes from 0 without gaps."
+        )
 
 
 def _digits(rest: str, **_) -> Examples:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return _examples("digits", digits.images / 16, digits.target)
+    x, y = load_digits(return_X_y=True)
+    return _examples("digits", x.reshape(-1, 8, 8) / 16, y)
 
 
 def _npz(path: str, **_) -> Examples:
     """Arrays x [N, ...] and y [N], optionally ids [N]; never unpickled."""
-    if not Path(path).is_file():
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise FileNotFoundError(f"{path}: no such file; --dataset=npz:PATH names an .npz file.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = {"x", "y"} - set(file.files)
+        with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
+            missing = sorted({"x", "y"} - set(arrays.files))
             if missing:
-                raise ValueError(
-                    f"lacks {', '.join(sorted(missing))} (has {', '.join(file.files)})"
-                )
-            arrays = {name: file[name] for name in ("x", "y", "ids") if name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+                raise ValueError(f"lacks {' and '.join(missing)} (has {', '.join(arrays.files)})")
+            found = {key: arrays[key] for key in ("x", "y", "ids") if key in arrays.files}
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error)
-        if "allow_pickle" in reason or "pickle" in reason:
+        if "allow_pickle" in reason:
             reason = "holds Python objects, which are never loaded; save plain number arrays"
         raise ValueError(f"{path}: {reason}; an .npz with arrays x and y is expected.") from error
-    return _examples(path, arrays["x"], arrays["y"], arrays.get("ids"))
+    return _examples(path, **found)
 
 
 def _image_folder(path: str, **_) -> Examples:
     """PATH/CLASS/*.png, or PATH/CLASS/images/* (Tiny-ImageNet); labels by sorted class name."""
-    root = Path(path)
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; --dataset=image_folder:PATH names one.")
-    classes = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    files = [
-        (file, label)
-        for label, folder in enumerate(classes)
-        for file in sorted([*folder.glob("*"), *folder.glob("images/*")])
-        if file.suffix.lower() in IMAGES
-    ]
+    found = [*root.glob("[!.]*/[!.]*"), *root.glob("[!.]*/images/[!.]*")]
+    files = sorted(file for file in found if file.suffix.lower() in IMAGES)
     if not files:
-        raise ValueError(f"{path}: no images; a folder for each class with png or jpg is expected.")
-    images = [_image(file) for file, _ in files]
-    if any(image.ndim == 3 for image in images):
-        images = [
-            image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images
-        ]
-    for (file, _), image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
+        raise ValueError(f"{path}: no images; make a folder of png or jpg for each class.")
+    images = [_image(file) for file in files]
+    sizes = [f"{len(image)} x {image.shape[1]}" for image in images]
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
             raise ValueError(
-                f"{file}: is {image.shape[0]} x {image.shape[1]}, the first image is "
-                f"{images[0].shape[0]} x {images[0].shape[1]}; resize all images to one size."
+                f"{file}: is {size}, the first image is {sizes[0]}; make all one size."
             )
-    ids = [file.relative_to(root).as_posix() for file, _ in files]
-    return _examples(path, np.stack(images), np.array([label for _, label in files]), ids)
+    if any(image.ndim == 3 for image in images):
+        images = [i if i.ndim == 3 else np.repeat(i[..., None], 3, axis=2) for i in images]
+    ids = [file.relative_to(root).as_posix() for file in files]
+    _, labels = np.unique([name.split("/")[0] for name in ids], return_inverse=True)
+    return _examples(path, np.stack(images), labels, ids)
 
 
 def _image(file: Path) -> np.ndarray:
@@ -128,74 +135,65 @@ def _image(file: Path) -> np.ndarray:
 
     try:
         with Image.open(file) as image:
+            if image.mode[0] in "IF":
+                raise ValueError("more than 8 bits a channel")
             return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: cannot be read as an image; replace or remove it.") from error
+        raise ValueError(f"{file}: not an image of 8 bits; replace or remove it.") from error
 
 
 def _tfds(name: str, *, data_dir: str | None, tfds_split: str) -> Examples:
     """A prepared TFDS data set with an image and a class label, in file order."""
+    folder = _prepared(name, data_dir)
     import tensorflow_datasets as tfds
 
-    builder = _builder(tfds, name, data_dir)
-    features = builder.info.features
-    image = [k for k, v in features.items() if isinstance(v, tfds.features.Image)]
-    label = [k for k, v in features.items() if isinstance(v, tfds.features.ClassLabel)]
-    if not image or not label:
-        raise ValueError(
-            f"tfds:{name}: needs an image and a class label, has {', '.join(features)}."
-        )
+    damaged = f"tfds:{name}: damaged files in {folder}; prepare it anew."
     try:
-        data = builder.as_dataset(
-            split=tfds_split,
-            shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding({image[0]: True, label[0]: True}),
-        )
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:  # whatever a parser makes of damaged files
+        raise ValueError(damaged) from error
+    features = builder.info.features
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    keys = [next((k for k, v in features.items() if isinstance(v, kind)), None) for kind in kinds]
+    if None in keys:
+        has = ", ".join(f"{key}: {type(value).__name__}" for key, value in features.items())
+        raise ValueError(f"tfds:{name}: needs an image and a class label, has {has}.")
+    wanted = tfds.decode.PartialDecoding(dict.fromkeys(keys, True))
+    try:
+        data = builder.as_dataset(split=tfds_split, shuffle_files=False, decoders=wanted)
     except (ValueError, KeyError) as error:
-        known = ", ".join(builder.info.splits)
-        raise ValueError(f"--tfds_split={tfds_split}: not in {name} (has: {known}).") from error
-    images, labels = [], []
-    for row in data.as_numpy_iterator():
-        images.append(row[image[0]])
-        labels.append(row[label[0]])
-    if len({one.shape for one in images}) > 1:
+        has = ", ".join(builder.info.splits)
+        raise ValueError(f"--tfds_split={tfds_split}: empty or not in {name} ({has}).") from error
+    try:
+        rows = [[row[key] for key in keys] for row in data.as_numpy_iterator()]
+    except Exception as error:  # TensorFlow's own errors, which are no ValueError
+        raise ValueError(damaged) from error
+    if len({x.shape for x, _ in rows}) > 1:
         raise ValueError(f"tfds:{name}: images of mixed size; resize them to one size first.")
-    return _examples(f"tfds:{name}", np.stack(images) if images else [], np.array(labels))
+    return _examples(f"tfds:{name}", [x for x, _ in rows], [y for _, y in rows])
 
 
-def _builder(tfds, name: str, data_dir: str | None):
+def _prepared(name: str, data_dir: str | None) -> Path:
+    """The folder of a prepared data set: of its only config, where none is named, and newest."""
     if not data_dir:
-        raise ValueError(
-            f"--dataset=tfds:{name}: pass --data_dir with the folder of the prepared data set; "
-            "nothing is downloaded."
-        )
+        raise ValueError(f"--dataset=tfds:{name}: pass --data_dir, the folder it is prepared in.")
     root = Path(data_dir).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"--data_dir={data_dir}: no such folder.")
-    try:
-        return tfds.builder_from_directory(_newest(root / name))
-    except (FileNotFoundError, ValueError) as error:
-        have = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
-        near = difflib.get_close_matches(name.split("/")[0], have, n=1)
-        hint = f" Did you mean tfds:{near[0]}?" if near and near[0] != name else ""
-        raise FileNotFoundError(
-            f"tfds:{name}: not prepared in {root} (has: {', '.join(have) or 'nothing'}).{hint} "
-            f"Run `tfds build {name}` where there is a network and pass its folder as --data_dir."
-        ) from error
-
-
-def _newest(folder: Path) -> Path:
-    """The folder with dataset_info.json: of a config and of the highest version."""
-    if (folder / "dataset_info.json").is_file():
-        return folder
-    inside = [e for e in folder.iterdir() if e.is_dir()] if folder.is_dir() else []
-    versions = [e for e in inside if e.name.replace(".", "").isdigit()]
-    if versions:
-        return max(versions, key=lambda e: [int(part) for part in e.name.split(".")])
-    configs = [e for e in inside if not e.name.startswith(".")]
-    if len(configs) == 1:
-        return _newest(configs[0])
-    raise FileNotFoundError(f"{folder}: no prepared data set")
+        raise FileNotFoundError(f"--data_dir={data_dir}: no such folder; see `tfds build`.")
+    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    infos.sort(key=lambda info: [int(part) for part in re.findall(r"\d+", info.parent.name)])
+    folders = {info.parent.parent.relative_to(root).as_posix(): info.parent for info in infos}
+    chosen = [key for key in folders if key == name or key.startswith(f"{name}/")]
+    if len(chosen) == 1:
+        return folders[chosen[0]]
+    has = ", ".join(sorted(folders))
+    names = [*folders, *(key.split("/")[0] for key in folders)]
+    near = chosen or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(f'tfds:{key}' for key in near)}?" if near else ""
+    raise FileNotFoundError(
+        f"tfds:{name}: not prepared in {root} (has: {has or 'nothing'}).{hint} "
+        f"Run `tfds build {name}` where there is a network and pass its folder as --data_dir."
+    )
 
 
 SOURCES = {"digits": _digits, "tfds": _tfds, "npz": _npz, "image_folder": _image_folder}

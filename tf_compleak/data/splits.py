@@ -39,13 +39,13 @@ def make_splits(
     _checks.at_least("--num_population", num_population, 0)
     _check_size(examples, **sizes, num_population=num_population)
     deck = _Deck(examples, _seeds.generator(seed, "split"))
-    target = deck.pair(num_members, num_non_members)
-    validation, population = deck.deal(num_validation), deck.deal(num_population)
-    pairs = [target, *(deck.pair(num_members, num_non_members) for _ in range(num_shadows))]
+    target = deck.family(num_members, num_non_members)
+    validation, population = deck.part(num_validation), deck.part(num_population)
+    families = [target, *(deck.family(num_members, num_non_members) for _ in range(num_shadows))]
     names = ["target", *(f"shadow-{index}" for index in range(num_shadows))]
     return {
         name: Split(members, non_members, validation, population)
-        for name, (members, non_members) in zip(names, pairs, strict=True)
+        for name, (members, non_members) in zip(names, families, strict=True)
     }
 
 
@@ -61,14 +61,6 @@ def _check_size(
             f" + {num_population} population); lower --num_members, --num_non_members, "
             "--num_shadows, --num_validation or --num_population."
         )
-    counts = np.bincount(examples.y, minlength=examples.classes)
-    expected = counts * num_members / len(examples)
-    rare = int(expected.argmin())
-    if expected[rare] < 1:
-        raise ValueError(
-            f"data: class {rare} has {counts[rare]} of {len(examples)} examples, so that "
-            f"{num_members} members need not hold any; raise --num_members or drop the class."
-        )
 
 
 class _Deck:
@@ -79,27 +71,47 @@ class _Deck:
         order = rng.permutation(len(examples))
         labels = np.asarray(examples.y)[order]
         self._piles = [order[labels == label] for label in range(examples.classes)]
-        self._shares = np.array([len(pile) for pile in self._piles]) / len(examples)
+        self._counts = np.array([len(pile) for pile in self._piles])  # int[C], before any draw
+        self._owed = np.zeros(examples.classes)  # f64[C], what earlier parts rounded away
 
-    def deal(self, size: int) -> np.ndarray:
-        """int64[size] indices, each class by its share (largest remainders get the odd ones)."""
+    def family(self, members: int, non_members: int) -> tuple[np.ndarray, np.ndarray]:
+        """Members and non-members; of equal sizes, they get equal numbers of each class."""
+        equal = members == non_members
+        quota = self._quota(members, parts=2 if equal else 1)
+        if not quota.all():
+            rare = int(quota.argmin())
+            raise ValueError(
+                f"data: class {rare} has {self._counts[rare]} of {self._counts.sum()} examples, so "
+                f"{members} members would hold none; raise --num_members or drop the class."
+            )
+        return self._draw(quota), self._draw(quota if equal else self._quota(non_members))
+
+    def part(self, size: int) -> np.ndarray:
+        """int64[size] indices, each class by its share."""
         return self._draw(self._quota(size))
 
-    def pair(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two parts; of equal sizes, they get equal numbers of each class."""
-        quota = self._quota(first, each=2 if first == second else 1)
-        return self._draw(quota), self._draw(quota if first == second else self._quota(second))
+    def _quota(self, size: int, parts: int = 1) -> np.ndarray:
+        """int[C] summing to `size`: shares rounded down, or up where most is owed.
 
-    def _quota(self, size: int, each: int = 1) -> np.ndarray:
-        left = np.array([len(pile) for pile in self._piles]) // each
-        exact = self._shares * size
-        quota = np.minimum(np.floor(exact).astype(int), left)
-        while quota.sum() < size:
-            short = np.where(quota < left, exact - quota, -np.inf)
-            quota[short.argmax()] += 1
+        Plain largest remainders would round the same classes up in every part, and run out.
+        """
+        exact = self._counts * size / self._counts.sum()
+        left = np.array([len(pile) for pile in self._piles]) // parts
+        quota = np.floor(exact).astype(int)
+        up = np.flatnonzero((exact > quota) & (left > quota))
+        short = size - quota.sum()
+        if (left < quota).any() or len(up) < short:
+            raise ValueError(
+                f"data: {self._counts.sum()} examples are a few too few to give every part its "
+                "share of each class; lower --num_members, --num_non_members, --num_shadows, "
+                "--num_validation or --num_population a little."
+            )
+        first = np.argsort(-(exact - quota + self._owed)[up], kind="stable")[:short]
+        quota[up[first]] += 1
         return quota
 
     def _draw(self, quota: np.ndarray) -> np.ndarray:
         drawn = [pile[:count] for pile, count in zip(self._piles, quota, strict=True)]
         self._piles = [pile[count:] for pile, count in zip(self._piles, quota, strict=True)]
+        self._owed += self._counts * quota.sum() / self._counts.sum() - quota
         return self._rng.permutation(np.concatenate(drawn)).astype(np.int64)

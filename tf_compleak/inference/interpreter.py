@@ -45,7 +45,7 @@ class TFLiteModel:
 
     def stream(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """As `predict`, one batch at a time; the last batch is padded inside and cut again."""
-        expected = tuple(self._input["shape"][1:])
+        expected = tuple(int(size) for size in self._input["shape"][1:])
         if x.shape[1:] != expected:
             raise ValueError(
                 f"{self._path}: takes inputs of shape {expected}, the data has {x.shape[1:]}; "

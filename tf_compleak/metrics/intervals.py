@@ -92,13 +92,15 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
       level: coverage of the two-sided interval, in (0, 1).
 
     Raises:
-      ValueError: `n` below 1, `successes` outside [0, n], or `level` outside (0, 1).
+      ValueError: `n` below 1, `successes` no count in [0, n], or `level` outside (0, 1).
 
     Clopper & Pearson, Biometrika 1934.
     """
     _z(level)
-    n, successes = int(_checks.at_least("n", n, 1)), int(successes)
+    _checks.at_least("n", n, 1)
     _checks.between("successes", successes, 0, n)
+    if successes != int(successes):
+        raise ValueError(f"successes: must be a whole count, not a share, got {successes!r}.")
     tail, failures = (1 - level) / 2, n - successes
     low = special.betaincinv(successes, failures + 1, tail) if successes else 0.0
     high = special.betaincinv(successes + 1, failures, 1 - tail) if failures else 1.0

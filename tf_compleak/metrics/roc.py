@@ -119,21 +119,19 @@ def thin(fpr: np.ndarray, tpr: np.ndarray, points: int = 200) -> Roc:
       points: the most points to keep, 2 or more. Rates keep 6 significant digits.
 
     Raises:
-      ValueError: `points` below 2, or shapes that differ.
+      ValueError: `points` below 2, shapes that differ, or a curve not from (0, 0) to (1, 1).
     """
     _checks.at_least("points", points, 2)
     fpr, tpr = np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64)
-    if fpr.shape != tpr.shape or fpr.ndim != 1 or len(fpr) < 2:
-        raise ValueError(
-            f"fpr, tpr: must be two vectors of one length, got {fpr.shape, tpr.shape}."
-        )
+    if fpr.shape != tpr.shape or fpr.ndim != 1:
+        raise ValueError(f"fpr, tpr: must be vectors of one length, got {fpr.shape}, {tpr.shape}.")
+    if len(fpr) < 2 or (fpr[0], tpr[0], fpr[-1], tpr[-1]) != (0, 0, 1, 1):
+        raise ValueError("fpr, tpr: must go from (0, 0) to (1, 1); take them from roc_curve.")
     keep = _corners(fpr, tpr)
     if len(keep) > points:
         along = _length(fpr[keep]) + _length(tpr[keep])
         wanted = np.linspace(0, along[-1], points)
-        chosen = np.unique(np.searchsorted(along, wanted).clip(max=len(keep) - 1))
-        keep = keep[chosen]
-        keep[-1] = len(fpr) - 1
+        keep = keep[np.unique(np.searchsorted(along, wanted))]
     return Roc(_digits(fpr[keep]), _digits(tpr[keep]))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import textwrap
 import zlib
 
 import matplotlib
@@ -16,8 +15,9 @@ from matplotlib.ticker import FuncFormatter
 from tf_compleak.report import wording
 from tf_compleak.types import ORIGINAL, Report, Result, Tier
 
-# Blue, vermillion and bluish green of Okabe & Ito's palette, told apart by colour-blind readers.
-COLOURS: dict[Tier, str] = {"NR": "#0072b2", "SR": "#d55e00", "MR": "#007a58"}
+# After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
+# darkened until text in them has a contrast of 4.5 on white.
+COLOURS: dict[Tier, str] = {"NR": "#0072b2", "SR": "#bf5000", "MR": "#007a58"}
 MARKERS: dict[Tier, str] = {"NR": "o", "SR": "s", "MR": "D"}
 STYLE = {
     "font.family": "sans-serif",
@@ -37,52 +37,48 @@ def roc_figure(report: Report) -> Figure:
     """
     rows = _roc_rows(report)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 5.4), layout="constrained")
+        figure = Figure(figsize=(6.2, 5.8), layout="constrained")
         axes = figure.subplots()
-        least = 1 / max([row.n_non_members for row in rows.values()], default=1000)
-        for index, (name, row) in enumerate(rows.items()):
-            style = "--" if list(rows.values()).index(row) < index else "-"
-            _draw_roc(axes, row, f"{name}\n{row.attack}, AUC {row.auc}", style, least)
+        least = 1 / max([row.n_non_members for _, row, _ in rows], default=1000)
+        for name, row, style in rows:
+            release = _brief(wording.release_name(row.release, report), 30)
+            label = f"{name}: {_brief(row.attack, 24)} on {release}\nAUC {row.auc}"
+            _draw_roc(axes, row, label, style, least)
         _roc_axes(axes, least)
     return figure
 
 
-def _roc_rows(report: Report) -> dict[str, Result]:
-    """Name -> row: the best of each tier, and of its releases with and without the original."""
+def _roc_rows(report: Report) -> list[tuple[str, Result, str]]:
+    """Name, row and line style: the best of each tier, with and without the original."""
 
-    def best(tier, original=None):
+    def best(tier: Tier, original: bool) -> Result | None:
         rows = [row for row in report.results if row.tier == tier and row.roc]
-        if original is not None:
-            rows = [row for row in rows if (ORIGINAL in row.release) == original]
+        rows = [row for row in rows if (ORIGINAL in row.release) == original]
         return max(rows, key=lambda row: row.auc.value, default=None)
 
-    named = {
-        "NR: original": best("NR", True),
-        "NR: best other version": best("NR", False),
-        "SR: best": best("SR"),
-        "MR: best with original": best("MR", True),
-        "MR: best without original": best("MR", False),
-    }
-    return {
-        f"{name} ({_brief(wording.release_name(row.release, report), 30)})": row
-        for name, row in named.items()
-        if row
-    }
+    curves = [
+        ("NR, original", best("NR", True), "-"),
+        ("NR, best other", best("NR", False), "--"),
+        ("SR, best", best("SR", True), "-"),
+        ("MR, with original", best("MR", True), "-"),
+        ("MR, without original", best("MR", False), "--"),
+    ]
+    return [(name, row, style) for name, row, style in curves if row]
 
 
 def _brief(text: str, width: int) -> str:
+    text = wording.plain(text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _draw_roc(axes: Axes, row: Result, label: str, style: str, least: float) -> None:
-    first = not any(line.get_color() == COLOURS[row.tier] for line in axes.lines)
     axes.plot(
-        np.maximum(row.roc.fpr, least / 10),
+        np.maximum(row.roc.fpr, least / 10),  # zero has no place on a log axis
         np.maximum(row.roc.tpr, least / 10),
         drawstyle="steps-post",
         color=COLOURS[row.tier],
-        linestyle=style if first else (0, (5, 1.5)),
-        linewidth=1.8,
+        linestyle=style,
+        linewidth=1.7,
         label=label,
     )
 
@@ -95,23 +91,22 @@ def _roc_axes(axes: Axes, least: float) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda rate, _: wording.percent(rate)))
         axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-    axes.set_xlabel("false positive rate (grey: fewer than 10 non-members, not measurable)")
+    axes.set_xlabel("false positive rate (grey: under 10 non-members, not measurable)")
     axes.set_ylabel("true positive rate")
     axes.grid(color="#dddddd", linewidth=0.6)
-    axes.legend(loc="lower right", fontsize=8, framealpha=0.95)
+    axes.figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 
 def leakage_figure(report: Report) -> Figure:
     """AUC of the best attack on each release as a dot with its interval, and the line of 0.5."""
     rows = wording.best_per_release(report)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
+        figure = Figure(figsize=(6.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
         axes = figure.subplots()
         places = _places(rows)
         for tier in wording.TIERS:
             _draw_tier(axes, tier, [(y, row) for y, row in places if row.tier == tier])
-        labels = [textwrap.shorten(_label(row, report), 60, placeholder="…") for row in rows]
-        axes.set_yticks([y for y, _ in places], labels)
+        axes.set_yticks([y for y, _ in places], [_label(row, report) for row in rows])
         for (_, row), tick in zip(places, axes.get_yticklabels(), strict=True):
             tick.set_color(COLOURS[row.tier])
         _leakage_axes(axes, report)
@@ -120,16 +115,14 @@ def leakage_figure(report: Report) -> Figure:
 
 def _places(rows: list[Result]) -> list[tuple[float, Result]]:
     """Each row with its height: one below the other, a gap between tiers."""
-    breaks = np.cumsum([0] + [a.tier != b.tier for a, b in zip(rows, rows[1:], strict=False)])
-    return [
-        (i + 0.8 * float(gap), row)
-        for i, (row, gap) in enumerate(zip(rows, breaks, strict=bool(rows)))
-    ]
+    return [(i + 0.8 * wording.TIERS.index(row.tier), row) for i, row in enumerate(rows)]
 
 
 def _label(row: Result, report: Report) -> str:
     release = wording.release_name(row.release, report)
-    return f"{release.removeprefix(f'{ORIGINAL} ') if row.tier == 'SR' else release} · {row.attack}"
+    if row.tier == "SR":
+        release = release.removeprefix(f"{ORIGINAL} ")
+    return f"{_brief(release, 40)} · {_brief(row.attack, 24)}"
 
 
 def _draw_tier(axes: Axes, tier: Tier, places: list[tuple[float, Result]]) -> None:
@@ -152,9 +145,8 @@ def _draw_tier(axes: Axes, tier: Tier, places: list[tuple[float, Result]]) -> No
 def _leakage_axes(axes: Axes, report: Report) -> None:
     axes.axvline(0.5, color="#444444", linestyle="--", linewidth=1, label="guessing, 0.5")
     if best := report.best("NR"):
-        axes.axvline(
-            best.auc.value, color=COLOURS["NR"], linestyle=":", linewidth=1.2, label="best NR"
-        )
+        style = {"color": COLOURS["NR"], "linestyle": ":", "linewidth": 1.2}
+        axes.axvline(best.auc.value, label="best NR", **style)
     axes.invert_yaxis()
     axes.margins(y=0.02)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
@@ -162,13 +154,22 @@ def _leakage_axes(axes: Axes, report: Report) -> None:
     axes.tick_params(axis="y", length=0)
     level = wording.percent(report.results[0].auc.level) if report.results else "95%"
     axes.set_xlabel(f"AUC of the best attack on each release, with its {level} interval")
-    axes.figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    handles, names = axes.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda i: names[i][:2] not in wording.TIERS)
+    axes.figure.legend(
+        [handles[i] for i in order],
+        [names[i] for i in order],
+        loc="outside upper center",
+        ncols=2,
+        fontsize=9,
+        frameon=False,
+    )
 
 
 def svg(figure: Figure, label: str = "") -> str:
-    """The figure as deterministic inline SVG: no prolog, ids of its own, `label` for screen readers.
+    """The figure as deterministic inline SVG: no prolog, ids of its own.
 
-    Text stays text, in the reader's sans-serif font.
+    Text stays text, in the reader's sans-serif font; `label` is for screen readers.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": "tf_compleak"}):

@@ -74,6 +74,11 @@ def rates(report: Report) -> list[float]:
     return sorted({rate for row in report.results for rate in row.tpr_at_fpr}, reverse=True)
 
 
+def plain(text: str) -> str:
+    """Text without control characters, which could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def percent(share: float) -> str:
     """A rate as text: 0.001 is "0.1%"."""
     return f"{100 * share:.6g}%"
@@ -113,14 +118,19 @@ def unmeasured(estimates: Sequence[Estimate]) -> list[str]:
 
 def verdict(report: Report) -> str:
     """One sentence: what the release leaks; a report whose sanity checks failed says so first."""
-    finding = _finding(report)
     warnings = report.sanity.warnings()
-    if not warnings:
-        return finding
-    return f"VOID. {' '.join(warnings)} What the rows say, not to be relied on: {finding}"
+    return " ".join(["VOID.", *warnings, finding(report)]) if warnings else finding(report)
 
 
-def _finding(report: Report) -> str:
+def finding(report: Report) -> str:
+    """The verdict without the text of the warnings; not to be relied on if there are any."""
+    sentence = _sentence(report)
+    if not report.sanity.warnings():
+        return sentence
+    return f"What the rows say, not to be relied on: {sentence[0].lower()}{sentence[1:]}"
+
+
+def _sentence(report: Report) -> str:
     best = {tier: row for tier in TIERS if (row := report.best(tier))}
     if not best:
         return "No attack was measured, so nothing can be said about what this release leaks."
@@ -142,36 +152,42 @@ def _lead(report: Report, best: dict[Tier, Result]) -> str:
 
 def _further(report: Report, best: dict[Tier, Result]) -> str:
     gains = [gain_standing(report, row) for row in best.values() if row.auc_gain]
-    if not gains:
-        return ""
     if "above" in gains:
         return ", and further versions add to it"
-    return ", and further versions add nothing measurable to the best single one"
+    if "unclear" in gains:
+        return ", with no clear gain from further versions"
+    return ", with no measurable gain from further versions" if gains else ""
 
 
 def _part(report: Report, row: Result) -> str:
     places = {
         "NR": "the best attack on one version",
-        "SR": "on the original and one more",
-        "MR": "on several versions",
+        "SR": "with the original and one more version",
+        "MR": "with several versions",
     }
-    guessing = ", not told from guessing" if row.auc.low <= 0.5 <= row.auc.high else ""
-    text = f"{places[row.tier]} ({row_name(row, report)}) reaches AUC {row.auc}{guessing}"
+    reaches = " reaches" if row.tier == "NR" else ""
+    guessing = ", as guessing could" if row.auc.low <= 0.5 <= row.auc.high else ""
+    text = f"{places[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc}{guessing}"
     return f"{text}, {gain_words(report, row)}" if row.auc_gain else text
+
+
+def choices(report: Report, tier: Tier) -> int:
+    """How many rows the best of a tier was chosen from."""
+    return sum(row.tier == tier for row in report.results)
 
 
 def gain_standing(report: Report, row: Result) -> Standing:
     """`standing` to 0 of a row's gain, as the best of the rows of its tier."""
-    return standing(row.auc_gain, 0, sum(other.tier == row.tier for other in report.results))
+    return standing(row.auc_gain, 0, choices(report, row.tier))
 
 
 def gain_words(report: Report, row: Result) -> str:
     """What the further versions of an SR or MR row add to the best NR row."""
-    count = sum(other.tier == row.tier for other in report.results)
+    gain, best = signed(row.auc_gain), f"best of {choices(report, row.tier)} {row.tier} rows"
     return {
-        "above": f"a gain of {signed(row.auc_gain)} over one version",
-        "unclear": f"a gain of {signed(row.auc_gain)} that does not hold once the choice of the "
-        f"best of {count} {row.tier} rows is allowed for",
-        "none": f"no measurable gain over one version ({signed(row.auc_gain)})",
-        "below": f"less than one version ({signed(row.auc_gain)})",
+        "above": f"a gain of {gain}",
+        "unclear": f"a gain of {gain} that does not hold once the choice of the {best} "
+        "is allowed for",
+        "none": f"no measurable gain ({gain})",
+        "below": f"less than one version alone ({gain})",
     }[gain_standing(report, row)]

@@ -1,0 +1,97 @@
+"""The contract that every attack obeys; one line here for each line of `ATTACKS`."""
+
+import dataclasses
+
+import numpy as np
+import planted
+import pytest
+
+from tf_compleak import attacks
+from tf_compleak.metrics import intervals, roc
+
+RELEASES = {
+    "entropy": ("original",),
+    "modified-entropy": ("int8-ptq",),
+    "nasr-lr": ("original",),
+    "nasr-mlp": ("int8-ptq",),
+    "sr-lr": ("original", "pruning-0.60"),
+    "sr-mlp": ("original", "int8-ptq"),
+    "mr": ("original", "pruning-0.60", "int8-ptq"),
+    "mr without the original": ("pruning-0.60", "int8-ptq"),
+}
+NAMES = sorted(RELEASES)
+
+
+def run(name, seed=0, leak=1.0, shadows=(1,), target=2):
+    """Scores of one attack and the target's membership, which the attack is not given."""
+    release = RELEASES[name]
+    known = [planted.family(shadow, leak).select(release) for shadow in shadows]
+    seen = planted.family(target, leak).select(release)
+    fitted = attacks.load(name.split()[0]).fit(known, seed=seed)
+    return fitted, fitted.score(seen.hidden()), seen
+
+
+def test_every_attack_is_held_to_the_contract():
+    assert {name.split()[0] for name in NAMES} == set(attacks.ATTACKS)
+    assert all(attacks.suits(name.split()[0], release) for name, release in RELEASES.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_scores_whatever_ran_between(name):
+    _, first, _ = run(name, seed=3)
+    run(name, seed=4, shadows=(5,))
+    _, again, _ = run(name, seed=3)
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pure_noise_gives_auc_one_half(name):
+    _, scores, target = run(name, leak=0.0)
+    estimate = intervals.auc_estimate(scores, target.members, level=0.999)
+    assert estimate.low <= 0.5 <= estimate.high
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_planted_leak_is_found_and_higher_means_member(name):
+    fitted, scores, target = run(name, leak=2.0)
+    least = 0.55 if name == "entropy" else 0.7  # entropy does not look at the label
+    assert intervals.auc_estimate(scores, target.members).low > least
+    assert roc.balanced_accuracy(scores, target.members, fitted.threshold) > least
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_finite_and_each_depends_on_its_own_example_only(name):
+    fitted, scores, target = run(name)
+    assert scores.shape == (len(target),)
+    assert np.isfinite(scores).all()
+    some = np.arange(40)[::-1]
+    alone = fitted.score(target.take(some).hidden())
+    np.testing.assert_allclose(alone, scores[some], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_membership_of_the_target_cannot_be_read(name):
+    fitted, scores, target = run(name)
+    assert target.hidden().members is None
+    turned = dataclasses.replace(target, members=~target.members).hidden()
+    np.testing.assert_array_equal(fitted.score(turned), scores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_shadows_and_zero_probabilities_are_taken(name):
+    _, scores, target = run(name, leak=2.0, shadows=(1, 3))
+    assert roc.auc(scores, target.members) > 0.55
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shadows_without_members_are_refused(name):
+    shadow = planted.family(1, 1.0).select(RELEASES[name])
+    with pytest.raises(ValueError, match="members and non-members"):
+        attacks.load(name.split()[0]).fit([shadow.hidden()], seed=0)
+    with pytest.raises(ValueError, match="none given"):
+        attacks.load(name.split()[0]).fit([], seed=0)
+
+
+def test_unknown_attack_gets_the_nearest_name():
+    with pytest.raises(ValueError, match="Did you mean 'entropy'"):
+        attacks.load("entrpy")

@@ -1,0 +1,50 @@
+"""Features against naive twins and closed forms."""
+
+import math
+
+import numpy as np
+import planted
+
+from tf_compleak.attacks import features
+from tf_compleak.types import Observations
+
+
+def one(p, label, resolution=0.0):
+    """Observations of one example through one version."""
+    return Observations(
+        ("v",), np.float32([[p]]), np.array([label]), None, np.array([0]), None, (resolution,)
+    )
+
+
+def test_entropy_and_modified_entropy_equal_the_naive_sums():
+    family = planted.family(0, 1.0, n=50)
+    for v in range(2):
+        for i in range(50):
+            p, y = family.probabilities[v, i].astype(float), family.labels[i]
+            entropy = sum(q * math.log(q) for q in p)
+            modified = (1 - p[y]) * math.log(p[y]) + sum(
+                p[j] * math.log(1 - p[j]) for j in range(len(p)) if j != y
+            )
+            np.testing.assert_allclose(features.entropy(family)[v, i], entropy, rtol=1e-6)
+            np.testing.assert_allclose(features.modified_entropy(family)[v, i], modified, rtol=1e-6)
+            np.testing.assert_allclose(features.loss(family)[v, i], -math.log(p[y]), rtol=1e-6)
+
+
+def test_sign_a_confident_right_answer_scores_above_a_wrong_one():
+    right, wrong = one([0.98, 0.01, 0.01], 0), one([0.98, 0.01, 0.01], 1)
+    assert features.modified_entropy(right)[0, 0] > features.modified_entropy(wrong)[0, 0]
+    assert features.loss(right)[0, 0] < features.loss(wrong)[0, 0]
+    assert features.entropy(right)[0, 0] > features.entropy(one([0.4, 0.3, 0.3], 0))[0, 0]
+
+
+def test_zeros_of_a_quantized_output_are_floored_at_half_a_step():
+    quantized = one([1 - 2 / 256, 2 / 256, 0.0], 2, resolution=1 / 256)
+    assert features.loss(quantized)[0, 0] == -math.log(0.5 / 256)
+    assert np.isfinite(features.modified_entropy(one([1.0, 0.0, 0.0], 1))).all()
+
+
+def test_table_orders_every_version_as_the_first_and_the_label_with_them():
+    p = np.float32([[[0.2, 0.7, 0.1]], [[0.5, 0.2, 0.3]]])
+    family = Observations(("original", "b"), p, np.array([0]), None, np.array([0]))
+    expected = [*np.log([0.1, 0.2, 0.7]), *np.log([0.3, 0.5, 0.2]), 0, 1, 0]
+    np.testing.assert_allclose(features.table(family)[0], expected, rtol=1e-6)

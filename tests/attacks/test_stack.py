@@ -1,0 +1,78 @@
+"""The MR attack: its columns, and that it learns from out-of-fold probabilities."""
+
+import numpy as np
+import planted
+import pytest
+from scipy.special import expit
+
+from tf_compleak.attacks import blind, classifiers, features, stack
+from tf_compleak.metrics import intervals, roc
+
+
+def test_views_with_and_without_the_original():
+    assert stack.views(("original", "a", "b")) == [
+        ("original",),
+        ("original", "a"),
+        ("original", "b"),
+    ]
+    assert stack.views(("a", "original")) == [("original",), ("original", "a")]
+    assert stack.views(("a", "b")) == [("a",), ("b",)]
+
+
+def test_each_column_is_its_own_versions():
+    family = planted.family(1, 1.0, n=100)
+    odds = [np.full(100, float(index)) for index in range(3)]
+    columns = stack.inputs(family, odds)
+    assert columns.shape == (100, 6)
+    for index, name in enumerate(family.versions):
+        np.testing.assert_allclose(columns[:, index], expit(index))
+        expected = features.loss(family.select([name]))[0]
+        np.testing.assert_allclose(columns[:, 3 + index], expected)
+
+
+def test_the_network_is_fed_out_of_fold_probabilities(monkeypatch):
+    """What reaches the network equals `out_of_fold`, version by version."""
+    from tf_compleak.attacks import networks
+
+    seen = {}
+
+    def spy(build, table, *rest):
+        seen["table"] = table
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(networks, "fit", spy)
+    family = planted.family(1, 1.0)
+    with pytest.raises(ValueError, match="stop here"):
+        stack.Stack().fit([family], seed=5)
+    for column, view in enumerate(stack.views(family.versions)):
+        joined = features.join([family.select(view)])
+        expected = expit(classifiers.Linear().out_of_fold(joined, 5))
+        assert np.corrcoef(seen["table"][:, column], expected)[0, 1] > 0.9999
+
+
+def test_out_of_fold_scores_of_noise_carry_nothing_in_sample_ones_do():
+    rng = np.random.default_rng(0)
+    family = planted.family(1, 0.0, n=120, classes=20)
+    joined = features.join([family])
+    held = classifiers.Linear().out_of_fold(joined, int(rng.integers(100)))
+    inside = classifiers.Linear().fit([family], seed=0).score(family.hidden())
+    estimate = intervals.auc_estimate(held, family.members, level=0.99)
+    assert estimate.low <= 0.5 <= estimate.high
+    assert roc.auc(inside, family.members) > 0.75
+
+
+def test_sanity_runs_hold_on_noise_and_the_blind_baseline_sees_a_shifted_set():
+    family = planted.family(1, 2.0)
+    attack = classifiers.Linear()
+    scores, members = blind.null_run(attack, [family], planted.family(2, 2.0), seed=0)
+    estimate = intervals.auc_estimate(scores, members, level=0.999)
+    assert estimate.low <= 0.5 <= estimate.high
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(400, 8, 8, 1)).astype(np.float32)
+    members, labels = np.arange(400) < 200, rng.integers(10, size=400)
+    fair = blind.blind_baseline(inputs, labels, members, seed=0)
+    estimate = intervals.auc_estimate(fair, members, level=0.999)
+    assert estimate.low <= 0.5 <= estimate.high
+    inputs[members] += 0.5
+    shifted = blind.blind_baseline(inputs, labels, members, seed=0)
+    assert intervals.auc_estimate(shifted, members, level=0.999).low > 0.6

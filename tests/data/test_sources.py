@@ -1,0 +1,239 @@
+"""Sources: every one gives checked examples, and every bad input one line that names the remedy."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_compleak.data import sources
+
+X = np.random.default_rng(0).random((6, 4, 4, 3))
+Y = np.array([0, 1, 2, 0, 1, 2])
+OBJECTS = np.array([{}] * 6, dtype=object)
+
+
+def save(folder, **arrays) -> str:
+    np.savez(folder / "data.npz", **arrays)
+    return f"npz:{folder / 'data.npz'}"
+
+
+def draw(path: pathlib.Path, size=(5, 4), mode="RGB", value=7) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value, value, value)).save(path)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, tf_compleak.data.sources;"
+        "sys.exit(bool({'tensorflow', 'tensorflow_datasets', 'sklearn', 'PIL'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_digits():
+    examples = sources.load("digits")
+    assert examples.x.shape == (1797, 8, 8, 1) and examples.x.dtype == np.float32
+    assert examples.x.min() == 0 and examples.x.max() == 1
+    assert examples.y.dtype == np.int64 and examples.classes == 10
+    np.testing.assert_array_equal(examples.ids, np.arange(1797))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("digit", r"--dataset: unknown 'digit'\. Did you mean 'digits'\?"),
+        ("nzp:a.npz", r"--dataset: unknown 'nzp'\. Did you mean 'npz'\?"),
+        ("cifar10", r"--dataset: unknown 'cifar10'\..*tfds"),
+        ("npz", "write it as npz:PATH"),
+        ("tfds:", "write it as tfds:cifar10"),
+        ("digits:3", "write it as digits"),
+    ],
+)
+def test_bad_names(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        sources.load(dataset)
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype"),
+    [("uint8", "uint8"), ("float64", "float32"), ("float16", "float32"), ("int32", "float32")],
+)
+def test_npz_dtypes(tmp_path, stored, dtype):
+    examples = sources.load(save(tmp_path, x=(X * 9).astype(stored), y=Y.astype(np.uint8)))
+    assert examples.x.dtype == dtype and examples.x.shape == X.shape
+    assert examples.y.dtype == np.int64 and examples.classes == 3
+    np.testing.assert_array_equal(examples.ids, np.arange(6))
+    np.testing.assert_array_equal(examples.x, (X * 9).astype(stored).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("shape", "result"), [((6, 5), (6, 5)), ((6, 4, 3), (6, 4, 3, 1)), ((6, 2, 2, 2, 1),) * 2]
+)
+def test_npz_shapes(tmp_path, shape, result):
+    assert sources.load(save(tmp_path, x=np.zeros(shape), y=Y)).x.shape == result
+
+
+def test_npz_ids(tmp_path):
+    examples = sources.load(save(tmp_path, x=X, y=Y, ids=np.array(list("abcdef"))))
+    assert examples.ids.tolist() == list("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": Y}, r"lacks x \(has y\)"),
+        ({"a": X}, r"lacks x and y \(has a\)"),
+        ({"x": OBJECTS, "y": Y}, "Python objects, which are never loaded"),
+        ({"x": X, "y": OBJECTS}, "Python objects, which are never loaded"),
+        ({"x": X, "y": Y, "ids": OBJECTS}, "Python objects, which are never loaded"),
+        ({"x": X, "y": Y[:5]}, "6 inputs, 5 labels"),
+        ({"x": X, "y": Y, "ids": np.arange(4)}, r"ids of shape \(4,\)"),
+        ({"x": X, "y": Y, "ids": np.zeros(6)}, "ids: .*every value must be unique"),
+        ({"x": X, "y": Y.astype(float)}, "labels must be integers.*float64"),
+        ({"x": X, "y": np.eye(6, dtype=int)}, r"labels must be integers of shape \[N\]"),
+        ({"x": X, "y": np.array(1)}, r"labels must be integers of shape \[N\]"),
+        ({"x": X, "y": Y - 1}, "label -1 is negative; number classes from 0"),
+        ({"x": X, "y": Y * 0}, "one class only"),
+        ({"x": X, "y": Y * 100}, "label 200 with 6 examples; .*without gaps"),
+        ({"x": X[:0], "y": Y[:0]}, "holds no examples"),
+        ({"x": np.where(X > 0.9, np.nan, X), "y": Y}, "inputs: .*NaN or infinite"),
+        ({"x": X * 1e300, "y": Y}, "inputs: .*NaN or infinite"),
+        ({"x": np.array(3.0), "y": Y}, r"numbers of shape \[N, \.\.\.\]"),
+        ({"x": np.full((6, 2), "a"), "y": Y}, r"numbers of shape \[N, \.\.\.\]"),
+    ],
+)
+def test_npz_refused(tmp_path, arrays, message):
+    dataset = save(tmp_path, **arrays)
+    with pytest.raises(ValueError, match=message) as error:
+        sources.load(dataset)
+    assert str(error.value).startswith(str(tmp_path / "data.npz"))
+    assert "\n" not in str(error.value)
+
+
+def test_npz_damaged(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=X, y=Y)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[100:160] = bytes(60)
+    np.save(tmp_path / "data.npy", X)
+    plain = (tmp_path / "data.npy").read_bytes()
+    for content in (whole[: len(whole) // 2], bytes(flipped), plain, b"text", b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"an \.npz with arrays x and y is expected") as error:
+            sources.load(f"npz:{path}")
+        assert str(error.value).startswith(str(path))
+
+
+def test_npz_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        sources.load(f"npz:{tmp_path / 'none.npz'}")
+
+
+def test_image_folder(tmp_path):
+    draw(tmp_path / "dog" / "b.png", value=3)
+    draw(tmp_path / "dog" / "a.bmp", value=2)
+    draw(tmp_path / "cat" / "images" / "z.JPEG", value=1)
+    draw(tmp_path / "cat" / "y.png", mode="L", value=9)
+    draw(tmp_path / ".hidden" / "x.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cat" / "notes.txt").write_text("no image")
+    examples = sources.load(f"image_folder:{tmp_path}")
+    assert examples.ids.tolist() == ["cat/images/z.JPEG", "cat/y.png", "dog/a.bmp", "dog/b.png"]
+    assert examples.y.tolist() == [0, 0, 1, 1] and examples.classes == 2
+    assert examples.x.shape == (4, 4, 5, 3) and examples.x.dtype == np.uint8
+    assert examples.x[1:, 0, 0].tolist() == [[9] * 3, [2] * 3, [3] * 3]
+
+
+def test_image_folder_of_grayscale(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        draw(tmp_path / name, mode="L")
+    assert sources.load(f"image_folder:{tmp_path}").x.shape == (2, 4, 5, 1)
+
+
+def test_image_folder_refused(tmp_path):
+    dataset = f"image_folder:{tmp_path}"
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        sources.load(f"{dataset}/none")
+    with pytest.raises(ValueError, match="no images"):
+        sources.load(dataset)
+    draw(tmp_path / "a" / "1.png")
+    with pytest.raises(ValueError, match="one class only"):
+        sources.load(dataset)
+    draw(tmp_path / "b" / "1.png", size=(6, 4))
+    draw(tmp_path / "b" / "2.png", size=(9, 9))
+    with pytest.raises(ValueError, match=r"b/1\.png: is 4 x 6, the first image is 4 x 5"):
+        sources.load(dataset)
+    (tmp_path / "b" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b/1\.png: not an image"):
+        sources.load(dataset)
+    Image.fromarray(np.full((4, 5), 999, np.uint16)).save(tmp_path / "b" / "1.png")
+    with pytest.raises(ValueError, match=r"b/1\.png: not an image of 8 bits"):
+        sources.load(dataset)
+
+
+def test_tfds_not_prepared(tmp_path):
+    for folder in ("cifar10/3.0.2", "glue/cola/2.0.0", "glue/sst2/2.0.0"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "dataset_info.json").touch()
+    for dataset, message in [
+        (
+            "tfds:cifar",
+            r"not prepared in .* \(has: cifar10, glue/cola, glue/sst2\)\. .*tfds:cifar10",
+        ),
+        ("tfds:glue/sst", r"Did you mean tfds:glue/sst2\? Run `tfds build glue/sst`"),
+        ("tfds:glue", r"Did you mean tfds:glue/cola or tfds:glue/sst2\?"),
+    ]:
+        with pytest.raises(FileNotFoundError, match=message):
+            sources.load(dataset, data_dir=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"--data_dir=.*: no such folder"):
+        sources.load("tfds:cifar10", data_dir=str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="pass --data_dir"):
+        sources.load("tfds:cifar10")
+
+
+@pytest.fixture
+def data_dir() -> str:
+    """The folder of TF_COMPLEAK_DATA_DIR, with cifar10 in it."""
+    folder = os.environ.get("TF_COMPLEAK_DATA_DIR", "")
+    if not folder or not (pathlib.Path(folder) / "cifar10").is_dir():
+        pytest.skip("TF_COMPLEAK_DATA_DIR names no folder with prepared cifar10")
+    return folder
+
+
+@pytest.mark.data
+def test_tfds(data_dir):
+    examples = sources.load("tfds:cifar10", data_dir=data_dir, tfds_split="train[:500]")
+    assert examples.x.shape == (500, 32, 32, 3) and examples.x.dtype == np.uint8
+    assert examples.classes == 10 and examples.ids.tolist() == list(range(500))
+    fewer = sources.load("tfds:cifar10", data_dir=data_dir, tfds_split="train[:100]")
+    np.testing.assert_array_equal(fewer.x, examples.x[:100])
+    for split in ("tran", "train[:0]"):
+        with pytest.raises(ValueError, match=r"--tfds_split=.*\(train, test\)"):
+            sources.load("tfds:cifar10", data_dir=data_dir, tfds_split=split)
+
+
+@pytest.mark.data
+def test_tfds_damaged(data_dir, tmp_path):
+    (version,) = pathlib.Path(data_dir).glob("cifar10/*")
+    copy = tmp_path / "cifar10" / version.name
+    copy.mkdir(parents=True)
+    for file in version.glob("*.*"):
+        (copy / file.name).write_bytes(file.read_bytes()[:5000])
+    for info in (None, "{"):
+        if info:
+            (copy / "dataset_info.json").write_text(info)
+        with pytest.raises(ValueError, match=r"damaged files in .*; prepare it anew"):
+            sources.load("tfds:cifar10", data_dir=str(tmp_path))
+
+
+@pytest.mark.data
+def test_tfds_without_images(data_dir):
+    if not (pathlib.Path(data_dir) / "imdb_reviews").is_dir():
+        pytest.skip("imdb_reviews is not prepared in TF_COMPLEAK_DATA_DIR")
+    with pytest.raises(ValueError, match=r"needs an image and a class label, has .*text: Text"):
+        sources.load("tfds:imdb_reviews", data_dir=data_dir)

@@ -1,0 +1,117 @@
+"""The interpreter layer on files made here: batches, quantized ends, refusals, bad files."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_compleak.inference.interpreter import TFLiteModel
+from tf_compleak.inference.observe import observe, softmax
+
+RNG = np.random.default_rng(0)
+X = RNG.random((37, 6), dtype=np.float32)
+W = np.float32(RNG.normal(size=(6, 3)))
+
+
+def convert(function, batch=None, shape=(6,), quantize=None):
+    spec = tf.TensorSpec([batch, *shape], tf.float32)
+    concrete = tf.function(function, input_signature=[spec]).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.experimental_lower_to_saved_model = False
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([x[None]] for x in X)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = quantize
+    return converter.convert()
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(content, name="m.tflite"):
+        (tmp_path / name).write_bytes(content)
+        return str(tmp_path / name)
+
+    return write
+
+
+def expected():
+    return softmax(X @ W)
+
+
+@pytest.mark.parametrize("batch", [1, 8, 37, 64])
+def test_any_batch_size_and_a_last_partial_batch(save, batch):
+    model = TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W))), batch=batch)
+    assert model.batch == batch
+    got = model.predict(X)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected(), atol=1e-6)
+    assert model.predict(X[:0]).shape == (0, 3)
+
+
+def test_a_file_with_a_baked_in_batch_falls_back_to_one(save):
+    """A reshape to a fixed size refuses the resize and leaves its interpreter unusable."""
+
+    turned = W.reshape(2, 3, 3).transpose(1, 0, 2).reshape(6, 3)
+
+    def fixed(x):
+        return tf.nn.softmax(tf.reshape(tf.transpose(tf.reshape(x, [2, 3])), [1, 6]) @ turned)
+
+    model = TFLiteModel(save(convert(fixed, batch=1)), batch=16)
+    assert model.batch == 1
+    np.testing.assert_allclose(model.predict(X), expected(), atol=1e-6)
+
+
+def test_a_file_that_mixes_the_rows_of_a_batch_falls_back_to_one(save):
+    """Accepts a resize, but a row's output depends on its neighbours."""
+
+    def mixed(x):
+        return tf.nn.softmax(x @ W + tf.cumsum(x, axis=0)[:, :3] - x[:, :3])
+
+    model = TFLiteModel(save(convert(mixed)), batch=8)
+    assert model.batch == 1
+    np.testing.assert_allclose(model.predict(X), expected(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [tf.int8, tf.uint8])
+def test_quantized_inputs_and_outputs_go_by_scale_and_zero_point(save, dtype):
+    model = TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W), quantize=dtype)))
+    got = model.predict(X)
+    assert model.resolution == pytest.approx(1 / 256)
+    np.testing.assert_allclose(got, expected(), atol=0.03)
+    steps = got / model.resolution
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    extreme = model.predict(np.float32([[1e9] * 6, [-1e9] * 6]))  # saturates, does not wrap
+    np.testing.assert_allclose(extreme[0], model.predict(np.float32([[1.0] * 6]))[0], atol=0.05)
+
+
+def test_logits_get_a_softmax_and_probabilities_do_not(save):
+    logits = TFLiteModel(save(convert(lambda x: x @ W), "logits.tflite"))
+    np.testing.assert_allclose(observe(logits, X, "logits"), expected(), atol=1e-6)
+    ready = TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W)), "ready.tflite"))
+    np.testing.assert_allclose(observe(ready, X, "probabilities"), expected(), atol=1e-6)
+
+
+def test_rows_stay_in_order_and_the_callback_counts_them(save):
+    model = TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W))), batch=8)
+    rows = []
+    together = observe(model, X, "probabilities", rows.append)
+    assert sum(rows) == len(X)
+    np.testing.assert_array_equal(observe(model, X[::-1], "probabilities"), together[::-1])
+
+
+def test_nan_outputs_are_refused(save):
+    model = TFLiteModel(save(convert(lambda x: tf.math.log(x - 2) @ W)))
+    with pytest.raises(ValueError, match="NaN"):
+        observe(model, X, "probabilities")
+
+
+def test_bad_files_get_one_line_naming_them(save, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nope\.tflite"):
+        TFLiteModel(str(tmp_path / "nope.tflite"))
+    for content in (b"", b"hello, this is no model", b"\0" * 400):
+        with pytest.raises(ValueError, match=r"m\.tflite: is not a \.tflite file"):
+            TFLiteModel(save(content))
+    with pytest.raises(ValueError, match=r"shape \(6,\).*\(5,\)"):
+        TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W)))).predict(X[:, :5])
+    with pytest.raises(ValueError, match="classifier"):
+        TFLiteModel(save(convert(lambda x: tf.reduce_sum(x, axis=1))))

@@ -1,0 +1,125 @@
+"""A realistic `Report` for the tests, with figures measured on simulated scores."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from tf_compleak.metrics import intervals, roc
+from tf_compleak.types import ORIGINAL, Failure, Release, Report, Result, Sanity, Version, tier
+
+PRUNED = tuple(f"pruning-0.{percent}" for percent in (60, 70, 80, 90))
+CLUSTERED = ("clustering-4", "clustering-8", "clustering-16")
+QUANTIZED = ("int8-qat", "int8-ptq", "dynamic-ptq", "float16-ptq")
+NAMES = (ORIGINAL, *PRUNED, *CLUSTERED, *QUANTIZED)
+FAILED = "pruning-0.90"
+REASON = "validation accuracy fell by 0.31 (0.97 to 0.66), more than --max_accuracy_drop 0.15"
+STRENGTH = {"entropy": 0.55, "modified-entropy": 0.85, "nasr-lr": 0.8, "nasr-mlp": 0.95}
+FPRS = (0.1, 0.01, 0.001)
+COMMAND = "tf-compleak run --flagfile=flags/digits.cfg --workdir=/tmp/digits --seed=7"
+
+
+@functools.cache
+def sample(n: int = 2000, leak: float = 1.0, gain: float = 1.0) -> Report:
+    """12 versions, 66 rows; `leak` scales what one version tells, `gain` what more add to it."""
+    usable = tuple(name for name in NAMES if name != FAILED)
+    simulation = _Simulation(n, leak, gain)
+    rows = [simulation.row(attack, (name,)) for name in usable for attack in STRENGTH]
+    best = max(rows, key=lambda row: row.auc.value)
+    pairs = [(ORIGINAL, name) for name in usable[1:]]
+    rows += [simulation.row(kind, pair, best) for pair in pairs for kind in ("sr-lr", "sr-mlp")]
+    rows += [simulation.row("mr", release, best) for release in (usable, usable[1:])]
+    return Report(
+        study={"dataset": "digits", "seed": 7},
+        provenance=_provenance(),
+        versions=tuple(_version(index, name, n) for index, name in enumerate(NAMES)),
+        results=tuple(rows),
+        failures=(Failure(FAILED, REASON),),
+        sanity=simulation.sanity(),
+    )
+
+
+class _Simulation:
+    """Scores that share a signal per example, so that paired differences are realistic."""
+
+    def __init__(self, n: int, leak: float, gain: float):
+        self._rng = np.random.default_rng(0)
+        self._members = np.arange(2 * n) < n
+        self._signal = leak * self._rng.exponential(0.9, 2 * n) * self._members
+        self._common = self._rng.normal(size=2 * n)
+        self._gain = gain
+        self._scores: dict = {}
+
+    def _draw(self, attack: str, release: Release) -> np.ndarray:
+        noise = self._rng.normal(size=len(self._members))
+        private = 0.45 / (1 + self._gain * {"NR": 0, "SR": 0.25, "MR": 1.5}[tier(release)])
+        weight = STRENGTH.get(attack, 0.95) - 0.03 * NAMES.index(release[-1]) * (len(release) == 1)
+        shared = 1 - 0.12 * self._gain * (len(release) - 1) ** 0.3 * (len(release) > 1)
+        return weight * self._signal + shared * self._common + private * noise
+
+    def row(self, attack: str, release: Release, best: Result | None = None) -> Result:
+        scores, members = self._draw(attack, release), self._members
+        self._scores[attack, release] = scores
+        gain, over = None, None
+        if best is not None:
+            over = (best.release, best.attack)
+            gain = intervals.auc_difference(
+                scores, self._scores[best.attack, best.release], members
+            )
+        rng = np.random.default_rng(1)
+        return Result(
+            tier=tier(release),
+            release=release,
+            attack=attack,
+            n_members=int(members.sum()),
+            n_non_members=int((~members).sum()),
+            accuracy=intervals.balanced_accuracy_estimate(scores, members, 0.4),
+            auc=intervals.auc_estimate(scores, members),
+            tpr_at_fpr={
+                fpr: intervals.tpr_at_fpr_estimate(scores, members, fpr, rng=rng) for fpr in FPRS
+            },
+            auc_gain=gain,
+            gain_over=over,
+            roc=roc.thin(*roc.roc_curve(scores, members), points=100),
+        )
+
+    def sanity(self) -> Sanity:
+        noise = np.random.default_rng(3).normal(size=(2, len(self._members)))
+        return Sanity(*(intervals.auc_estimate(each, self._members, level=0.99) for each in noise))
+
+
+def _version(index: int, name: str, n: int) -> Version:
+    failed = name == FAILED
+    small = {"int8": 4, "clus": 1.02, "dyna": 3.9, "floa": 2}.get(name[:4], 1)
+    return Version(
+        name=name,
+        recipe=name,
+        path=f"target/{name}/model.tflite",
+        bytes=int(316_432 / small),
+        gzip_bytes=int(292_104 / small / (1 + 0.35 * name.startswith(("prun", "clus")))),
+        member_accuracy=intervals.proportion(int(n * (0.7 if failed else 0.998)), n),
+        non_member_accuracy=intervals.proportion(int(n * (0.66 if failed else 0.97)) - index, n),
+        validation_accuracy=intervals.proportion(132 if failed else 194, 200),
+        status="failed" if failed else "ok",
+        resolution=1 / 256 if name == "int8-ptq" else 0.0,
+        notes=("activation ranges found on 100 held-out non-member examples",)
+        if name == "int8-ptq"
+        else (),
+    )
+
+
+def _provenance() -> dict:
+    return {
+        "created": "2026-03-04T05:06:07+00:00",
+        "command": COMMAND,
+        "flags": "--dataset=digits\n--num_members=2000\n--num_shadows=4\n--seed=7\n",
+        "seed": 7,
+        "workdir": "/tmp/digits",
+        "libraries": {"tensorflow": "2.21.0", "numpy": "2.4.6", "scikit-learn": "1.8.0"},
+        "python": "3.11.7",
+        "platform": "Linux-6.1-x86_64",
+        "seconds": 412.3,
+        "num_shadows": 4,
+        "representative_data": "held-out non-members",
+    }

@@ -1,0 +1,246 @@
+"""The command line: help, bad input in one line, a whole run killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tf_compleak import cli
+from tf_compleak.types import Report
+
+SMALL = """
+--num_members=100
+--num_non_members=100
+--num_validation=100
+--num_population=50
+--model=convnet
+--depth=3
+--width=8
+--epochs=4
+--finetune_epochs=2
+--max_accuracy_drop=1
+--versions=original,pruning-0.60,clustering-8,int8-qat,int8-ptq
+--attacks=modified-entropy,nasr-lr,nasr-mlp,sr-lr,mr
+"""
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return f"--dataset=npz:{path}"
+
+
+def fails(capsys, tmp_path, *flags):
+    """The one line that a failing run prints."""
+    assert cli.main(["run", f"--workdir={tmp_path / 'w'}", "--executor=inline", *flags]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert line.startswith("tf-compleak: ")
+    return line
+
+
+def test_help_teaches(capsys):
+    for arguments in ([], ["--help"], ["-h"]):
+        assert cli.main(arguments) == 0
+        assert "tf-compleak run" in capsys.readouterr().out
+    assert cli.main(["run", "--help"]) == 0
+    text = capsys.readouterr().out
+    for group in cli.FLAGS.values():
+        for name, _ in group:
+            assert f"--{name}\n" in text
+    assert cli.main(["--version"]) == 0
+
+
+def test_every_field_of_study_and_options_is_a_flag():
+    from tf_compleak.study import Options, Study
+
+    names = {name for group in cli.FLAGS.values() for name, _ in group}
+    fields = {f.name for kind in (Study, Options) for f in cli._fields(kind)}
+    assert names == fields - {"command", "flags"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--dataset=digit", "Did you mean 'digits'"),
+        ("--dataset=npz", "npz:PATH"),
+        ("--dataset=npz:/no/such.npz", "/no/such.npz: no such file"),
+        ("--dataset=image_folder:/no/such", "no such folder"),
+        ("--dataset=tfds:cifar10", "--data_dir"),
+        ("--versions=original,int8ptq", "Did you mean 'int8-ptq'"),
+        ("--versions=original,original", "more than once"),
+        ("--versions=", "--versions: empty"),
+        ("--attacks=entrpy", "Did you mean 'entropy'"),
+        ("--attacks=", "--attacks: empty"),
+        ("--releases=original+int9", "--releases"),
+        ("--model=resnt", "Did you mean 'resnet'"),
+        ("--model=resnet", "6n + 2"),
+        ("--depth=12", "too small"),
+        ("--num_members=3000", "lower"),
+        ("--num_members=0", "--num_members"),
+        ("--epochs=0", "epochs"),
+        ("--batch_size=abc", "batch_size"),
+        ("--num_shadow=1", "Did you mean --num_shadows"),
+        ("--flagfile=/no/such.cfg", "/no/such.cfg"),
+        ("--executor=threads", "--executor"),
+        ("--calibration=memebrs", "Did you mean 'members'"),
+        ("--max_accuracy_drop=nan", "--max_accuracy_drop"),
+        ("--seed=-1", "--seed"),
+        ("surplus", "surplus"),
+    ],
+)
+def test_bad_flags_get_one_line_and_exit_code_2(capsys, tmp_path, flag, message):
+    assert message in fails(capsys, tmp_path, flag)
+
+
+def test_bad_data_gets_one_line_and_does_not_claim_the_workdir(capsys, tmp_path):
+    x, y = np.random.default_rng(0).random((60, 8, 8)), np.arange(60) % 3
+    nan = x.copy()
+    nan[5, 1, 1] = np.nan
+    bad = {
+        "one class": save(tmp_path / "one.npz", x=x, y=y * 0),
+        "NaN": save(tmp_path / "nan.npz", x=nan, y=y),
+        "negative": save(tmp_path / "neg.npz", x=x, y=y - 1),
+        "Python objects": save(tmp_path / "obj.npz", x=np.array([{}] * 60), y=y),
+        "lacks y": save(tmp_path / "noy.npz", x=x),
+    }
+    for word, flag in bad.items():
+        line = fails(capsys, tmp_path, flag)
+        assert word.lower() in line.lower() and ".npz" in line
+    assert not (tmp_path / "w" / "study.json").exists()
+
+
+def test_unusable_workdirs(capsys, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    assert "is a file" in fails(capsys, tmp_path, f"--workdir={tmp_path / 'file'}")
+    assert fails(capsys, tmp_path, f"--workdir={tmp_path / 'file' / 'below'}")
+    assert "empty" in fails(capsys, tmp_path, "--workdir=")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def command(workdir, *flags):
+    (workdir.parent / "small.cfg").write_text(SMALL)
+    flagfile = f"--flagfile={workdir.parent / 'small.cfg'}"
+    return [sys.executable, "-m", "tf_compleak", "run", flagfile, f"--workdir={workdir}", *flags]
+
+
+def figures(workdir):
+    report = json.loads((workdir / "report.json").read_text())
+    return {key: report[key] for key in ("versions", "results", "failures", "sanity")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small study run to its end in one go."""
+    workdir = tmp_path_factory.mktemp("study") / "w"
+    done = subprocess.run(command(workdir), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def test_a_run_leaves_a_report(finished):
+    workdir, done = finished
+    values = json.loads((workdir / "report.json").read_text())
+    assert values["schema"] == 1
+    assert [v["name"] for v in values["versions"]][:2] == ["original", "pruning-0.60"]
+    for version in values["versions"]:
+        assert version["status"] == "ok" and version["bytes"] > version["gzip_bytes"] > 0
+        assert (workdir / version["path"]).stat().st_size == version["bytes"]
+        assert 0 <= version["member_accuracy"]["low"] <= version["member_accuracy"]["high"] <= 1
+    tiers = [(row["tier"], row["attack"], len(row["release"])) for row in values["results"]]
+    assert tiers.count(("NR", "nasr-lr", 1)) == 5 and tiers.count(("SR", "sr-lr", 2)) == 4
+    assert ("MR", "mr", 5) in tiers and ("MR", "mr", 4) in tiers
+    for row in values["results"]:
+        assert row["n_members"] == row["n_non_members"] == 100
+        assert row["auc"]["low"] <= row["auc"]["value"] <= row["auc"]["high"]
+        assert list(row["tpr_at_fpr"]) == ["0.1", "0.01", "0.001"]
+        assert row["tpr_at_fpr"]["0.1"]["measurable"]
+        assert row["tpr_at_fpr"]["0.001"]["value"] is None
+        assert (row["auc_gain"] is None) == (row["tier"] == "NR")
+    assert set(values["sanity"]) == {"null_auc", "blind_auc"}
+    assert Report.from_json(values).best("MR") is not None
+    assert "NR" in done.stdout and (workdir / "report.html").stat().st_size > 10_000
+    assert not list(workdir.rglob(".aside-*"))
+
+
+def test_the_written_flagfile_repeats_the_run(finished, tmp_path):
+    from tf_compleak.study import Study
+
+    values = cli._parse([f"--flagfile={finished[0] / 'flags.cfg'}", f"--workdir={tmp_path}"])
+    again = cli._study(values)
+    assert isinstance(again, Study)
+    assert again.to_json() == json.loads((finished[0] / "study.json").read_text())
+
+
+def test_a_finished_study_is_reused_and_another_one_is_refused(finished):
+    workdir, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("stage.json")}
+    started = time.monotonic()
+    done = subprocess.run(command(workdir), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 10  # no worker is started, TensorFlow is not loaded
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("stage.json")} == before
+    refused = subprocess.run(command(workdir, "--seed=9"), capture_output=True, text=True)
+    assert refused.returncode == 2 and "seed: 0 there, 9 here" in refused.stderr
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("stage.json")} == before
+
+
+def test_killed_at_any_moment_a_run_continues_to_the_same_figures(finished, tmp_path):
+    workdir = tmp_path / "w"
+    for seconds in (3.0, 7.0, 9.0, 11.0):
+        process = subprocess.Popen(
+            command(workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(command(workdir), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert figures(workdir) == figures(finished[0])
+
+
+def test_ctrl_c_ends_with_one_line_and_no_process_left(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "w"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(6)
+    children = _children(process.pid)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and time.monotonic() - started < 5
+    assert "continues" in error and "Traceback" not in error
+    assert children
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+
+def _children(parent):
+    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
+    return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.slow
+def test_a_full_disk_gets_one_line_and_the_run_continues_elsewhere(finished, tmp_path):
+    mounted = tmp_path / "small_disk"
+    mounted.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(mounted)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    workdir = mounted / "w"
+    try:
+        done = subprocess.run(command(workdir), capture_output=True, text=True)
+        assert done.returncode == 2 and "No space left" in done.stderr
+        assert len(done.stderr.splitlines()) == 1 and "free some space" in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=100m", str(mounted)], check=True)
+        done = subprocess.run(command(workdir), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert figures(workdir) == figures(finished[0])
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)

@@ -1,0 +1,99 @@
+"""Who may import whom, and what stays out of a process that does not need it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tf_compleak
+
+ROOT = Path(tf_compleak.__file__).parent
+
+# package or module -> what of the project it may import, beside itself
+MAY = {
+    "_checks": set(),
+    "_seeds": set(),
+    "_keras": set(),
+    "types": {"_checks"},
+    "_trainer": {"_checks", "_keras"},
+    "workdir": set(),
+    "executors": set(),
+    "_progress": set(),
+    "data": {"types", "_checks", "_seeds"},
+    "models": {"types", "_checks", "_seeds", "_keras", "_trainer"},
+    "compression": {"types", "_checks", "_keras", "_trainer", "models"},
+    "inference": {"types", "_checks"},
+    "metrics": {"types", "_checks"},
+    "attacks": {"types", "_checks", "_keras", "_trainer", "metrics"},
+    "report": {"types"},
+    "study": {"types", "_checks", "attacks", "compression", "data", "models"},
+    "stages": {
+        *("types", "_checks", "_seeds", "_trainer", "study", "workdir"),
+        *("data", "models", "compression", "inference", "attacks"),
+    },
+    "evaluate": {"types", "_seeds", "metrics", "stages", "workdir"},
+    "pipeline": {
+        *("types", "study", "stages", "evaluate", "executors", "workdir"),
+        *("attacks", "compression"),
+    },
+    "cli": {"", "_checks", "_progress", "study", "pipeline", "report", "workdir"},
+    "__main__": {"cli"},
+    "__init__": {"types"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Parts of tf_compleak that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tf_compleak"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("tf_compleak.")
+            }
+    return found
+
+
+def test_imports_follow_the_table():
+    for path in ROOT.rglob("*.py"):
+        part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        allowed = MAY[part] | {part, "__version__"}
+        assert imports(path) <= allowed, f"{path}: {imports(path) - allowed}"
+
+
+def test_flags_are_read_in_the_command_line_only():
+    for path in ROOT.rglob("*.py"):
+        if path.name != "cli.py":
+            assert "absl" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import tf_compleak", "tensorflow tf_keras keras sklearn scipy numpy"),
+        ("import tf_compleak.cli; tf_compleak.cli.main(['run', '--help'])", "tensorflow sklearn"),
+        ("from tf_compleak.attacks import thresholds", "tensorflow tf_keras keras"),
+        ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
+        ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),
+        ("from tf_compleak.inference import interpreter, observe", "tensorflow tf_keras keras"),
+        ("from tf_compleak.data import sources, splits", "tensorflow tf_keras keras sklearn"),
+        ("from tf_compleak.report import text", "tensorflow matplotlib sklearn"),
+    ],
+)
+def test_what_is_not_needed_is_not_loaded(statement, absent):
+    code = f"import sys; {statement}; print(*(m for m in '{absent}'.split() if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == ""
+
+
+def test_public_names_exist():
+    for name in tf_compleak.__all__:
+        assert getattr(tf_compleak, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = tf_compleak.nonsense

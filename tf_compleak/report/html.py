@@ -1,0 +1,200 @@
+"""A report as one self-contained page: opens offline, no script, every text escaped."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterable, Iterator
+from html import escape
+from string import Template
+
+from tf_compleak.report import figures, wording
+from tf_compleak.types import Estimate, Report, Result, Version
+
+TITLE = "What the versions of this model leak about its training data"
+
+
+def render(report: Report) -> str:
+    """The page as HTML text."""
+    template = importlib.resources.files("tf_compleak.report").joinpath("report.html")
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        title=TITLE,
+        subtitle=_subtitle(report),
+        warnings=_warnings(report),
+        verdict=escape(wording.finding(report)),
+        tiles="\n".join(_tiles(report)),
+        roc=figures.svg(figures.roc_figure(report), "ROC curves on log axes"),
+        leakage_chart=figures.svg(figures.leakage_figure(report), "AUC of each release"),
+        versions=_versions(report),
+        failures=_failures(report),
+        leakage=_leakage(report),
+        sanity=_sanity(report),
+        shadows=escape(str(report.provenance.get("num_shadows", "an unknown number"))),
+        methods=_methods(report),
+        rows=len(report.results),
+        repeat=_repeat(report),
+    )
+
+
+def _subtitle(report: Report) -> str:
+    what = [str(report.study[key]) for key in ("dataset", "model") if key in report.study]
+    created = report.provenance.get("created", "at an unknown time")
+    return escape(" · ".join([*what, wording.sample(report), f"made {created}"]))
+
+
+def _warnings(report: Report) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in report.sanity.warnings())
+    return f'<div class="alarm" role="alert"><p>VOID</p>{lines}</div>' if lines else ""
+
+
+def _tiles(report: Report) -> Iterator[str]:
+    best = [row for tier in wording.TIERS if (row := report.best(tier))]
+    for row in best:
+        auc, level = row.auc, wording.percent(row.auc.level)
+        chosen = f"best of {wording.choices(report, row.tier)}: {wording.row_name(row, report)}"
+        lines = [f"{level} interval [{auc.low:.3f}, {auc.high:.3f}]", chosen]
+        for rate, tpr in sorted(row.tpr_at_fpr.items(), reverse=True):
+            lines.append(f"TPR@{wording.percent(rate)}: {tpr}")
+        title = f"{row.tier}: {wording.TIER_NAMES[row.tier]}"
+        yield _tile(row.tier, title, f"AUC {auc.value:.3f}", lines)
+    gains = [row for row in best if row.auc_gain and row.gain_over]
+    if gains:
+        row = max(gains, key=lambda row: row.auc_gain.value)
+        words = wording.gain_words(report, row)
+        over = f"{row.gain_over[1]} on {wording.release_name(row.gain_over[0], report)}"
+        lines = [words[0].upper() + words[1:], f"{wording.row_name(row, report)}, against {over}"]
+        yield _tile("", "What further versions add", f"{row.auc_gain.value:+z.3f} AUC", lines)
+
+
+def _tile(kind: str, title: str, big: str, lines: list[str]) -> str:
+    text = "".join(f'<p class="soft">{escape(line)}</p>' for line in lines)
+    return (
+        f'<section class="tile {kind}"><h3>{escape(title)}</h3>'
+        f'<p class="big">{escape(big)}</p>{text}</section>'
+    )
+
+
+def _table(caption: str, head: Iterable[str], rows: Iterable[str]) -> str:
+    """A table; `head` is text, `rows` are finished HTML."""
+    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "\n".join(rows)
+    return (
+        f"<table><caption><span>{escape(caption)}</span></caption>"
+        f"<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    )
+
+
+def _row(name: str, *cells: str) -> str:
+    """A row with `name` (text) as its header; `cells` are finished HTML."""
+    return f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
+
+
+def _cell(text: object, kind: str = "") -> str:
+    return f'<td class="{escape(kind)}">{escape(str(text))}</td>'
+
+
+def _estimate(estimate: Estimate | None, sign: bool = False) -> str:
+    """A cell with a figure; the method, or the reason of n/a, as its tooltip."""
+    if estimate is None:
+        return "<td></td>"
+    text = wording.signed(estimate) if sign else str(estimate)
+    return f'<td title="{escape(estimate.method)}">{escape(text)}</td>'
+
+
+def _versions(report: Report) -> str:
+    head = ["version", "status", "member accuracy", "non-member accuracy", "validation accuracy"]
+    head += ["size", "gzip", "notes"]
+    caption = "Top-1 accuracy with its interval; size of the .tflite file, plain and gzipped."
+    return _table(caption, head, (_version_row(version) for version in report.versions))
+
+
+def _version_row(version: Version) -> str:
+    notes = list(version.notes)
+    if version.resolution:
+        notes.append(f"outputs in steps of 1/{1 / version.resolution:g}")
+    return _row(
+        version.name,
+        _cell(version.status, version.status),
+        _estimate(version.member_accuracy),
+        _estimate(version.non_member_accuracy),
+        _estimate(version.validation_accuracy),
+        _cell(wording.size(version.bytes), "number"),
+        _cell(wording.size(version.gzip_bytes), "number"),
+        _cell("; ".join(notes), "text"),
+    )
+
+
+def _failures(report: Report) -> str:
+    if not report.failures:
+        return "<p>None.</p>"
+    rows = (_row(each.name, _cell(each.reason, "text")) for each in report.failures)
+    return _table("Could not be made, attacked or measured.", ["name", "reason"], rows)
+
+
+def _leakage(report: Report) -> str:
+    rates = wording.rates(report)
+    head = ["release", "tier", "attack", "AUC", "gain over NR", "balanced accuracy"]
+    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
+    best = {id(row) for row in wording.best_per_release(report)}
+    rows = (_result_row(report, row, id(row) in best, rates) for row in wording.ordered(report))
+    every = [each for row in report.results for each in row.tpr_at_fpr.values()]
+    reasons = "".join(f" n/a: {reason}." for reason in wording.unmeasured(every))
+    return _table(f"{len(report.results)} rows; {wording.sample(report)}.{reasons}", head, rows)
+
+
+def _result_row(report: Report, row: Result, best: bool, rates: list[float]) -> str:
+    name = wording.release_name(row.release, report)
+    head = escape(name)
+    if name != (full := " + ".join(row.release)):
+        head = f"<details><summary>{head}</summary><span>{escape(full)}</span></details>"
+    cells = [_cell(row.tier, row.tier), _cell(row.attack), _estimate(row.auc)]
+    cells += [_estimate(row.auc_gain, sign=True), _estimate(row.accuracy)]
+    cells += [_estimate(row.tpr_at_fpr.get(rate)) for rate in rates]
+    kind = f"{row.tier} best" if best else row.tier
+    return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
+
+
+def _sanity(report: Report) -> str:
+    checks = {
+        "Null run: an attack on shuffled membership": report.sanity.null_auc,
+        "Blind baseline: a classifier that sees the inputs only": report.sanity.blind_auc,
+    }
+    rows = []
+    for name, auc in checks.items():
+        held = auc.low <= 0.5 <= auc.high
+        state = _cell("holds 0.5" if held else "FAILED: 0.5 lies outside", "" if held else "failed")
+        rows.append(_row(name, _estimate(auc), _cell(wording.percent(auc.level)), state))
+    caption = "Both must hold AUC 0.5 within their interval, or the report is void."
+    return _table(caption, ["check", "AUC", "level", "outcome"], rows)
+
+
+def _methods(report: Report) -> str:
+    """List items: the interval methods that the rows name, figure by figure."""
+    found: dict[str, list[Estimate]] = {"Balanced accuracy": [], "AUC": [], "TPR": [], "Gain": []}
+    for row in report.results:
+        found["Balanced accuracy"].append(row.accuracy)
+        found["AUC"].append(row.auc)
+        found["TPR"] += [each for each in row.tpr_at_fpr.values() if each.measurable]
+        found["Gain"] += [row.auc_gain] if row.auc_gain else []
+    methods = {name: dict.fromkeys(each.method for each in of) for name, of in found.items()}
+    return "".join(
+        f"<li>{name}: {escape('; '.join(of))}.</li>" for name, of in methods.items() if of
+    )
+
+
+def _repeat(report: Report) -> str:
+    get = report.provenance.get
+    facts = {
+        "seed": get("seed", "unknown"),
+        "workdir": get("workdir", "unknown"),
+        "took": f"{get('seconds')} s" if get("seconds") is not None else "unknown",
+        "Python": get("python", "unknown"),
+        "platform": get("platform", "unknown"),
+        "representative data": get("representative_data", "unknown"),
+        "libraries": ", ".join(f"{name} {of}" for name, of in (get("libraries") or {}).items()),
+    }
+    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
+    command, flags = (escape(str(get(key) or "not recorded")) for key in ("command", "flags"))
+    return (
+        f'<pre tabindex="0">{command}</pre>\n<dl>{items}</dl>\n'
+        f'<p class="soft">The flags of this run, resolved:</p>\n<pre tabindex="0">{flags}</pre>'
+    )
