@@ -103,8 +103,8 @@ class _Deck:
         if (left < quota).any() or len(up) < short:
             raise ValueError(
                 f"data: {self._counts.sum()} examples are a few too few to give every part its "
-                "share of each class; lower --num_members, --num_non_members, --num_shadows, "
-                "--num_validation or --num_population a little."
+                f"share of each class; leave about {2 * len(left)} unused: lower --num_members, "
+                "--num_non_members, --num_shadows, --num_validation or --num_population."
             )
         first = np.argsort(-(exact - quota + self._owed)[up], kind="stable")[:short]
         quota[up[first]] += 1
