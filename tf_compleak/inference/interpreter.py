@@ -70,7 +70,12 @@ class TFLiteModel:
             return rows.astype(dtype, copy=False)
         scale, zero = self._scale(self._input)
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(rows / scale) + zero, limits.min, limits.max).astype(dtype)
+        steps = np.multiply(rows, np.float32(1 / scale), dtype=np.float32)
+        np.rint(steps, out=steps)
+        low, high = np.float32(limits.min - zero), np.float32(limits.max - zero)
+        np.clip(steps, low, high, out=steps)
+        steps += np.float32(zero)
+        return steps.astype(dtype)
 
     def _dequantize(self, rows: np.ndarray) -> np.ndarray:
         if not self._is_integer(self._output):
