@@ -153,7 +153,7 @@ def _leakage_axes(axes: Axes, report: Report) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     level = wording.percent(report.results[0].auc.level) if report.results else "95%"
-    axes.set_xlabel(f"AUC of the best attack on each release, with its {level} interval")
+    axes.set_xlabel(f"AUC, {level} interval")
     handles, names = axes.get_legend_handles_labels()
     order = sorted(range(len(names)), key=lambda i: names[i][:2] not in wording.TIERS)
     axes.figure.legend(
