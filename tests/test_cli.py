@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +55,18 @@ def test_help_teaches(capsys):
         for name, _ in group:
             assert f"--{name}\n" in text
     assert cli.main(["--version"]) == 0
+
+
+def test_shipped_flagfiles_are_good_and_name_no_place():
+    root = Path(__file__).parent.parent
+    assert cli.QUICKSTART.read_text() == (root / "flags" / "quickstart.cfg").read_text()
+    for path in sorted((root / "flags").rglob("*.cfg")):
+        values = cli._parse([f"--flagfile={path}"])
+        assert cli._study(values) is not None
+        assert values.data_dir is None and values.workdir == f"runs/{path.stem}"
+        assert (
+            path.read_text().startswith("# ") and "tf-compleak run --flagfile=" in path.read_text()
+        )
 
 
 def test_every_field_of_study_and_options_is_a_flag():
