@@ -1,4 +1,4 @@
-"""Progress on the terminal: one bar for the study, one for each task under way."""
+"""Progress on the terminal: finished tasks, and a bar for each task under way."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Live:
             transient=True,
             disable=not console.is_terminal,
         )
+        self._all = self._progress.add_task("tasks finished", total=None, text="")
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -48,6 +49,7 @@ class Live:
 
     def _end(self, task: str, short: str, text: str) -> None:
         self._finished += 1
+        self._progress.update(self._all, completed=self._finished)
         if task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
         failed = text == "failed"
