@@ -69,6 +69,16 @@ def test_a_crash_of_native_code_ends_one_task_only(tmp_path):
     assert outcomes["good"].value == 2
 
 
+def test_a_worker_that_dies_while_idle_is_replaced(tmp_path):
+    with Processes(1, 1, tmp_path) as executor:
+        first = executor.run([Task("a", f"{HERE}:pid", ())], quiet)["a"].value
+        os.kill(first, signal.SIGKILL)
+        second = executor.run([Task("b", f"{HERE}:pid", ())], quiet)["b"]
+        assert second.error is None or "died (signal 9)" in second.error
+        third = executor.run([Task("c", f"{HERE}:pid", ())], quiet)["c"]
+    assert third.value not in (None, first)
+
+
 def test_tasks_that_share_a_graph_go_to_the_worker_that_has_it(tmp_path):
     tasks = [
         Task(f"{kind}{i}", f"{HERE}:pid", (0.05,), affinity=kind)

@@ -100,6 +100,11 @@ FLAGS = {
         ("workdir", "folder of the study; made if missing, refused if another study's"),
         ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
         ("workers", "processes; 0: one per core, up to 8"),
+        (
+            "threads",
+            "threads of each process, in TensorFlow and in the .tflite interpreter; "
+            "0: the cores shared among the processes",
+        ),
         ("executor", "processes | inline (everything in this process, for debugging)"),
     ],
 }
@@ -244,6 +249,7 @@ def _run(arguments: list[str]) -> int:
         raise _UsageError("--workdir: empty; name a folder for the study.")
     _checks.choice("--executor", values.executor, ("processes", "inline"))
     _checks.between("--workers", values.workers, 0, 1024)
+    _checks.between("--threads", values.threads, 0, 1024)
     from rich.console import Console
 
     from tf_compleak import pipeline
@@ -259,6 +265,7 @@ def _run(arguments: list[str]) -> int:
         data_dir=values.data_dir and os.path.expanduser(values.data_dir),
         overwrite=values.overwrite,
         workers=values.workers,
+        threads=values.threads,
         executor=values.executor,
         command=command,
         flags=flagfile,
@@ -266,7 +273,6 @@ def _run(arguments: list[str]) -> int:
     with Live(Console(stderr=True)) as live:
         report = pipeline.run(study, options, live.tell)
     root = Path(options.workdir)
-    write_text(root / "flags.cfg", flagfile)
     write_text(root / "report.html", html.render(report))
     with contextlib.suppress(BrokenPipeError):
         text.print_report(report, Console())

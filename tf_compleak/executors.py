@@ -11,8 +11,10 @@ that starts a study needs no main guard, and a native crash ends a worker, not t
 from __future__ import annotations
 
 import collections
+import contextlib
 import importlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -118,6 +120,7 @@ class Processes:
             for task in [task for task in waiting if _broken(task, outcomes)]:
                 outcomes[task.name] = _broken(task, outcomes)
                 waiting.remove(task)
+            self._replace_dead()
             for worker in self._workers:
                 task = None if worker.task else self._pick(worker, waiting, outcomes)
                 if task:
@@ -128,15 +131,20 @@ class Processes:
                 self._receive(busy[connection], outcomes, report)
         return outcomes
 
+    def _replace_dead(self) -> None:
+        """New workers for those that died, at a task or while they had none."""
+        for place, worker in enumerate(self._workers):
+            if not worker.task and not worker.alive():
+                worker.kill()
+                self._workers[place] = _Worker(worker.index, self._threads, self._logs)
+
     def _receive(self, worker: _Worker, outcomes: dict, report: Report) -> None:
         task = worker.task
         try:
             kind, *message = worker.connection.recv()
         except (EOFError, ConnectionResetError):
             outcomes[task.name] = Outcome(error=worker.obituary())
-            self._workers[self._workers.index(worker)] = _Worker(
-                worker.index, self._threads, self._logs
-            )
+            worker.task = None
             report(task.name, 1, 1, "failed")
             return
         if kind == "progress":
@@ -189,7 +197,11 @@ class _Worker:
     def start(self, task: Task) -> None:
         self.task, self._started = task, time.monotonic()
         self.warm.setdefault(task.affinity, 0.0)
-        self.connection.send(task)
+        with contextlib.suppress(OSError):  # a worker that just died is met when it is heard
+            self.connection.send(task)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     def finish(self, outcome: Outcome) -> Outcome:
         self.warm[self.task.affinity] = time.monotonic() - self._started
@@ -205,7 +217,8 @@ class _Worker:
     def obituary(self) -> str:
         code = self._process.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"the worker process died ({how}) in {self.task.name}; see {self.log}"
+        hint = "; out of memory? try --workers=1" if code == -signal.SIGKILL else ""
+        return f"the worker process died ({how}) in {self.task.name}; see {self.log}{hint}"
 
     def kill(self) -> None:
         self._process.kill()

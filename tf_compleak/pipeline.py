@@ -42,7 +42,9 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
     with _executor(options, workdir) as executor:
         with workdir.claim(study, overwrite=options.overwrite):
             source = _source(executor, study, options, tell)
-        failures = _versions(executor, source, tell)
+        if options.flags:
+            write_text(workdir.root / "flags.cfg", options.flags)
+        failures = _versions(executor, source, _resources(options)[1], tell)
         usable = tuple(name for name in study.versions if name not in failures)
         done, failed = _attacks(executor, source, usable, tell)
     if not done:
@@ -64,9 +66,15 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
 def _executor(options: Options, workdir: Workdir) -> Executor:
     if options.executor == "inline":
         return Inline()
+    workers, threads = _resources(options)
+    return Processes(workers, threads, workdir.logs())
+
+
+def _resources(options: Options) -> tuple[int, int]:
+    """Processes, and threads of each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = options.workers or min(cores, 8)
-    return Processes(workers, max(1, cores // workers), workdir.logs())
+    workers = 1 if options.executor == "inline" else options.workers or min(cores, 8)
+    return workers, options.threads or max(1, cores // workers)
 
 
 def _data(study: Study, options: Options) -> Task:
@@ -75,7 +83,7 @@ def _data(study: Study, options: Options) -> Task:
 
 def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> Source:
     """Load the data unless that is done, and check that the study can be run on it."""
-    if stages.data_stage(study, options.workdir).facts() is None:
+    if not stages.data_is_current(study, options.workdir, options.data_dir):
         outcome = executor.run([_data(study, options)], tell)["data"]
         if outcome.error:
             raise ValueError(outcome.error)
@@ -84,7 +92,7 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
     return source
 
 
-def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
+def _versions(executor: Executor, source: Source, threads: int, tell: Tell) -> dict[str, Failure]:
     """Train the families, make and query their versions; the versions that failed, by name."""
     study, root = source.study, source.root
     tasks, trains = [], []
@@ -102,7 +110,7 @@ def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failu
                     Task(
                         f"{name} {family}",
                         "tf_compleak.stages:version",
-                        (study, root, family, name),
+                        (study, root, family, name, threads),
                         _kind(name),
                         (need,) if need in training else (),
                     )

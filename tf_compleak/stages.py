@@ -37,14 +37,15 @@ def families(study: Study) -> list[str]:
 
 def data_stage(study: Study, root: str) -> Stage:
     """Where the decoded data set is kept."""
-    print_ = fingerprint(stage="data/1", dataset=study.dataset, split=study.tfds_split)
+    print_ = fingerprint(stage="data/2", dataset=study.dataset, split=study.tfds_split)
     return Stage(Workdir(root).data(), print_)
 
 
 def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> dict[str, Any]:
     """Load the data set once and keep it in memory-mapped form."""
     stage = data_stage(study, root)
-    if stage.facts() is None:
+    if not data_is_current(study, root, data_dir):
+        stamp = sources.stamp(study.dataset, data_dir)
         examples = sources.load(study.dataset, data_dir=data_dir, tfds_split=study.tfds_split)
         _splits(study, examples)
         with stage.writing() as (folder, facts):
@@ -53,7 +54,16 @@ def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> d
             facts["classes"] = examples.classes
             facts["shape"] = list(examples.x.shape)
             facts["sha256"] = _digest(examples.x, examples.y, examples.ids)
+            facts["stamp"] = stamp
     return stage.facts()
+
+
+def data_is_current(study: Study, root: str, data_dir: str | None) -> bool:
+    """Whether the data set was loaded, from files that have not changed since (or have gone)."""
+    facts = data_stage(study, root).facts()
+    if facts is None:
+        return False
+    return sources.stamp(study.dataset, data_dir) in (None, facts["stamp"])
 
 
 def _digest(*arrays: np.ndarray) -> str:
@@ -235,13 +245,15 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
 
 
-def version(progress: Progress, study: Study, root: str, family: str, name: str) -> None:
-    """Make one version's `.tflite` file from the trained weights, and query it."""
+def version(
+    progress: Progress, study: Study, root: str, family: str, name: str, threads: int
+) -> None:
+    """Make one version's `.tflite` file from the trained weights, and query it with `threads`."""
     src = source(study, root)
     if src.version(family, name).facts() is None:
         _compress(progress, src, family, name)
     if src.observation(family, name).facts() is None:
-        _observe(progress, src, family, name)
+        _observe(progress, src, family, name, threads)
 
 
 def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
@@ -270,12 +282,13 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
         facts["gzip_bytes"] = len(gzip.compress(content, compresslevel=9, mtime=0))
 
 
-def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
+def _observe(progress: Progress, src: Source, family: str, name: str, threads: int) -> None:
     from tf_compleak.inference.interpreter import TFLiteModel
     from tf_compleak.inference.observe import observe
 
     split = src.splits[family]
-    model = TFLiteModel(str(src.version(family, name).path / "model.tflite"))
+    path = src.version(family, name).path / "model.tflite"
+    model = TFLiteModel(str(path), threads=threads)
     total = len(split.scored) + len(split.validation)
     done = 0
 

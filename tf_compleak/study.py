@@ -103,7 +103,9 @@ class Options:
       workdir: the study's folder.
       data_dir: where prepared TFDS data sets are.
       overwrite: take over a workdir that another study made.
-      workers: processes; 0 for one per core, up to 8; 1 runs everything in one.
+      workers: processes; 0 for one per core, up to 8.
+      threads: threads of each process, for TensorFlow and for the interpreter; 0 shares the
+        cores among the processes.
       executor: "processes" or "inline" (this process, for debugging).
       command, flags: what the report says about repeating the run.
     """
@@ -112,6 +114,7 @@ class Options:
     data_dir: str | None = None
     overwrite: bool = False
     workers: int = 0
+    threads: int = 0
     executor: str = "processes"
     command: str = ""
     flags: str = ""

@@ -77,6 +77,23 @@ def test_npz_shapes(tmp_path, shape, result):
     assert sources.load(save(tmp_path, x=np.zeros(shape), y=Y)).x.shape == result
 
 
+def test_a_stamp_tells_whether_the_files_changed(tmp_path):
+    assert sources.stamp("digits") is None
+    dataset = save(tmp_path, x=X, y=Y)
+    before = sources.stamp(dataset)
+    assert before == sources.stamp(dataset) is not None
+    os.utime(tmp_path / "data.npz", ns=(1, 1))
+    assert sources.stamp(dataset) not in (before, None)
+    os.unlink(tmp_path / "data.npz")
+    assert sources.stamp(dataset) is None
+    folder = f"image_folder:{tmp_path}"
+    draw(tmp_path / "a" / "1.png")
+    before = sources.stamp(folder)
+    draw(tmp_path / "b" / "2.png")
+    assert sources.stamp(folder) not in (before, None)
+    assert sources.stamp("tfds:none", str(tmp_path)) is None
+
+
 def test_npz_ids(tmp_path):
     examples = sources.load(save(tmp_path, x=X, y=Y, ids=np.array(list("abcdef"))))
     assert examples.ids.tolist() == list("abcdef")

@@ -48,6 +48,12 @@ def test_any_batch_size_and_a_last_partial_batch(save, batch):
     assert model.predict(X[:0]).shape == (0, 3)
 
 
+def test_threads_change_no_value(save):
+    path = save(convert(lambda x: tf.nn.softmax(x @ W)))
+    alone, together = (TFLiteModel(path, threads=count).predict(X) for count in (1, 2))
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
 def test_a_file_with_a_baked_in_batch_falls_back_to_one(save):
     """A reshape to a fixed size refuses the resize and leaves its interpreter unusable."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import zipfile
 import zlib
@@ -41,6 +42,24 @@ def parse(dataset: str) -> tuple[str, str]:
         example = {"digits": "digits", "tfds": "tfds:cifar10"}.get(scheme, f"{scheme}:PATH")
         raise ValueError(f"--dataset={dataset}: write it as {example}.")
     return scheme, rest
+
+
+def stamp(dataset: str, data_dir: str | None = None) -> str | None:
+    """Which state of which files a data set is read from; None where there are none (any more)."""
+    scheme, rest = parse(dataset)
+    try:
+        files = {
+            "npz": lambda: [Path(rest).expanduser()],
+            "image_folder": lambda: _images(Path(rest).expanduser()),
+            "tfds": lambda: sorted(_prepared(rest, data_dir).iterdir()),
+        }.get(scheme, list)()
+        states = [(file, file.stat()) for file in files]
+    except (OSError, ValueError):
+        return None
+    if not states:
+        return None
+    text = "\n".join(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
@@ -111,8 +130,7 @@ def _image_folder(path: str, **_) -> Examples:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; --dataset=image_folder:PATH names one.")
-    found = [*root.glob("[!.]*/[!.]*"), *root.glob("[!.]*/images/[!.]*")]
-    files = sorted(file for file in found if file.suffix.lower() in IMAGES)
+    files = _images(root)
     if not files:
         raise ValueError(f"{path}: no images; make a folder of png or jpg for each class.")
     images = [_image(file) for file in files]
@@ -127,6 +145,11 @@ def _image_folder(path: str, **_) -> Examples:
     ids = [file.relative_to(root).as_posix() for file in files]
     _, labels = np.unique([name.split("/")[0] for name in ids], return_inverse=True)
     return _examples(path, np.stack(images), labels, ids)
+
+
+def _images(root: Path) -> list[Path]:
+    found = [*root.glob("[!.]*/[!.]*"), *root.glob("[!.]*/images/[!.]*")]
+    return sorted(file for file in found if file.suffix.lower() in IMAGES)
 
 
 def _image(file: Path) -> np.ndarray:
