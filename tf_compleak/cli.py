@@ -24,7 +24,7 @@ Usage:
   tf-compleak run --help       every flag of that command, with examples
   tf-compleak --version
 
-The quickest look (digits, twelve versions, about a minute on two cores):
+The quickest look (digits, twelve versions, half a minute on two cores):
   tf-compleak run --flagfile=quickstart
 """
 
