@@ -272,9 +272,10 @@ def _serve(connection: Connection) -> None:
         except (EOFError, ConnectionResetError):
             return
         outcome = call(task, report)
-        if outcome.trace:
-            print(f"{task.name}\n{outcome.trace}", file=sys.stderr, flush=True)
         connection.send(("done", outcome))
+        if outcome.trace:
+            with contextlib.suppress(OSError):  # a full disk takes no log either
+                print(f"{task.name}\n{outcome.trace}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Iterable[str]) -> None:
