@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tf_compleak import cli
+from tf_compleak.metrics import intervals
 from tf_compleak.types import Report
 
 SMALL = """
@@ -35,9 +36,9 @@ def save(path, **arrays):
     return f"--dataset=npz:{path}"
 
 
-def fails(capsys, tmp_path, *flags):
+def fails(capsys, tmp_path, *flags, executor="inline"):
     """The one line that a failing run prints."""
-    assert cli.main(["run", f"--workdir={tmp_path / 'w'}", "--executor=inline", *flags]) == 2
+    assert cli.main(["run", f"--workdir={tmp_path / 'w'}", f"--executor={executor}", *flags]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     (line,) = shown.err.splitlines()
@@ -96,7 +97,13 @@ def test_every_field_of_study_and_options_is_a_flag():
         ("--depth=12", "too small"),
         ("--num_members=3000", "lower"),
         ("--num_members=0", "--num_members"),
-        ("--epochs=0", "epochs"),
+        ("--epochs=0", "--epochs"),
+        ("--learning_rate=nan", "--learning_rate"),
+        ("--weight_decay=-1", "--weight_decay"),
+        ("--augmentation=flop", "Did you mean 'flip'"),
+        ("--num_members=19", "--num_members: must be at least 20"),
+        ("--releases=original,original", "--releases: 1 value(s) occur more than once"),
+        ("--threads=0", "--threads"),
         ("--batch_size=abc", "batch_size"),
         ("--num_shadow=1", "Did you mean --num_shadows"),
         ("--flagfile=/no/such.cfg", "/no/such.cfg"),
@@ -109,6 +116,7 @@ def test_every_field_of_study_and_options_is_a_flag():
 )
 def test_bad_flags_get_one_line_and_exit_code_2(capsys, tmp_path, flag, message):
     assert message in fails(capsys, tmp_path, flag)
+    assert not (tmp_path / "w" / "study.json").exists()
 
 
 def test_bad_data_gets_one_line_and_does_not_claim_the_workdir(capsys, tmp_path):
@@ -125,6 +133,7 @@ def test_bad_data_gets_one_line_and_does_not_claim_the_workdir(capsys, tmp_path)
     for word, flag in bad.items():
         line = fails(capsys, tmp_path, flag)
         assert word.lower() in line.lower() and ".npz" in line
+    assert ".npz" in fails(capsys, tmp_path, bad["NaN"], executor="processes")
     assert not (tmp_path / "w" / "study.json").exists()
 
 
@@ -134,6 +143,10 @@ def test_unusable_workdirs(capsys, tmp_path):
     assert fails(capsys, tmp_path, f"--workdir={tmp_path / 'file' / 'below'}")
     assert "empty" in fails(capsys, tmp_path, "--workdir=")
     assert (tmp_path / "file").read_text() == "precious"
+    assert "--workdir=/proc/none" in fails(capsys, tmp_path, "--workdir=/proc/none")
+    (tmp_path / "binary.cfg").write_bytes(b"\x80\xff")
+    line = fails(capsys, tmp_path, f"--flagfile={tmp_path / 'binary.cfg'}")
+    assert "binary.cfg" in line and "not a text file" in line
 
 
 def command(workdir, *flags):
@@ -201,6 +214,52 @@ def test_a_finished_study_is_reused_and_another_one_is_refused(finished):
     refused = subprocess.run(command(workdir, "--seed=9"), capture_output=True, text=True)
     assert refused.returncode == 2 and "seed: 0 there, 9 here" in refused.stderr
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("stage.json")} == before
+
+
+class ByPlace:
+    """An "attack" that takes the first half of the rows for members."""
+
+    threshold = 0.0
+
+    def fit(self, shadows, *, seed):
+        return self
+
+    def score(self, target):
+        assert target.members is None
+        return -np.arange(len(target), dtype=float)
+
+
+def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finished, monkeypatch):
+    from tf_compleak import attacks, stages
+    from tf_compleak.types import Split
+
+    workdir, _ = finished
+    study = cli._study(cli._parse([f"--flagfile={workdir / 'flags.cfg'}"]))
+    src, release = stages.Source(study, str(workdir)), ("original", "int8-ptq")
+    monkeypatch.setattr(attacks, "load", lambda name: ByPlace())
+    saved = {}
+    monkeypatch.setattr(stages, "_save", lambda stage, *arrays: saved.update(real=arrays))
+    stages.attack(None, study, str(workdir), "sr-lr", release)
+    for scores, members in (saved["real"][:2], stages.null_scores(src, ByPlace(), "x", release)):
+        estimate = intervals.auc_estimate(scores, members, level=0.999)
+        assert estimate.low <= 0.5 <= estimate.high
+    together = lambda split: np.concatenate([split.members, split.non_members])  # noqa: E731
+    monkeypatch.setattr(Split, "scored", property(together))
+    facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
+    monkeypatch.setattr(stages.Stage, "facts", facts)
+    scores, members = stages.null_scores(src, ByPlace(), "x", release)
+    assert intervals.auc_estimate(scores, members).value == 1.0
+
+
+def test_a_release_of_a_failed_version_is_a_row_under_failures():
+    from tf_compleak.pipeline import _left_out
+    from tf_compleak.study import Study
+    from tf_compleak.types import Failure
+
+    study = Study(releases=(("int8-ptq", "original"), ("original",), ("int8-ptq",)))
+    assert study.releases[0] == ("original", "int8-ptq")
+    (row,) = _left_out(study, {"int8-ptq": Failure("int8-ptq", "fell")})
+    assert row.name == "original+int8-ptq" and "int8-ptq failed" in row.reason
 
 
 def test_killed_at_any_moment_a_run_continues_to_the_same_figures(finished, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -22,6 +23,11 @@ def fail(progress, kind):
 
 def die(progress):
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def half_a_message(progress):
+    os.write(int(sys.argv[1]), b"\x00\x00\x10\x00half")
+    os._exit(3)
 
 
 def pid(progress, seconds=0.0):
@@ -77,6 +83,14 @@ def test_a_worker_that_dies_while_idle_is_replaced(tmp_path):
         assert second.error is None or "died (signal 9)" in second.error
         third = executor.run([Task("c", f"{HERE}:pid", ())], quiet)["c"]
     assert third.value not in (None, first)
+
+
+def test_a_worker_that_sends_half_a_message_ends_one_task_only(tmp_path):
+    with Processes(1, 1, tmp_path) as executor:
+        tasks = [Task("bad", f"{HERE}:half_a_message", ()), Task("good", f"{HERE}:add", (1, 1))]
+        outcomes = executor.run(tasks, quiet)
+    assert "died (exit code 3)" in outcomes["bad"].error
+    assert outcomes["good"].value == 2
 
 
 def test_tasks_that_share_a_graph_go_to_the_worker_that_has_it(tmp_path):

@@ -20,10 +20,17 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     first = stages.data(print, study, root, None)
     assert stages.data_is_current(study, root, None)
     assert stages.data(print, study, root, None) == first
-    training = stages.Source(study, root).training("target").fingerprint
+    before = stages.Source(study, root)
+    training = before.training("target").fingerprint
+    blind = before.attack("blind", ()).fingerprint
     save(path, 1)
     assert not stages.data_is_current(study, root, None)
     assert stages.data(print, study, root, None)["sha256"] != first["sha256"]
-    assert stages.Source(study, root).training("target").fingerprint != training
+    after = stages.Source(study, root)
+    assert after.training("target").fingerprint != training
+    assert after.attack("blind", ()).fingerprint != blind
+    assert stages.source(study, root).sha256 == after.sha256
+    nulls = {after.attack(stages.NULL + name, ()).fingerprint for name in ("entropy", "nasr-lr")}
+    assert len(nulls) == 2
     path.unlink()  # the workdir holds all that a finished study needs
     assert stages.data_is_current(study, root, None)

@@ -25,6 +25,10 @@ def test_tier_is_the_size_of_the_release():
 def test_splits_must_be_disjoint_and_hold_something():
     split = Split(**INDICES)
     assert split.is_member.sum() == 10 and len(split.scored) == 20
+    np.testing.assert_array_equal(split.scored[split.is_member], np.sort(split.members))
+    drawn = split.shuffled(np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn.scored, split.scored)
+    assert drawn.is_member.sum() == 10 and (drawn.is_member != split.is_member).any()
     for name in ("members", "non_members", "validation"):
         with pytest.raises(ValueError, match=f"{name}: empty"):
             Split(**{**INDICES, name: np.arange(0)})
@@ -114,3 +118,6 @@ def test_sanity_warns_when_either_fails():
     assert Sanity(fine, fine).warnings() == ()
     assert "Null run failed" in Sanity(off, fine).warnings()[0]
     assert "void" in Sanity(fine, off).warnings()[0]
+    unmade = Estimate.unmeasurable("the worker died", 0)
+    (warning,) = Sanity(unmade, fine).warnings()
+    assert "could not be made (the worker died)" in warning

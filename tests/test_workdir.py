@@ -66,6 +66,29 @@ def test_foreign_files_and_files_in_place_of_folders_are_refused(tmp_path):
         Workdir(tmp_path / "thesis.tex").claim(Study()).__enter__()
 
 
+def test_a_users_folder_called_data_is_never_replaced(tmp_path):
+    mine = tmp_path / "data" / "mine.npz"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    with pytest.raises(ValueError, match="holds files but no study"):
+        Workdir(tmp_path).claim(Study()).__enter__()
+    with (
+        Workdir(tmp_path).claim(Study(), overwrite=True),
+        pytest.raises(ValueError, match="not this tool's"),
+        Stage(tmp_path / "data", "f").writing(),
+    ):
+        pass
+    assert mine.read_text() == "precious"
+
+
+def test_a_full_disk_that_numpy_tells_without_a_number_is_named(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device.*a stage"),
+        Stage(tmp_path / "a stage", "f").writing(),
+    ):
+        raise OSError("115008 requested and 15328 written")
+
+
 def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     with Workdir(tmp_path).claim(Study()):
         pass

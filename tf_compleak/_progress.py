@@ -52,9 +52,7 @@ class Live:
         self._progress.update(self._all, completed=self._finished)
         if task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
-        failed = text == "failed"
         slow = time.monotonic() - self._spoken > QUIET_SECONDS
-        if failed or (slow and not self._console.is_terminal):
+        if slow and text != "failed" and not self._console.is_terminal:
             self._spoken = time.monotonic()
-            state = "failed" if failed else "done"
-            self._console.print(f"{self._finished} tasks, the last: {short} {state}", markup=False)
+            self._console.print(f"{self._finished} tasks, the last: {short} done", markup=False)

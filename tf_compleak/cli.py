@@ -94,17 +94,17 @@ FLAGS = {
             "original+int8-ptq,int8-ptq; empty: every version alone, the original with "
             "each other one, and all with and without the original",
         ),
+        (
+            "threads",
+            "threads of each process, in TensorFlow and in the .tflite interpreter; another "
+            "number rounds sums differently, so it is part of the study",
+        ),
         ("seed", "the one seed that every stage derives its own from"),
     ],
     "Running": [
         ("workdir", "folder of the study; made if missing, refused if another study's"),
         ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
         ("workers", "processes; 0: one per core, up to 8"),
-        (
-            "threads",
-            "threads of each process, in TensorFlow and in the .tflite interpreter; "
-            "0: the cores shared among the processes",
-        ),
         ("executor", "processes | inline (everything in this process, for debugging)"),
     ],
 }
@@ -210,6 +210,9 @@ def _parse(arguments: list[str]) -> flags.FlagValues:
     ]
     try:
         rest = values(["tf-compleak run", *arguments])[1:]
+    except UnicodeDecodeError as error:
+        named = [word for word in arguments if "flagfile" in word]
+        raise _UsageError(f"{' '.join(named)}: is not a text file; name a flagfile.") from error
     except flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, list(values), n=1)
         hint = f" Did you mean --{near[0]}?" if near else ""
@@ -249,7 +252,6 @@ def _run(arguments: list[str]) -> int:
         raise _UsageError("--workdir: empty; name a folder for the study.")
     _checks.choice("--executor", values.executor, ("processes", "inline"))
     _checks.between("--workers", values.workers, 0, 1024)
-    _checks.between("--threads", values.threads, 0, 1024)
     from rich.console import Console
 
     from tf_compleak import pipeline
@@ -265,7 +267,6 @@ def _run(arguments: list[str]) -> int:
         data_dir=values.data_dir and os.path.expanduser(values.data_dir),
         overwrite=values.overwrite,
         workers=values.workers,
-        threads=values.threads,
         executor=values.executor,
         command=command,
         flags=flagfile,

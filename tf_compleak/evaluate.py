@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_compleak import _seeds
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.stages import Source
+from tf_compleak.stages import NULL, Source
 from tf_compleak.types import (
     Estimate,
     Failure,
@@ -132,13 +132,19 @@ def _with_gain(row: Result, scores: Scores, best: Result, reference: Scores) -> 
     return dataclasses.replace(row, auc_gain=gain, gain_over=(best.release, best.attack))
 
 
-def sanity(source: Source, release: Release) -> Sanity:
-    """The AUC of the null run on `release` and of the blind baseline, with 99 % intervals."""
+def sanity(source: Source, null: tuple[str, Release], errors: dict[str, str]) -> Sanity:
+    """The AUC of the null run of an attack on a release and of the blind baseline, at 99 %.
+
+    `errors` holds the reasons of those that could not be made, by "null run", "blind baseline".
+    """
+    attack, release = null
     return Sanity(
-        null_auc=_sanity_auc(source.attack("null", release)),
-        blind_auc=_sanity_auc(source.attack("blind", ())),
+        null_auc=_sanity_auc(source.attack(NULL + attack, release), errors.get("null run")),
+        blind_auc=_sanity_auc(source.attack("blind", ()), errors.get("blind baseline")),
     )
 
 
-def _sanity_auc(stage: Stage) -> Estimate:
+def _sanity_auc(stage: Stage, error: str | None) -> Estimate:
+    if error is not None:
+        return Estimate.unmeasurable(error, 0, SANITY_LEVEL)
     return intervals.auc_estimate(*arrays(stage), level=SANITY_LEVEL)

@@ -14,6 +14,7 @@ import collections
 import contextlib
 import importlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -78,7 +79,15 @@ def call(task: Task, report: Report) -> Outcome:
 
 
 class Inline:
-    """Runs every task in this process, in order."""
+    """Runs every task in this process, in order.
+
+    TensorFlow is set up as in a worker, unless this process has loaded it already: then figures may
+    differ in the last digits.
+    """
+
+    def __init__(self, threads: int = 1):
+        if "tensorflow" not in sys.modules:
+            os.environ.update({k: v for k, v in _environment(threads).items() if k[:3] == "TF_"})
 
     def __enter__(self) -> Inline:
         return self
@@ -142,7 +151,7 @@ class Processes:
         task = worker.task
         try:
             kind, *message = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError, pickle.UnpicklingError):
             outcomes[task.name] = Outcome(error=worker.obituary())
             worker.task = None
             report(task.name, 1, 1, "failed")
@@ -215,7 +224,11 @@ class _Worker:
         return self.warm.get(affinity, 0.0)
 
     def obituary(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # alive, but what it sends is no message
+            self._process.kill()
+            code = self._process.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         hint = "; out of memory? try --workers=1" if code == -signal.SIGKILL else ""
         return f"the worker process died ({how}) in {self.task.name}; see {self.log}{hint}"

@@ -39,12 +39,12 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
     """
     started = time.monotonic()
     workdir = Workdir(options.workdir)
-    with _executor(options, workdir) as executor:
+    with _executor(study, options, workdir) as executor:
         with workdir.claim(study, overwrite=options.overwrite):
             source = _source(executor, study, options, tell)
         if options.flags:
             write_text(workdir.root / "flags.cfg", options.flags)
-        failures = _versions(executor, source, _resources(options)[1], tell)
+        failures = _versions(executor, source, tell)
         usable = tuple(name for name in study.versions if name not in failures)
         done, failed = _attacks(executor, source, usable, tell)
     if not done:
@@ -56,25 +56,20 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
             evaluate.version(source, name, failures.get(name)) for name in study.versions
         ),
         results=evaluate.results(source, done),
-        failures=(*failures.values(), *failed),
-        sanity=evaluate.sanity(source, _largest(study, usable)[1]),
+        failures=(*failures.values(), *_left_out(study, failures), *failed),
+        sanity=evaluate.sanity(
+            source, _largest(study, usable), {each.name: each.reason for each in failed}
+        ),
     )
     write_text(workdir.root / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
     return report
 
 
-def _executor(options: Options, workdir: Workdir) -> Executor:
+def _executor(study: Study, options: Options, workdir: Workdir) -> Executor:
     if options.executor == "inline":
-        return Inline()
-    workers, threads = _resources(options)
-    return Processes(workers, threads, workdir.logs())
-
-
-def _resources(options: Options) -> tuple[int, int]:
-    """Processes, and threads of each."""
+        return Inline(study.threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = 1 if options.executor == "inline" else options.workers or min(cores, 8)
-    return workers, options.threads or max(1, cores // workers)
+    return Processes(options.workers or min(cores, 8), study.threads, workdir.logs())
 
 
 def _data(study: Study, options: Options) -> Task:
@@ -92,7 +87,7 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
     return source
 
 
-def _versions(executor: Executor, source: Source, threads: int, tell: Tell) -> dict[str, Failure]:
+def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
     """Train the families, make and query their versions; the versions that failed, by name."""
     study, root = source.study, source.root
     tasks, trains = [], []
@@ -110,7 +105,7 @@ def _versions(executor: Executor, source: Source, threads: int, tell: Tell) -> d
                     Task(
                         f"{name} {family}",
                         "tf_compleak.stages:version",
-                        (study, root, family, name, threads),
+                        (study, root, family, name),
                         _kind(name),
                         (need,) if need in training else (),
                     )
@@ -148,6 +143,15 @@ def _failures(source: Source, outcomes: dict[str, Outcome]) -> dict[str, Failure
     return failures
 
 
+def _left_out(study: Study, failures: dict[str, Failure]) -> list[Failure]:
+    """A row for each release of --releases that is not attacked because a version of it failed."""
+    return [
+        Failure("+".join(release), f"not attacked: {broken[0]} failed")
+        for release in study.releases
+        if (broken := [name for name in release if name in failures]) and len(release) > 1
+    ]
+
+
 def _largest(study: Study, usable: tuple[str, ...]) -> tuple[str, Release]:
     """The attack and the release of the null run: the most versions, the last such attack."""
     return max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
@@ -177,9 +181,6 @@ def _attacks(
                 )
             )
     outcomes = executor.run([*tasks, *_sanity_tasks(source, usable)], tell)
-    for name in ("null run", "blind baseline"):
-        if name in outcomes and outcomes[name].error:
-            raise ValueError(f"{name}: {outcomes[name].error}")
     failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
     done = [pair for pair in pairs if source.attack(*pair).facts() is not None]
     return done, failed
@@ -190,7 +191,7 @@ def _sanity_tasks(source: Source, usable: tuple[str, ...]) -> list[Task]:
     attack, release = _largest(study, usable)
     assert suits(attack, release)
     tasks = []
-    if source.attack("null", release).facts() is None:
+    if source.attack(stages.NULL + attack, release).facts() is None:
         arguments = (study, root, attack, release)
         tasks.append(Task("null run", "tf_compleak.stages:null", arguments, attack))
     if source.attack("blind", ()).facts() is None:

@@ -21,10 +21,11 @@ from tf_compleak.compression import Tuning, compress, recipes
 from tf_compleak.data import sources, splits
 from tf_compleak.models import ModelSpec
 from tf_compleak.study import Study
-from tf_compleak.types import Examples, Observations, Release, Split
+from tf_compleak.types import Attack, Examples, Observations, Release, Split
 from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
 
 Progress = Callable[..., None]
+NULL = "null of "
 
 
 def families(study: Study) -> list[str]:
@@ -116,6 +117,7 @@ class Source:
             optimization=[study.epochs, study.batch_size, study.learning_rate],
             regularization=[study.momentum, study.weight_decay, list(study.augmentation)],
             seed=[study.seed, family],
+            threads=study.threads,
         )
         return Stage(Workdir(self.root).training(family), print_)
 
@@ -142,10 +144,12 @@ class Source:
         return Stage(Workdir(self.root).observation(family, name), print_)
 
     def attack(self, attack: str, release: Release) -> Stage:
-        """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
+        """The stage of an attack on a release; "blind" and "null of ..." are the sanity runs."""
         print_ = fingerprint(
-            stage="attack/1",
+            stage="attack/2",
             attack=attack,
+            data=self.sha256,
+            threads=self.study.threads,
             observed=[
                 self.observation(family, name).fingerprint
                 for family in families(self.study)
@@ -154,7 +158,8 @@ class Source:
             members=_digest(self.splits["target"].scored),
             seed=self.study.seed,
         )
-        return Stage(Workdir(self.root).attack(attack, release), print_)
+        folder = "null" if attack.startswith(NULL) else attack
+        return Stage(Workdir(self.root).attack(folder, release), print_)
 
     def calibration(self, family: str) -> np.ndarray:
         """Indices of the examples that activation ranges are found on."""
@@ -162,13 +167,22 @@ class Source:
         chosen = split.members if self.study.calibration == "members" else split.validation
         return chosen[: self.study.calibration_size]
 
-    def observations(self, family: str, release: Release) -> Observations:
-        """What the release says about a family's members and non-members."""
+    def observations(
+        self, family: str, release: Release, split: Split | None = None
+    ) -> Observations:
+        """What the release says about a family's members and non-members.
+
+        With `split` the same examples are arranged and labelled as if that were the family's.
+        """
         stages = [self.observation(family, name) for name in release]
-        split = self.splits[family]
+        own = self.splits[family].scored
+        split = split or self.splits[family]
+        order = np.argsort(own)
+        rows = order[np.searchsorted(own, split.scored, sorter=order)]
+        saved = [_load(stage.path / "probabilities.npy")[rows] for stage in stages]
         return Observations(
             versions=release,
-            probabilities=np.stack([_load(stage.path / "probabilities.npy") for stage in stages]),
+            probabilities=np.stack(saved),
             labels=self.examples.y[split.scored],
             members=split.is_member,
             ids=self.examples.ids[split.scored],
@@ -180,9 +194,13 @@ def _load(path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
 
 
-@functools.lru_cache(maxsize=1)
 def source(study: Study, root: str) -> Source:
     """The study's data, opened once per process."""
+    return _opened(study, root, data_stage(study, root).facts()["sha256"])
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(study: Study, root: str, sha256: str) -> Source:
     return Source(study, root)
 
 
@@ -245,15 +263,13 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
 
 
-def version(
-    progress: Progress, study: Study, root: str, family: str, name: str, threads: int
-) -> None:
-    """Make one version's `.tflite` file from the trained weights, and query it with `threads`."""
+def version(progress: Progress, study: Study, root: str, family: str, name: str) -> None:
+    """Make one version's `.tflite` file from the trained weights, and query it."""
     src = source(study, root)
     if src.version(family, name).facts() is None:
         _compress(progress, src, family, name)
     if src.observation(family, name).facts() is None:
-        _observe(progress, src, family, name, threads)
+        _observe(progress, src, family, name)
 
 
 def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
@@ -282,13 +298,13 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
         facts["gzip_bytes"] = len(gzip.compress(content, compresslevel=9, mtime=0))
 
 
-def _observe(progress: Progress, src: Source, family: str, name: str, threads: int) -> None:
+def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
     from tf_compleak.inference.interpreter import TFLiteModel
     from tf_compleak.inference.observe import observe
 
     split = src.splits[family]
     path = src.version(family, name).path / "model.tflite"
-    model = TFLiteModel(str(path), threads=threads)
+    model = TFLiteModel(str(path), threads=src.study.threads)
     total = len(split.scored) + len(split.validation)
     done = 0
 
@@ -326,16 +342,29 @@ def attack(progress: Progress, study: Study, root: str, name: str, release: Rele
 
 
 def null(progress: Progress, study: Study, root: str, name: str, release: Release) -> None:
-    """The null run of one attack: see `attacks.blind`."""
+    """The null run: the attack on membership drawn anew, arranged as the real one is.
+
+    The models know nothing of that membership. An attack that still tells it reads it elsewhere:
+    from the order of the examples, or from what it should not be given.
+    """
     from tf_compleak import attacks
-    from tf_compleak.attacks import blind
 
     src = source(study, root)
-    shadows = [src.observations(family, release) for family in families(study)[1:]]
-    target = src.observations("target", release)
-    seed = _seeds.integer(study.seed, "null", name, slug(release))
-    scores, members = blind.null_run(attacks.load(name), shadows, target, seed=seed)
-    _save(src.attack("null", release), scores, members)
+    scores, members = null_scores(src, attacks.load(name), name, release)
+    _save(src.attack(NULL + name, release), scores, members)
+
+
+def null_scores(
+    src: Source, attack: Attack, name: str, release: Release
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores f64[N] of the attack under membership drawn anew, and that membership bool[N]."""
+    seed = src.study.seed
+    target, *shadows = (
+        src.observations(family, release, split.shuffled(_seeds.generator(seed, "null", family)))
+        for family, split in src.splits.items()
+    )
+    fitted = attack.fit(shadows, seed=_seeds.integer(seed, "null", name, slug(release)))
+    return fitted.score(target.hidden()), target.members
 
 
 def blind_baseline(progress: Progress, study: Study, root: str) -> None:

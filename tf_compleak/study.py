@@ -10,10 +10,12 @@ from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
-from tf_compleak.models import MODELS
+from tf_compleak.models import AUGMENTATIONS, MODELS
 from tf_compleak.types import ORIGINAL, Release
 
 CALIBRATIONS = ("validation", "members")
+TUNED = ("pruning", "clustering", "quantization")
+LEAST = 20  # members and non-members; figures of fewer say nothing
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Study:
     max_accuracy_drop: float = 0.15
     attacks: tuple[str, ...] = tuple(ATTACKS)
     releases: tuple[Release, ...] = ()
+    threads: int = 1
     seed: int = 0
 
     def __post_init__(self):
@@ -65,16 +68,30 @@ class Study:
         _checks.distinct("--attacks", self.attacks)
         for attack in self.attacks:
             _checks.choice("--attacks", attack, ATTACKS)
-        for release in self.releases:
-            for name in release:
-                _checks.choice("--releases", name, names)
-            _checks.distinct("--releases", release)
+        object.__setattr__(self, "releases", tuple(_arranged(r, names) for r in self.releases))
+        _checks.distinct("--releases", ["+".join(release) for release in self.releases])
+        self._check_training()
         _checks.choice("--calibration", self.calibration, CALIBRATIONS)
         _checks.at_least("--calibration_size", self.calibration_size, 1)
         _checks.at_least("--num_shadows", self.num_shadows, 1)
         _checks.at_least("--finetune_epochs", self.finetune_epochs, 1)
         _checks.between("--max_accuracy_drop", self.max_accuracy_drop, 0, 1)
         _checks.at_least("--seed", self.seed, 0)
+
+    def _check_training(self) -> None:
+        for name in ("num_members", "num_non_members"):
+            _checks.at_least(f"--{name}", getattr(self, name), LEAST)
+        _checks.at_least("--num_validation", self.num_validation, 1)
+        _checks.at_least("--num_population", self.num_population, 0)
+        _checks.at_least("--epochs", self.epochs, 1)
+        _checks.at_least("--batch_size", self.batch_size, 2)
+        for name in ("learning_rate", *(f"{kind}_learning_rate" for kind in TUNED)):
+            _checks.between(f"--{name}", getattr(self, name), 1e-12, 1e3)
+        _checks.between("--momentum", self.momentum, 0, 0.9999)
+        _checks.between("--weight_decay", self.weight_decay, 0, 1)
+        for name in self.augmentation:
+            _checks.choice("--augmentation", name, AUGMENTATIONS)
+        _checks.between("--threads", self.threads, 1, 1024)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values."""
@@ -95,6 +112,14 @@ class Study:
         ]
 
 
+def _arranged(release: Release, names: tuple[str, ...]) -> Release:
+    """A release in the order of the versions, the original first; ValueError for a bad name."""
+    for name in release:
+        _checks.choice("--releases", name, names)
+    _checks.distinct("--releases", release)
+    return tuple(sorted(release, key=lambda name: (name != ORIGINAL, names.index(name))))
+
+
 @dataclass(frozen=True)
 class Options:
     """What does not change the figures of a study: where and how it runs.
@@ -104,8 +129,6 @@ class Options:
       data_dir: where prepared TFDS data sets are.
       overwrite: take over a workdir that another study made.
       workers: processes; 0 for one per core, up to 8.
-      threads: threads of each process, for TensorFlow and for the interpreter; 0 shares the
-        cores among the processes.
       executor: "processes" or "inline" (this process, for debugging).
       command, flags: what the report says about repeating the run.
     """
@@ -114,7 +137,6 @@ class Options:
     data_dir: str | None = None
     overwrite: bool = False
     workers: int = 0
-    threads: int = 0
     executor: str = "processes"
     command: str = ""
     flags: str = ""

@@ -79,13 +79,19 @@ class Split:
 
     @property
     def scored(self) -> np.ndarray:
-        """Indices of the examples that are attacked: members, then non-members."""
-        return np.concatenate([self.members, self.non_members])
+        """Indices of the examples that are attacked, ascending: their order tells no membership."""
+        return np.sort(np.concatenate([self.members, self.non_members]))
 
     @property
     def is_member(self) -> np.ndarray:
         """bool[N] beside `scored`."""
-        return np.arange(len(self.scored)) < len(self.members)
+        return np.isin(self.scored, self.members)
+
+    def shuffled(self, rng: np.random.Generator) -> Split:
+        """The same scored examples, members and non-members drawn anew: for the null run."""
+        drawn = rng.permutation(self.scored)
+        count = len(self.members)
+        return dataclasses.replace(self, members=drawn[:count], non_members=drawn[count:])
 
 
 @dataclass(frozen=True)
@@ -320,22 +326,35 @@ class Failure:
     reason: str
 
 
+def holds_chance(auc: Estimate) -> bool:
+    """Whether 0.5 lies within the interval of an AUC."""
+    return auc.low <= 0.5 <= auc.high
+
+
 @dataclass(frozen=True)
 class Sanity:
-    """AUC of the null run (membership shuffled) and of the blind baseline (inputs only)."""
+    """AUC of the null run (membership shuffled) and of the blind baseline (inputs only).
+
+    Either is unmeasurable where its run failed.
+    """
 
     null_auc: Estimate
     blind_auc: Estimate
 
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each of the two that does not hold 0.5 within its interval."""
-        found = []
-        if not self.null_auc.low <= 0.5 <= self.null_auc.high:
+        found = [
+            f"{name} could not be made ({auc.method}): the figures of this report are unchecked."
+            for name, auc in (("Null run", self.null_auc), ("Blind baseline", self.blind_auc))
+            if not auc.measurable
+        ]
+        if self.null_auc.measurable and not holds_chance(self.null_auc):
             found.append(
                 f"Null run failed: with shuffled membership the attack's AUC is {self.null_auc}; "
-                "0.5 lies outside. The figures of this report cannot be trusted."
+                "0.5 lies outside. Membership reaches the attack some other way, or this is the "
+                "one sound run in a hundred: repeat with another seed before trusting the figures."
             )
-        if not self.blind_auc.low <= 0.5 <= self.blind_auc.high:
+        if self.blind_auc.measurable and not holds_chance(self.blind_auc):
             found.append(
                 f"Blind baseline failed: a classifier that sees only the inputs tells members from "
                 f"non-members with AUC {self.blind_auc}. The two sets differ in distribution: "

@@ -7,6 +7,7 @@ from. It is written aside and renamed: a folder under its final name is complete
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ASIDE = ".aside-"
+RECORD = "stage.json"
 
 
 def fingerprint(**facts: Any) -> str:
@@ -50,7 +52,7 @@ class Stage:
     def facts(self) -> dict[str, Any] | None:
         """What the finished stage recorded, None when it has to be done (again)."""
         try:
-            record = json.loads((self.path / "stage.json").read_text(encoding="utf-8"))
+            record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
             return record["facts"] if record["fingerprint"] == self.fingerprint else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -64,16 +66,28 @@ class Stage:
             facts: dict[str, Any] = {}
             yield aside, facts
             record = {"fingerprint": self.fingerprint, "facts": facts}
-            (aside / "stage.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+            (aside / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             aside.chmod(0o755)
             if self.path.exists():
+                self._check_ours()
                 old = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self.path.parent))
                 os.replace(self.path, old)
                 shutil.rmtree(old)
             os.replace(aside, self.path)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno is None:  # numpy, on a full disk
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                raise full from error
             raise
+
+    def _check_ours(self) -> None:
+        """Refuse to replace what no stage has written."""
+        if not (self.path / RECORD).is_file() and any(self.path.iterdir()):
+            raise ValueError(
+                f"{self.path}: holds files that are not this tool's; move them away, or name "
+                "another --workdir."
+            )
 
 
 class Workdir:
@@ -114,16 +128,24 @@ class Workdir:
                 f"--workdir={self.root}: holds files but no study; name another folder, "
                 "or pass --overwrite to use it all the same."
             )
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"--workdir={self.root}: cannot be made ({error.strerror}); name a folder that you "
+                "may write to",
+            ) from error
         write_text(record, json.dumps(study.to_json(), indent=1) + "\n")
         for leftover in self.root.rglob(f"{ASIDE}*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
     def _foreign(self) -> bool:
         """Whether the folder holds something that no study of ours left."""
-        ours = {"data", "logs"}
-        return self.root.exists() and any(
-            entry.name not in ours and not entry.name.startswith(ASIDE)
+        return self.root.exists() and not all(
+            entry.name.startswith(ASIDE)
+            or (entry == self.data() and (entry / RECORD).is_file())
+            or (entry == self.logs() and _only_logs(entry))
             for entry in self.root.iterdir()
         )
 
@@ -162,6 +184,12 @@ class Workdir:
     def logs(self) -> Path:
         """Output of the worker processes."""
         return self.root / "logs"
+
+
+def _only_logs(folder: Path) -> bool:
+    return folder.is_dir() and all(
+        entry.name.startswith("worker-") and entry.suffix == ".log" for entry in folder.iterdir()
+    )
 
 
 def slug(release: tuple[str, ...]) -> str:

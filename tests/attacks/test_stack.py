@@ -61,12 +61,7 @@ def test_out_of_fold_scores_of_noise_carry_nothing_in_sample_ones_do():
     assert roc.auc(inside, family.members) > 0.75
 
 
-def test_sanity_runs_hold_on_noise_and_the_blind_baseline_sees_a_shifted_set():
-    family = planted.family(1, 2.0)
-    attack = classifiers.Linear()
-    scores, members = blind.null_run(attack, [family], planted.family(2, 2.0), seed=0)
-    estimate = intervals.auc_estimate(scores, members, level=0.999)
-    assert estimate.low <= 0.5 <= estimate.high
+def test_the_blind_baseline_holds_on_noise_and_sees_a_shifted_set():
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(400, 8, 8, 1)).astype(np.float32)
     members, labels = np.arange(400) < 200, rng.integers(10, size=400)

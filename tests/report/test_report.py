@@ -274,7 +274,10 @@ def test_roc_is_steps_on_log_axes(report):
 
 def test_leakage_figure_shows_each_release_once(report):
     axes = figures.leakage_figure(report).axes[0]
-    shown = np.concatenate([each.lines[0].get_xdata() for each in axes.containers])
-    expected = [row.auc.value for row in wording.best_per_release(report)]
-    np.testing.assert_allclose(shown, expected)
+    best = wording.best_per_release(report)
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    np.testing.assert_allclose(ends, [row.auc.value for row in best])
+    intervals = np.concatenate([each.get_segments() for each in axes.collections])
+    expected = [(row.auc.low, row.auc.high) for row in best]
+    np.testing.assert_allclose(np.array(intervals)[:, :, 0], expected)
     assert len(axes.get_yticklabels()) == len({row.release for row in report.results}) == 23

@@ -1,36 +1,18 @@
-"""The sanity runs of a report: attacks that must not succeed.
+"""The blind baseline of a report: an attack that must not succeed.
 
-Null run: membership is shuffled in the shadows and in the target; any attack must then have AUC 0.5
-within its interval. Blind baseline: a classifier that sees inputs and labels but no model (Das,
-Zhang & Tramer, 2024); where it tells members from non-members, the two sets differ in distribution,
-and no membership attack on them means anything.
+A classifier that sees inputs and labels but no model (Das, Zhang & Tramer, 2024); where it tells
+members from non-members, the two sets differ in distribution, and no membership attack on them
+means anything.
 """
 
 from __future__ import annotations
-
-import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from tf_compleak.types import Attack, Observations
-
 FOLDS = 5
 FEATURES = 128
-
-
-def null_run(
-    attack: Attack, shadows: Sequence[Observations], target: Observations, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores f64[N] of the attack under shuffled membership, and that membership bool[N]."""
-    rng = np.random.default_rng(seed)
-    shuffled = [
-        dataclasses.replace(shadow, members=rng.permutation(shadow.members)) for shadow in shadows
-    ]
-    members = rng.permutation(target.members)
-    return attack.fit(shuffled, seed=seed).score(target.hidden()), members
 
 
 def blind_baseline(

@@ -6,6 +6,8 @@ from typing import Any
 
 from tf_compleak import _checks
 
+AUGMENTATIONS = ("flip", "crop")  # of training batches, see `training.augment`
+
 MODELS = {
     "convnet": "tf_compleak.models.convnet",
     "resnet": "tf_compleak.models.resnet",

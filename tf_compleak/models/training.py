@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from tf_compleak import _checks
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
-from tf_compleak.models import ModelSpec, build
-
-AUGMENTATIONS = ("flip", "crop")
+from tf_compleak.models import AUGMENTATIONS, ModelSpec, build
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tensor:

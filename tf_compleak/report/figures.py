@@ -18,7 +18,6 @@ from tf_compleak.types import ORIGINAL, Report, Result, Tier
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.
 COLOURS: dict[Tier, str] = {"NR": "#0072b2", "SR": "#bf5000", "MR": "#007a58"}
-MARKERS: dict[Tier, str] = {"NR": "o", "SR": "s", "MR": "D"}
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -98,7 +97,7 @@ def _roc_axes(axes: Axes, least: float) -> None:
 
 
 def leakage_figure(report: Report) -> Figure:
-    """AUC of the best attack on each release as a dot with its interval, and the line of 0.5."""
+    """AUC of the best attack on each release as a bar from 0.5, with its interval."""
     rows = wording.best_per_release(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
@@ -129,15 +128,15 @@ def _draw_tier(axes: Axes, tier: Tier, places: list[tuple[float, Result]]) -> No
     if not places:
         return
     values = np.array([(row.auc.value, row.auc.low, row.auc.high) for _, row in places])
-    axes.errorbar(
-        values[:, 0],
+    axes.barh(
         [y for y, _ in places],
+        values[:, 0] - 0.5,
+        left=0.5,
+        height=0.66,
         xerr=np.abs(values[:, 1:] - values[:, :1]).T,
-        fmt=MARKERS[tier],
         color=COLOURS[tier],
-        markersize=5,
-        capsize=2.5,
-        linewidth=1.4,
+        alpha=0.75,
+        error_kw={"capsize": 2.5, "linewidth": 1.2, "ecolor": "#222222"},
         label=f"{tier}: {wording.TIER_NAMES[tier]}",
     )
 

@@ -8,7 +8,7 @@ from html import escape
 from string import Template
 
 from tf_compleak.report import figures, wording
-from tf_compleak.types import Estimate, Report, Result, Version
+from tf_compleak.types import Estimate, Report, Result, Version, holds_chance
 
 TITLE = "What the versions of this model leak about its training data"
 
@@ -160,8 +160,9 @@ def _sanity(report: Report) -> str:
     }
     rows = []
     for name, auc in checks.items():
-        held = auc.low <= 0.5 <= auc.high
-        state = _cell("holds 0.5" if held else "FAILED: 0.5 lies outside", "" if held else "failed")
+        held = auc.measurable and holds_chance(auc)
+        outcome = "FAILED: 0.5 lies outside" if auc.measurable else f"FAILED: {auc.method}"
+        state = _cell("holds 0.5" if held else outcome, "" if held else "failed")
         rows.append(_row(name, _estimate(auc), _cell(wording.percent(auc.level)), state))
     caption = "Both must hold AUC 0.5 within their interval, or the report is void."
     return _table(caption, ["check", "AUC", "level", "outcome"], rows)
@@ -186,7 +187,7 @@ def _repeat(report: Report) -> str:
     facts = {
         "seed": get("seed", "unknown"),
         "workdir": get("workdir", "unknown"),
-        "took": f"{get('seconds')} s" if get("seconds") is not None else "unknown",
+        "last call took": f"{get('seconds')} s" if get("seconds") is not None else "unknown",
         "Python": get("python", "unknown"),
         "platform": get("platform", "unknown"),
         "representative data": get("representative_data", "unknown"),
