@@ -20,6 +20,7 @@ from tf_compleak.types import Estimate
 
 METHODS = ("split", "bonferroni")
 _GRID = 32  # thresholds tried in each direction, at most
+_CAUTION = 0.05  # the share of wrong bounds that a choice of threshold may assume, at most
 _LEAST = 4  # members, and non-members, so that each half has two
 
 
@@ -100,7 +101,8 @@ def _by_split(
     ranks: np.ndarray, members: np.ndarray, delta: float, alpha: float, rng: np.random.Generator
 ) -> tuple[float, _Counts]:
     half = _random_half(members, rng)
-    _, _, sign, cut = _best(_directions(ranks[half], members[half]), delta, alpha / 2)
+    tail = min(alpha, _CAUTION) / 2  # a low level must not choose by the noise of few alarms
+    _, _, sign, cut = _best(_directions(ranks[half], members[half]), delta, tail)
     wanted, signed = members[~half] == (sign > 0), sign * ranks[~half]
     hits, alarms = signed[wanted] > cut, signed[~wanted] > cut
     at = _Counts(hits.sum(), len(hits), alarms.sum(), len(alarms))
