@@ -298,7 +298,7 @@ def tpr_coverage(fpr, n, shift, times, n_members=None):
 
 @pytest.mark.parametrize("fpr, n", [(0.1, 350), (0.01, 1000)])
 def test_tpr_at_fpr_coverage(fpr, n):
-    assert 0.93 <= tpr_coverage(fpr, n, 1.0, times=1000) <= 0.985
+    assert 0.93 <= tpr_coverage(fpr, n, 1.0, times=1000) <= 0.975
 
 
 def test_auc_coverage_of_probabilities_in_256_steps():
@@ -320,7 +320,7 @@ def test_tpr_at_fpr_coverage_of_probabilities_in_256_steps():
         roc.tpr_at_fpr(*reference, 0.1),
         1000,
     )
-    assert 0.93 <= found <= 0.985
+    assert 0.93 <= found <= 0.975
 
 
 @pytest.mark.slow
@@ -370,4 +370,9 @@ def test_auc_difference_coverage_in_full(rho):
     ],
 )
 def test_tpr_at_fpr_coverage_in_full(fpr, n, shift, n_members):
-    assert 0.935 <= tpr_coverage(fpr, n, shift, 2000, n_members) <= 0.99
+    assert 0.935 <= tpr_coverage(fpr, n, shift, 4000, n_members) <= 0.975
+
+
+@pytest.mark.slow
+def test_tpr_at_one_in_ten_thousand_coverage():
+    assert 0.93 <= tpr_coverage(1e-4, 100_000, 2.0, 1000, n_members=2000) <= 0.975
