@@ -347,19 +347,19 @@ def test_plain_intervals_do_not_cover_pooled_figures():
     assert found < 0.9
 
 
-def tpr_coverage(fpr, examples, targets, shift, shared, spread, times, measurable=0.9):
+def tpr_coverage(fpr, examples, targets, shift, shared, spread, times, draws=500):
     return coverage(
         lambda rng: clustered.clustered_tpr_at_fpr_estimate(
-            *pooled(rng, examples, targets, shift, shared, spread), fpr, rng=rng, draws=500
+            *pooled(rng, examples, targets, shift, shared, spread), fpr, rng=rng, draws=draws
         ),
         true_tpr(shift, spread, fpr),
         times,
-        measurable=measurable,
+        measurable=0.9,
     )
 
 
 def test_tpr_at_fpr_coverage():
-    assert 0.93 <= tpr_coverage(0.1, 200, 2, 1.0, 0.5, 0.5, 1000) <= 0.98
+    assert 0.93 <= tpr_coverage(0.1, 200, 2, 1.0, 0.5, 0.5, 1000) <= 0.975
 
 
 @pytest.mark.slow
@@ -376,15 +376,14 @@ def test_tpr_at_fpr_coverage():
     ],
 )
 def test_tpr_at_fpr_coverage_in_full(fpr, examples, targets, shift, shared, spread):
-    assert 0.93 <= tpr_coverage(fpr, examples, targets, shift, shared, spread, 1000) <= 0.98
+    assert 0.93 <= tpr_coverage(fpr, examples, targets, shift, shared, spread, 1000) <= 0.975
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fpr, times", [(0.01, 300), (0.001, 300)])
-def test_tpr_at_fpr_coverage_of_halves_of_4000(fpr, times):
-    """The size of the shared study: 10 targets, 40,000 scores."""
-    found = tpr_coverage(fpr, 4000, 10, 1.0, 0.5, 0.5, times)
-    assert 0.91 <= found <= 0.985  # binomial noise of 300 draws: 2.5 points
+def test_tpr_at_fpr_coverage_of_halves_of_4000():
+    """The size of the shared study: 10 targets, 40,000 scores; 300 draws, to spare time."""
+    found = tpr_coverage(0.001, 4000, 10, 1.0, 0.5, 0.5, 300, draws=200)
+    assert 0.92 <= found <= 0.985  # 93 to 97.5 %, and a standard error of 300 draws
 
 
 @pytest.mark.slow
