@@ -81,6 +81,10 @@ def test_flags_are_read_in_the_command_line_only():
         ("from tf_compleak.attacks import thresholds", "tensorflow tf_keras keras"),
         ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
         ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),
+        (
+            "from tf_compleak.metrics import advantage, bootstrap, clustered, privacy, slices",
+            "tensorflow tf_keras keras sklearn",
+        ),
         ("from tf_compleak.inference import interpreter, observe", "tensorflow tf_keras keras"),
         ("from tf_compleak.data import sources, splits", "tensorflow tf_keras keras sklearn"),
         ("from tf_compleak.report import text", "tensorflow matplotlib sklearn"),

@@ -15,8 +15,8 @@ from tf_compleak import _checks
 from tf_compleak.metrics import roc
 from tf_compleak.types import Estimate
 
-_LEAST_FALSE_POSITIVES = 10  # expected ones that a TPR at fixed FPR needs to mean something
-_LEAST_DRAWS = 100
+LEAST_FALSE_POSITIVES = 10  # expected ones that a TPR at fixed FPR needs to mean something
+LEAST_DRAWS = 100
 
 
 def auc_estimate(scores: np.ndarray, members: np.ndarray, level: float = 0.95) -> Estimate:
@@ -36,17 +36,16 @@ def auc_estimate(scores: np.ndarray, members: np.ndarray, level: float = 0.95) -
 
     DeLong et al., Biometrics 1988; fast form: Sun & Xu, IEEE SPL 2014; logit: Pepe 2003, 5.2.
     """
-    z = _z(level)
+    z = normal_quantile(level)
     scores, members = roc.checked(scores, members)
-    if (few := _too_few(members)) is not None:
+    if (few := too_few(members)) is not None:
         return Estimate.unmeasurable(few, len(scores), level)
-    value, variance = _delong(*_wins(scores, members))
+    value, variance = _delong(*wins(scores, members))
     if variance == 0:
-        low, high = _rule_of_three(value, (0, 1), members, level)
+        low, high = rule_of_three(value, (0, 1), _pairs(members), level)
         return Estimate(value, low, high, level, "rule of three", len(scores))
-    half = z * math.sqrt(variance) / (value * (1 - value))
-    low, high = special.expit(special.logit(value) + np.array([-half, half]))
-    return Estimate(value, float(low), float(high), level, "DeLong, logit", len(scores))
+    low, high = logit_interval(value, variance, z)
+    return Estimate(value, low, high, level, "DeLong, logit", len(scores))
 
 
 def auc_difference(
@@ -68,15 +67,15 @@ def auc_difference(
 
     DeLong et al., Biometrics 1988; fast form: Sun & Xu, IEEE SPL 2014.
     """
-    z = _z(level)
+    z = normal_quantile(level)
     scores_a, members = roc.checked(scores_a, members)
     scores_b, members = roc.checked(scores_b, members)
-    if (few := _too_few(members)) is not None:
+    if (few := too_few(members)) is not None:
         return Estimate.unmeasurable(few, len(members), level)
-    a, b = _wins(scores_a, members), _wins(scores_b, members)
+    a, b = wins(scores_a, members), wins(scores_b, members)
     value, variance = _delong(a[0] - b[0], a[1] - b[1])
     if variance == 0:
-        low, high = _rule_of_three(value, (-1, 1), members, level)
+        low, high = rule_of_three(value, (-1, 1), _pairs(members), level)
         return Estimate(value, low, high, level, "rule of three", len(members))
     half = z * math.sqrt(variance)
     low, high = max(value - half, -1.0), min(value + half, 1.0)
@@ -96,7 +95,7 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
 
     Clopper & Pearson, Biometrika 1934.
     """
-    _z(level)
+    normal_quantile(level)
     _checks.at_least("n", n, 1)
     _checks.between("successes", successes, 0, n)
     if successes != int(successes):
@@ -123,7 +122,7 @@ def balanced_accuracy_estimate(
 
     Wilson, JASA 1927, combined as in Newcombe, Statistics in Medicine 1998 (method 10).
     """
-    z = _z(level)
+    z = normal_quantile(level)
     scores, members = roc.checked(scores, members)
     value = roc.balanced_accuracy(scores, members, threshold)
     positive = scores >= threshold
@@ -166,15 +165,13 @@ def tpr_at_fpr_estimate(
     Binomial count of order statistics: David & Nagaraja, Order Statistics, 7.1; Beta(1/2, 1/2)
     prior: Brown, Cai & DasGupta, Statistical Science 2001.
     """
-    _z(level)
-    _checks.at_least("draws", draws, _LEAST_DRAWS)
+    normal_quantile(level)
+    _checks.at_least("draws", draws, LEAST_DRAWS)
     fp, tp = roc.step_counts(scores, members)
     n_non_members, n_members = int(fp[-1]), int(tp[-1])
     n = n_non_members + n_members
-    if not measurable(n_non_members, fpr):
-        needed = math.ceil(_LEAST_FALSE_POSITIVES / fpr * (1 - 1e-9))
-        reason = f"needs {needed:,} non-members, has {n_non_members:,}"
-        return Estimate.unmeasurable(reason, n, level)
+    if (few := few_non_members(n_non_members, fpr)) is not None:
+        return Estimate.unmeasurable(few, n, level)
     value = float(roc.true_positives(fp, tp, roc.allowed(n_non_members, fpr)) / n_members)
     above = rng.binomial(n_non_members, fpr, draws) - rng.integers(0, 2, draws)
     caught = roc.true_positives(fp, tp, np.maximum(above, 0))
@@ -188,27 +185,61 @@ def measurable(n_non_members: int, fpr: float) -> bool:
     """Whether `n_non_members` are 10 / fpr or more; ValueError when `fpr` is not in (0, 1]."""
     if not 0 < fpr <= 1:
         raise ValueError(f"fpr: must be above 0 and at most 1, got {fpr!r}.")
-    return n_non_members * fpr >= _LEAST_FALSE_POSITIVES * (1 - 1e-9)
+    return n_non_members * fpr >= LEAST_FALSE_POSITIVES * (1 - 1e-9)
 
 
-def _z(level: float) -> float:
+def few_non_members(n_non_members: int, fpr: float) -> str | None:
+    """Why the TPR at `fpr` is not measurable with `n_non_members`, or None where it is."""
+    if measurable(n_non_members, fpr):
+        return None
+    needed = math.ceil(LEAST_FALSE_POSITIVES / fpr * (1 - 1e-9))
+    return f"needs {needed:,} non-members, has {n_non_members:,}"
+
+
+def normal_quantile(level: float) -> float:
+    """The z of a two-sided interval, 1.96 for 0.95; ValueError when `level` is not in (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level: must lie between 0 and 1, such as 0.95, got {level!r}.")
     return float(special.ndtri((1 + level) / 2))
 
 
-def _too_few(members: np.ndarray) -> str | None:
+def too_few(members: np.ndarray) -> str | None:
+    """Why these members and non-members show nothing: less than two of a kind; else None."""
     n_members, n = int(members.sum()), len(members)
     if min(n_members, n - n_members) >= 2:
         return None
     return f"needs 2 members and 2 non-members, has {n_members} and {n - n_members}"
 
 
-def _wins(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wins(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per member: non-members it beats; per non-member: members that beat it. Ties are halves."""
     inside, outside = scores[members], scores[~members]
     below = _below(outside, inside)
     return below, len(inside) - _below(inside, outside)
+
+
+def logit_interval(value: float, variance: float, z: float) -> tuple[float, float]:
+    """The normal interval of a rate in (0, 1), taken on the logit scale (Pepe 2003, 5.2)."""
+    half = z * math.sqrt(variance) / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + np.array([-half, half]))
+    return float(low), float(high)
+
+
+def rule_of_three(
+    value: float, bounds: tuple[float, float], k: int, level: float
+) -> tuple[float, float]:
+    """Range of a mean within `bounds` after `k` independent draws gave `value`, all of them.
+
+    The exact form of the rule (Hanley & Lippman-Hand, JAMA 1983): at most a share q of all draws
+    gives something else.
+    """
+    q = 1 - ((1 - level) / 2) ** (1 / k)
+    return value - q * (value - bounds[0]), value + q * (bounds[1] - value)
+
+
+def _pairs(members: np.ndarray) -> int:
+    """Disjoint pairs of a member and a non-member."""
+    return int(min(members.sum(), (~members).sum()))
 
 
 def _below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -224,19 +255,6 @@ def _delong(by_member: np.ndarray, by_non_member: np.ndarray) -> tuple[float, fl
     if not np.ptp(by_member) and not np.ptp(by_non_member):
         return value, 0.0  # exactly, which rounding in the variance would hide
     return value, by_member.var(ddof=1) / (m * n**2) + by_non_member.var(ddof=1) / (n * m**2)
-
-
-def _rule_of_three(
-    value: float, bounds: tuple[float, float], members: np.ndarray, level: float
-) -> tuple[float, float]:
-    """Range of a mean within `bounds` after k disjoint pairs gave `value`, all of them.
-
-    The exact form of the rule (Hanley & Lippman-Hand, JAMA 1983): at most a share q of all pairs
-    gives something else.
-    """
-    k = int(min(members.sum(), (~members).sum()))
-    q = 1 - ((1 - level) / 2) ** (1 / k)
-    return value - q * (value - bounds[0]), value + q * (bounds[1] - value)
 
 
 def _wilson(hits: np.ndarray, z: float) -> tuple[float, float, float]:

@@ -1,0 +1,102 @@
+"""The bootstrap, for statistics of independent examples that have no interval in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from tf_compleak import _checks
+from tf_compleak.metrics import intervals, roc
+from tf_compleak.types import Estimate
+
+_GROUPS = 200  # of the jackknife, in members and in non-members
+
+
+def stratified_bca(
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    scores: np.ndarray,
+    members: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Estimate:
+    """Any smooth statistic, with the bias-corrected accelerated bootstrap of independent examples.
+
+    Members and non-members are resampled apart. The acceleration comes from a jackknife that
+    leaves out one of at most 200 random groups of members, then of non-members, at a time: 400
+    evaluations at any N, and the exact jackknife up to 200 of each. Not measurable with fewer than
+    two members or two non-members, or where no resample changes the value.
+
+    Args:
+      statistic: takes scores f64[n] and members bool[n], returns a float; called draws + 400 times.
+      scores: f64[N], higher = member.
+      members: bool[N].
+      rng: the source of resamples and groups.
+      level: coverage of the two-sided interval, in (0, 1).
+      draws: 100 or more.
+
+    Raises:
+      ValueError: `level` or `draws` out of range, scores not finite, members all of one kind.
+
+    Efron, JASA 1987; several samples: Davison & Hinkley, Bootstrap Methods, 1997, section 5.3.
+    """
+    z = intervals.normal_quantile(level)
+    _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
+    scores, members = roc.checked(scores, members)
+    if (few := intervals.too_few(members)) is not None:
+        return Estimate.unmeasurable(few, len(scores), level)
+    scores, sizes = _members_first(scores, members)
+    kinds = np.arange(len(scores)) < sizes[0]
+    value = float(statistic(scores, kinds))
+    replicates = np.array(
+        [statistic(scores[_resample(sizes, rng)], kinds) for _ in range(draws)], dtype=np.float64
+    )
+    if not np.ptp(replicates):
+        return Estimate.unmeasurable("no resample changes the value", len(scores), level)
+    skew = _acceleration(statistic, scores, kinds, rng)
+    low, high = np.quantile(replicates, _bca_levels(value, replicates, skew, z))
+    low, high = min(float(low), value), max(float(high), value)
+    return Estimate(value, low, high, level, "stratified BCa bootstrap", len(scores))
+
+
+def _members_first(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    inside, outside = scores[members], scores[~members]
+    return np.concatenate([inside, outside]), (len(inside), len(outside))
+
+
+def _resample(sizes: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    m, n = sizes
+    return np.concatenate([rng.integers(0, m, m), m + rng.integers(0, n, n)])
+
+
+def _bca_levels(value: float, replicates: np.ndarray, skew: float, z: float) -> np.ndarray:
+    """The two quantiles of the replicates that end the interval."""
+    draws = len(replicates)
+    below = ((replicates < value).mean() + (replicates <= value).mean()) / 2
+    bias = special.ndtri(np.clip(below, 0.5 / draws, 1 - 0.5 / draws))
+    ends = bias + np.array([-z, z])
+    return special.ndtr(bias + ends / (1 - skew * ends))
+
+
+def _acceleration(
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    scores: np.ndarray,
+    kinds: np.ndarray,
+    rng: np.random.Generator,
+) -> float:
+    """A sixth of the skewness of the estimate, from the influence of groups left out in turn."""
+    squares = cubes = 0.0
+    for of in (kinds, ~kinds):
+        where = rng.permutation(np.flatnonzero(of))
+        groups = np.array_split(where, min(len(where), _GROUPS))
+        without = np.empty(len(groups))
+        for i, group in enumerate(groups):
+            keep = np.ones(len(scores), dtype=bool)
+            keep[group] = False
+            without[i] = statistic(scores[keep], kinds[keep])
+        pull = (1 - 1 / len(groups)) * (without.mean() - without)
+        squares, cubes = squares + (pull**2).sum(), cubes + (pull**3).sum()
+    return float(cubes / (6 * squares**1.5)) if squares else 0.0

@@ -1,0 +1,301 @@
+"""Intervals of figures pooled over several targets, where each example has one score a target.
+
+Examples, not scores, are the independent draws. All hold for the targets at hand; what other
+targets would give is not in them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_compleak import _checks
+from tf_compleak.metrics import intervals, roc
+from tf_compleak.types import Estimate
+
+_LEAST_CLUSTERS = 30  # with members, and with non-members
+_CELLS = 4_000_000  # float64 weights held at a time: 32 MB
+
+
+class _Pool(NamedTuple):
+    """Checked input: scores f64[N], members bool[N], clusters int64[N] from 0 to count - 1."""
+
+    scores: np.ndarray
+    members: np.ndarray
+    clusters: np.ndarray
+    count: int
+
+    @property
+    def few(self) -> str | None:
+        """Why the clusters are too few to show anything, or None."""
+        inside, outside = self.occupied
+        if min(inside, outside) >= _LEAST_CLUSTERS:
+            return None
+        least = f"{_LEAST_CLUSTERS} examples as members and {_LEAST_CLUSTERS} as non-members"
+        return f"needs {least}, has {inside} and {outside}"
+
+    @property
+    def occupied(self) -> tuple[int, int]:
+        """Clusters with at least one member, with at least one non-member."""
+        return tuple(len(np.unique(self.clusters[of])) for of in (self.members, ~self.members))
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a member's and a non-member's cluster, no cluster used twice."""
+        return min(*self.occupied, self.count // 2)
+
+
+def clustered_auc_estimate(
+    scores: np.ndarray, members: np.ndarray, clusters: np.ndarray, level: float = 0.95
+) -> Estimate:
+    """AUC pooled over targets, DeLong's variance summed over examples, in O(N log N).
+
+    The interval is taken on the logit scale. Where the variance is zero the rule of three takes
+    over, counted in examples. Not measurable with fewer than 30 distinct examples that are a
+    member, or that are a non-member, of some target. With one score an example it is
+    `intervals.auc_estimate`.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N], of the target that gave the score.
+      clusters: int64[N], the id of the example.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: scores not finite, members all of one kind, `clusters` no N integers, or `level`.
+
+    Obuchowski, Biometrics 1997, formula 5.
+    """
+    z, pool = intervals.normal_quantile(level), _pool(scores, members, clusters)
+    if pool.few is not None:
+        return Estimate.unmeasurable(pool.few, len(scores), level)
+    placed = _placements(pool.scores, pool.members)
+    return _rate(float(placed[0].mean()), _variance(*placed, pool), pool, level, z, "DeLong")
+
+
+def clustered_auc_difference(
+    scores_a: np.ndarray,
+    scores_b: np.ndarray,
+    members: np.ndarray,
+    clusters: np.ndarray,
+    level: float = 0.95,
+) -> Estimate:
+    """AUC of a minus AUC of b, pooled over the same targets, paired, normal interval.
+
+    Args:
+      scores_a: f64[N], higher = member.
+      scores_b: f64[N] of the same examples and targets.
+      members: bool[N], of the target that gave the score.
+      clusters: int64[N], the id of the example.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: as `clustered_auc_estimate`.
+
+    Obuchowski, Biometrics 1997, section 3.
+    """
+    z, pool = intervals.normal_quantile(level), _pool(scores_a, members, clusters)
+    scores_b, _ = roc.checked(scores_b, members)
+    if pool.few is not None:
+        return Estimate.unmeasurable(pool.few, len(scores_b), level)
+    a, b = _placements(pool.scores, pool.members), _placements(scores_b, pool.members)
+    value = float(a[0].mean() - b[0].mean())
+    variance = _variance(a[0] - b[0], a[1] - b[1], pool)
+    if variance == 0:
+        low, high = intervals.rule_of_three(value, (-1, 1), pool.pairs, level)
+        return Estimate(value, low, high, level, "rule of three, clustered", len(scores_b))
+    half = z * math.sqrt(variance)
+    low, high = max(value - half, -1.0), min(value + half, 1.0)
+    return Estimate(value, low, high, level, "paired DeLong, clustered", len(scores_b))
+
+
+def clustered_balanced_accuracy_estimate(
+    scores: np.ndarray,
+    members: np.ndarray,
+    threshold: float,
+    clusters: np.ndarray,
+    level: float = 0.95,
+) -> Estimate:
+    """Balanced accuracy pooled over targets, at a threshold chosen on other data.
+
+    The variance is summed over examples (TPR and TNR of one example go together), the interval
+    taken on the logit scale. Scores of targets with thresholds of their own: pass the scores minus
+    their target's threshold, and 0. `advantage.from_accuracy` makes an advantage of it.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N], of the target that gave the score.
+      threshold: in the unit of the scores; member where score >= threshold.
+      clusters: int64[N], the id of the example.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: threshold not finite, or as `clustered_auc_estimate`.
+
+    Linearization of a ratio: Rao & Scott, Biometrics 1992.
+    """
+    z, pool = intervals.normal_quantile(level), _pool(scores, members, clusters)
+    value = roc.balanced_accuracy(pool.scores, pool.members, threshold)
+    if pool.few is not None:
+        return Estimate.unmeasurable(pool.few, len(scores), level)
+    right = (pool.scores >= threshold) == pool.members
+    halves = right[pool.members] / 2, right[~pool.members] / 2
+    return _rate(value, _variance(*halves, pool), pool, level, z, "linearized")
+
+
+def clustered_tpr_at_fpr_estimate(
+    scores: np.ndarray,
+    members: np.ndarray,
+    clusters: np.ndarray,
+    fpr: float,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 1000,
+) -> Estimate:
+    """The step value of TPR at `fpr`, pooled over targets; Bayesian bootstrap of the examples.
+
+    Each draw gives every example one exponential weight, which all its scores share, and reads the
+    weighted TPR at the weighted FPR; the threshold lies between two non-members (either side, by a
+    coin), and a pseudo-count of one half keeps a TPR of 0 or 1 from certainty, counted in members
+    times their design effect. With one score an example this is the law of
+    `intervals.tpr_at_fpr_estimate`. In O(N (log N + draws)), with at most 32 MB of weights.
+
+    Measurable where the non-member scores are 10 / fpr or more, and the 10 or more at and above the
+    threshold are worth 10 examples: (sum f)^2 / sum f^2 >= 10, f being each example's number of
+    them. So an example counts once however often it is a false positive, and the same ten
+    scores of three hard examples do not count as ten.
+
+    Args:
+      scores: f64[N], higher = member.
+      members: bool[N], of the target that gave the score.
+      clusters: int64[N], the id of the example.
+      fpr: a rate in (0, 1].
+      rng: the source of the weights.
+      level: coverage of the two-sided interval, in (0, 1).
+      draws: 100 or more.
+
+    Raises:
+      ValueError: `fpr` or `draws` out of range, or as `clustered_auc_estimate`.
+
+    Rubin, Annals of Statistics 1981; clusters as units: Davison & Hinkley 1997, section 3.8; design
+    effect: Kish, Survey Sampling, 1965; the rest as in `intervals.tpr_at_fpr_estimate`.
+    """
+    intervals.normal_quantile(level)
+    _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
+    pool = _pool(scores, members, clusters)
+    if (few := _few_false_positives(pool, fpr)) is not None:
+        return Estimate.unmeasurable(few, len(scores), level)
+    fp, tp = roc.step_counts(pool.scores, pool.members)
+    caught = int(roc.true_positives(fp, tp, roc.allowed(int(fp[-1]), fpr)))
+    rates = _weighted_rates(pool, fp, tp, fpr, _design_effect(pool, caught), draws, rng)
+    value = caught / int(tp[-1])
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    low, high = min(float(low), value), max(float(high), value)
+    return Estimate(value, low, high, level, "Bayesian bootstrap of examples", len(scores))
+
+
+def _pool(scores: np.ndarray, members: np.ndarray, clusters: np.ndarray) -> _Pool:
+    scores, members = roc.checked(scores, members)
+    clusters = np.asarray(clusters)
+    if clusters.shape != scores.shape or clusters.dtype.kind not in "iu":
+        raise ValueError(
+            f"clusters: must be {len(scores)} integers, the id of each score's example, "
+            f"got {clusters.dtype} of shape {clusters.shape}."
+        )
+    ids, clusters = np.unique(clusters, return_inverse=True)
+    return _Pool(scores, members, clusters, len(ids))
+
+
+def _placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DeLong's: the share of non-members each member beats, of members that beat each other."""
+    by_member, by_non_member = intervals.wins(scores, members)
+    return by_member / len(by_non_member), by_non_member / len(by_member)
+
+
+def _variance(by_member: np.ndarray, by_non_member: np.ndarray, pool: _Pool) -> float:
+    """Of the mean over members plus the mean over non-members, summed over clusters."""
+    if not np.ptp(by_member) and not np.ptp(by_non_member):
+        return 0.0  # exactly, which rounding would hide
+    inside, outside = (
+        np.bincount(pool.clusters[of], (x - x.mean()) / len(x), minlength=pool.count)
+        for of, x in ((pool.members, by_member), (~pool.members, by_non_member))
+    )
+    terms = np.array([inside @ inside, outside @ outside, 2 * inside @ outside])
+    counts = np.array([*pool.occupied, pool.count])
+    return float(terms @ (counts / (counts - 1)))
+
+
+def _rate(
+    value: float, variance: float, pool: _Pool, level: float, z: float, method: str
+) -> Estimate:
+    if variance == 0:
+        low, high = intervals.rule_of_three(value, (0, 1), pool.pairs, level)
+        return Estimate(value, low, high, level, "rule of three, clustered", len(pool.scores))
+    low, high = intervals.logit_interval(value, variance, z)
+    return Estimate(value, low, high, level, f"{method}, clustered, logit", len(pool.scores))
+
+
+def _few_false_positives(pool: _Pool, fpr: float) -> str | None:
+    """Why the TPR at `fpr` cannot be measured, or None."""
+    outside = pool.scores[~pool.members]
+    if (few := intervals.few_non_members(len(outside), fpr)) is not None:
+        return few
+    if pool.few is not None:
+        return pool.few
+    cut = np.partition(outside, -roc.allowed(len(outside), fpr))[-roc.allowed(len(outside), fpr)]
+    each = np.bincount(pool.clusters[~pool.members][outside >= cut])
+    worth = each.sum() ** 2 / (each @ each)
+    if worth >= intervals.LEAST_FALSE_POSITIVES * (1 - 1e-9):
+        return None
+    least = intervals.LEAST_FALSE_POSITIVES
+    return f"needs false positives worth {least} examples, has {each.sum()} worth {worth:.1f}"
+
+
+def _design_effect(pool: _Pool, caught: int) -> float:
+    """Variance of the share `caught`, clustered, over the variance of independent members; >= 1."""
+    most = pool.members.sum() / pool.occupied[0]
+    order = np.argsort(-pool.scores[pool.members], kind="stable")
+    hit = np.zeros(len(order))
+    hit[order[:caught]] = 1
+    share = caught / len(order)
+    if share in (0, 1):
+        return float(most)
+    off = np.bincount(pool.clusters[pool.members], hit - share)
+    return float(np.clip(off @ off / (len(order) * share * (1 - share)), 1, most))
+
+
+def _weighted_rates(
+    pool: _Pool,
+    fp: np.ndarray,
+    tp: np.ndarray,
+    fpr: float,
+    effect: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """f64[draws]: the TPR at `fpr` under exponential weights of the clusters."""
+    order = np.argsort(-pool.scores, kind="stable")
+    kind, clusters = pool.members[order], pool.clusters[order]
+    inside, outside = clusters[kind], clusters[~kind]
+    chunk = max(1, _CELLS // len(clusters))
+    rates = []
+    for start in range(0, draws, chunk):
+        weights = rng.standard_exponential((min(chunk, draws - start), pool.count))
+        along = np.cumsum(weights[:, outside], axis=1)
+        above = (along <= fpr * along[:, -1:]).sum(axis=1) - rng.integers(0, 2, len(along))
+        caught = roc.true_positives(fp, tp, np.maximum(above, 0))
+        hits = _sums_of_first(weights, inside, caught)
+        total = weights @ np.bincount(inside, minlength=pool.count)
+        extra = effect * rng.gamma(0.5, size=(2, len(hits)))
+        rates.append((hits + extra[0]) / (total + extra.sum(axis=0)))
+    return np.concatenate(rates)
+
+
+def _sums_of_first(weights: np.ndarray, columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Per row: the sum of its weights in the first of `columns`, as many as its count."""
+    along = np.cumsum(weights[:, columns[: counts.max()]], axis=1)
+    along = np.concatenate([np.zeros((len(along), 1)), along], axis=1)
+    return along[np.arange(len(along)), counts]
