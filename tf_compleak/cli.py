@@ -87,7 +87,10 @@ FLAGS = {
         ("max_accuracy_drop", "a version that loses more validation accuracy counts as failed"),
     ],
     "Attacks": [
-        ("attacks", "NR: entropy, modified-entropy, nasr-lr, nasr-mlp; SR: sr-lr, sr-mlp; MR: mr"),
+        (
+            "attacks",
+            "NR: entropy, modified-entropy, nasr-lr, nasr-mlp; SR: sr2-lr, sr2-mlp; MR: mr",
+        ),
         (
             "releases",
             "releases to attack, each as names joined by +, such as "
