@@ -7,7 +7,8 @@ import planted
 import pytest
 
 from tf_compleak import attacks
-from tf_compleak.attacks import forest
+from tf_compleak._trainer import Optimization
+from tf_compleak.attacks import forest, networks
 from tf_compleak.metrics import intervals, roc
 
 RELEASES = {
@@ -31,16 +32,21 @@ RELEASES = {
     "sr2-lr": ("original", "int8-ptq"),
     "sr2-rf": ("original", "pruning-0.60"),
     "sr2-mlp": ("original", "int8-ptq"),
+    "samia": ("original",),
     "mr": ("original", "pruning-0.60", "int8-ptq"),
     "mr without the original": ("pruning-0.60", "int8-ptq"),
 }
 NAMES = sorted(RELEASES)
 
 
+SAMIA = Optimization(epochs=12, batch_size=64, learning_rate=2e-2, weight_decay=0.0)
+
+
 @pytest.fixture(autouse=True)
-def small_forests(monkeypatch):
-    """A tenth of the trees: the contract does not depend on their number."""
+def quick(monkeypatch):
+    """A tenth of the trees, an eighth of the epochs: the contract does not depend on either."""
     monkeypatch.setattr(forest, "TREES", 50)
+    monkeypatch.setattr(networks, "SAMIA_SETTINGS", SAMIA)
 
 
 def run(name, seed=0, leak=1.0, shadows=(1,), target=2):

@@ -32,6 +32,7 @@ ATTACKS = {
     "nasr-lr": Entry("classifiers:Linear", ("NR",)),
     "nasr-rf": Entry("classifiers:Forest", ("NR",)),
     "nasr-mlp": Entry("classifiers:Mlp", ("NR",)),
+    "samia": Entry("samia:Samia", ("NR",)),
     "sr1-lr": Entry("classifiers:UnlabelledLinear", ("SR",)),
     "sr1-rf": Entry("classifiers:UnlabelledForest", ("SR",)),
     "sr1-mlp": Entry("classifiers:UnlabelledMlp", ("SR",)),

@@ -131,9 +131,8 @@ class Mlp:
         )
         scaler = features.Scaler.of(table[fitted])
         table = scaler(table)
-        network = networks.fit(
-            networks.mlp, table, shadow.members, fitted, held, networks.MLP_SETTINGS, seed
-        )
+        settings = networks.mlp_settings(len(fitted))
+        network = networks.fit(networks.mlp, table, shadow.members, fitted, held, settings, seed)
         threshold = roc.best_threshold(network.log_odds(table[held]), shadow.members[held])
         return Fitted(_Network(network, scaler), threshold, self.label)
 

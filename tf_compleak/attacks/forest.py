@@ -1,21 +1,22 @@
 """Random forests with out-of-bag scores, at a speed that does not hurt.
 
 500 trees with at least 30 samples a leaf (CompLeak, section 6.1), square root of the columns tried
-at every split (Breiman, Machine Learning 2001). Two economies, neither of which costs AUC (measured
-in benchmarks/attack_speed.py's notes): columns become at most 256 quantile codes, and every tree
+at every split (Breiman, Machine Learning 2001). Two economies, neither of which costs AUC (on the
+CIFAR-10 study): columns become at most 256 quantile codes, and every tree
 draws a quarter of the examples, at least 5,000, instead of as many as there are. An example's
 out-of-bag score is the mean vote of the trees that did not draw it.
 """
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logit
 from sklearn.ensemble import RandomForestClassifier
+
+from tf_compleak.attacks._threads import threads
 
 TREES = 500
 LEAF = 30
@@ -53,12 +54,6 @@ def fit(table: np.ndarray, members: np.ndarray, seed: int) -> tuple[Forest, np.n
     votes, counts = _votes(model, codes, out_of_bag=True)
     held = np.where(counts, votes / np.maximum(counts, 1), members.mean())
     return Forest(model, edges), _log_odds(held)
-
-
-def threads() -> int:
-    """Threads that this process may use: OMP_NUM_THREADS, else all cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(given) if given.isdigit() and int(given) else os.cpu_count() or 1
 
 
 def _votes(model, codes, *, out_of_bag=False):
