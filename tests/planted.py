@@ -12,7 +12,7 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
     """Half members, half not; `leak` is added to the members' logit of the right class.
 
     Every version sees the example through noise of its own; "int8-ptq" answers in steps of 1/256.
-    Sensitivities are those of confidences under noise on the logits, to first order.
+    Sensitivities are p (1 - p): what noise on its own logit does to a confidence.
     """
     rng = np.random.default_rng(seed)
     members = rng.permutation(n) < n // 2
@@ -31,6 +31,6 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
         labels=labels,
         members=members,
         ids=np.arange(n),
-        sensitivities=np.sqrt(classes) * probabilities * (1 - probabilities),
+        sensitivities=np.float32(probabilities * (1 - probabilities)),
         resolutions=tuple(1 / 256 if "int8" in name else 0.0 for name in versions),
     )
