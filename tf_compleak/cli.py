@@ -89,7 +89,8 @@ FLAGS = {
     "Attacks": [
         (
             "attacks",
-            "NR: entropy, modified-entropy, nasr-lr, nasr-mlp; SR: sr2-lr, sr2-mlp; MR: mr",
+            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr",
         ),
         (
             "releases",

@@ -144,7 +144,7 @@ class Source:
     def attack(self, attack: str, release: Release) -> Stage:
         """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
         print_ = fingerprint(
-            stage="attack/1",
+            stage="attack/2",
             attack=attack,
             observed=[
                 self.observation(family, name).fingerprint

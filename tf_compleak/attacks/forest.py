@@ -2,7 +2,7 @@
 
 500 trees with at least 30 samples a leaf (CompLeak, section 6.1), square root of the columns tried
 at every split (Breiman, Machine Learning 2001). Two economies, neither of which costs AUC (on the
-CIFAR-10 study): columns become at most 256 quantile codes, and every tree
+CIFAR-10 study): columns become at most 64 quantile codes, and every tree
 draws a quarter of the examples, at least 5,000, instead of as many as there are. An example's
 out-of-bag score is the mean vote of the trees that did not draw it.
 """
@@ -20,7 +20,7 @@ from tf_compleak.attacks._threads import threads
 
 TREES = 500
 LEAF = 30
-CODES = 256
+CODES = 64
 SHARE = 4  # every tree draws one example in so many ...
 LEAST = 5000  # ... and at least this number
 BLOCK = 25  # trees whose votes are added up by one task, in a fixed order
