@@ -12,6 +12,7 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
     """Half members, half not; `leak` is added to the members' logit of the right class.
 
     Every version sees the example through noise of its own; "int8-ptq" answers in steps of 1/256.
+    Sensitivities are p (1 - p): what noise on its own logit does to a confidence.
     """
     rng = np.random.default_rng(seed)
     members = rng.permutation(n) < n // 2
@@ -23,11 +24,13 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
         logits[np.arange(n), labels] += 1.5 + leak * members
         rows = softmax(logits)
         probabilities.append(np.float32(np.rint(rows * 256) / 256) if "int8" in name else rows)
+    probabilities = np.stack(probabilities)
     return Observations(
         versions=tuple(versions),
-        probabilities=np.stack(probabilities),
+        probabilities=probabilities,
         labels=labels,
         members=members,
         ids=np.arange(n),
+        sensitivities=np.float32(probabilities * (1 - probabilities)),
         resolutions=tuple(1 / 256 if "int8" in name else 0.0 for name in versions),
     )

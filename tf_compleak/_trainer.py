@@ -20,6 +20,7 @@ class Optimization:
     Attributes:
       epochs, batch_size, learning_rate, momentum, weight_decay: as named; the learning rate is the
         first one, the last is near zero.
+      cosine: False keeps the learning rate as it is.
     """
 
     epochs: int
@@ -27,6 +28,7 @@ class Optimization:
     learning_rate: float
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    cosine: bool = True
 
     def __post_init__(self):
         _checks.at_least("epochs", self.epochs, 1)
@@ -90,7 +92,8 @@ class Trainer:
         batch = min(settings.batch_size, len(x))
         steps = len(x) // batch
         progress = np.arange(settings.epochs * steps) / (settings.epochs * steps)
-        rates = np.float32(settings.learning_rate * 0.5 * (1 + np.cos(np.pi * progress)))
+        schedule = 0.5 * (1 + np.cos(np.pi * progress)) if settings.cosine else 1 + 0 * progress
+        rates = np.float32(settings.learning_rate * schedule)
         for index in range(settings.epochs):
             order = rng.permutation(len(x))[: steps * batch].reshape(steps, batch)
             seed = rng.integers(2**30, size=2, dtype=np.int32)

@@ -87,7 +87,11 @@ FLAGS = {
         ("max_accuracy_drop", "a version that loses more validation accuracy counts as failed"),
     ],
     "Attacks": [
-        ("attacks", "NR: entropy, modified-entropy, nasr-lr, nasr-mlp; SR: sr-lr, sr-mlp; MR: mr"),
+        (
+            "attacks",
+            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr",
+        ),
         (
             "releases",
             "releases to attack, each as names joined by +, such as "

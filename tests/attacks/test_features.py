@@ -1,5 +1,6 @@
 """Features against naive twins and closed forms."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -48,3 +49,20 @@ def test_table_orders_every_version_as_the_first_and_the_label_with_them():
     family = Observations(("original", "b"), p, np.array([0]), None, np.array([0]))
     expected = [*np.log([0.1, 0.2, 0.7]), *np.log([0.3, 0.5, 0.2]), 0, 1, 0]
     np.testing.assert_allclose(features.table(family)[0], expected, rtol=1e-6)
+
+
+def test_table_without_the_label_and_ties_in_the_order_of_the_classes():
+    family = planted.family(0, 1.0, n=300)
+    bare, full = features.table(family, label=False), features.table(family)
+    np.testing.assert_array_equal(bare, full[:, : bare.shape[1]])
+    tied = np.float32(np.random.default_rng(0).integers(4, size=(500, 40)))
+    expected = np.argsort(tied, axis=1, kind="stable")
+    np.testing.assert_array_equal(features._ascending(tied), expected)
+
+
+def test_joined_shadows_keep_their_sensitivities():
+    first, second = planted.family(1, 1.0, n=60), planted.family(2, 1.0, n=40)
+    joined = features.join([first, second])
+    np.testing.assert_array_equal(joined.sensitivities[:, 60:], second.sensitivities)
+    bare = dataclasses.replace(second, sensitivities=None)
+    assert features.join([first, bare]).sensitivities is None

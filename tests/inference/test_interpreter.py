@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_compleak.inference.interpreter import TFLiteModel
-from tf_compleak.inference.observe import observe, softmax
+from tf_compleak.inference.observe import observe, sensitivities, softmax
 
 RNG = np.random.default_rng(0)
 X = RNG.random((37, 6), dtype=np.float32)
@@ -103,6 +103,40 @@ def test_rows_stay_in_order_and_the_callback_counts_them(save):
     together = observe(model, X, "probabilities", rows.append)
     assert sum(rows) == len(X)
     np.testing.assert_array_equal(observe(model, X[::-1], "probabilities"), together[::-1])
+
+
+def linear(save, scale, batch=8):
+    content = convert(lambda x: x @ np.float32(scale * W))
+    return TFLiteModel(save(content, f"linear-{scale}.tflite"), batch=batch)
+
+
+def test_sensitivity_of_a_linear_model_is_the_mean_of_a_folded_normal(save):
+    """|(x + eps u) W - x W| / eps = |u W|, whose mean is the column's norm times sqrt(2 / pi)."""
+    rng = np.random.default_rng(0)
+    got = sensitivities(linear(save, 1.0), X, "probabilities", rng=rng, queries=200)
+    assert got.shape == (37, 3) and got.dtype == np.float32
+    expected_mean = np.linalg.norm(W, axis=0) * np.sqrt(2 / np.pi)
+    np.testing.assert_allclose(got.mean(axis=0), expected_mean, rtol=0.05)
+
+
+def test_the_noise_is_the_same_for_every_version_and_batch_and_moves_with_the_seed(save):
+    def ask(scale, batch=8, seed=1, epsilon=1e-2):
+        rng, rows = np.random.default_rng(seed), []
+        model = linear(save, scale, batch)
+        found = sensitivities(
+            model, X, "probabilities", rng=rng, epsilon=epsilon, on_batch=rows.append
+        )
+        assert sum(rows) == len(X)
+        return found
+
+    np.testing.assert_allclose(ask(2.0), 2 * ask(1.0), rtol=1e-3)
+    np.testing.assert_allclose(ask(1.0, batch=37), ask(1.0, batch=1), rtol=1e-3)
+    np.testing.assert_allclose(ask(1.0, epsilon=0.1), ask(1.0), rtol=1e-3, atol=1e-3)
+    assert np.abs(ask(1.0, seed=2) - ask(1.0)).max() > 0.1
+    with pytest.raises(ValueError, match="queries"):
+        sensitivities(
+            linear(save, 1.0), X, "probabilities", rng=np.random.default_rng(0), queries=0
+        )
 
 
 def test_nan_outputs_are_refused(save):

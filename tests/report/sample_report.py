@@ -28,7 +28,7 @@ def sample(n: int = 2000, leak: float = 1.0, gain: float = 1.0) -> Report:
     rows = [simulation.row(attack, (name,)) for name in usable for attack in STRENGTH]
     best = max(rows, key=lambda row: row.auc.value)
     pairs = [(ORIGINAL, name) for name in usable[1:]]
-    rows += [simulation.row(kind, pair, best) for pair in pairs for kind in ("sr-lr", "sr-mlp")]
+    rows += [simulation.row(kind, pair, best) for pair in pairs for kind in ("sr2-lr", "sr2-mlp")]
     rows += [simulation.row("mr", release, best) for release in (usable, usable[1:])]
     return Report(
         study={"dataset": "digits", "seed": 7},

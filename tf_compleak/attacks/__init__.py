@@ -18,12 +18,27 @@ class Entry:
 
 
 ATTACKS = {
+    "confidence": Entry("thresholds:confidence", ("NR",)),
+    "confidence-global": Entry("thresholds:confidence_global", ("NR",)),
+    "loss": Entry("thresholds:loss", ("NR",)),
+    "loss-global": Entry("thresholds:loss_global", ("NR",)),
     "entropy": Entry("thresholds:entropy", ("NR",)),
+    "entropy-global": Entry("thresholds:entropy_global", ("NR",)),
     "modified-entropy": Entry("thresholds:modified_entropy", ("NR",)),
-    "nasr-lr": Entry("classifiers:logistic_regression", ("NR",)),
-    "nasr-mlp": Entry("classifiers:mlp", ("NR",)),
-    "sr-lr": Entry("classifiers:logistic_regression", ("SR",)),
-    "sr-mlp": Entry("classifiers:mlp", ("SR",)),
+    "modified-entropy-global": Entry("thresholds:modified_entropy_global", ("NR",)),
+    "shokri-lr": Entry("classifiers:UnlabelledLinear", ("NR",)),
+    "shokri-rf": Entry("classifiers:UnlabelledForest", ("NR",)),
+    "shokri-mlp": Entry("classifiers:UnlabelledMlp", ("NR",)),
+    "nasr-lr": Entry("classifiers:Linear", ("NR",)),
+    "nasr-rf": Entry("classifiers:Forest", ("NR",)),
+    "nasr-mlp": Entry("classifiers:Mlp", ("NR",)),
+    "samia": Entry("samia:Samia", ("NR",)),
+    "sr1-lr": Entry("classifiers:UnlabelledLinear", ("SR",)),
+    "sr1-rf": Entry("classifiers:UnlabelledForest", ("SR",)),
+    "sr1-mlp": Entry("classifiers:UnlabelledMlp", ("SR",)),
+    "sr2-lr": Entry("classifiers:Linear", ("SR",)),
+    "sr2-rf": Entry("classifiers:Forest", ("SR",)),
+    "sr2-mlp": Entry("classifiers:Mlp", ("SR",)),
     "mr": Entry("stack:Stack", ("MR",)),
 }
 

@@ -6,6 +6,7 @@ Logarithms are floored: at half a step of a quantized output, else at `FLOOR`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +29,8 @@ def join(shadows: Sequence[Observations]) -> Observations:
             )
         if shadow.members is None or shadow.members.all() or not shadow.members.any():
             raise ValueError("shadows: each needs known members and non-members.")
+    if len(shadows) == 1:
+        return first
     ids = [f"{index}/{name}" for index, shadow in enumerate(shadows) for name in shadow.ids]
     return Observations(
         versions=first.versions,
@@ -35,19 +38,19 @@ def join(shadows: Sequence[Observations]) -> Observations:
         labels=np.concatenate([shadow.labels for shadow in shadows]),
         members=np.concatenate([shadow.members for shadow in shadows]),
         ids=np.array(ids),
+        sensitivities=_joined_sensitivities(shadows),
         resolutions=tuple(np.max([shadow.resolutions for shadow in shadows], axis=0).tolist()),
     )
 
 
+def _joined_sensitivities(shadows: Sequence[Observations]) -> np.ndarray | None:
+    parts = [shadow.sensitivities for shadow in shadows]
+    return None if any(part is None for part in parts) else np.concatenate(parts, axis=1)
+
+
 def log(observations: Observations) -> np.ndarray:
-    """log p, f64[V, N, C]."""
-    return np.log(np.maximum(np.float64(observations.probabilities), _floors(observations, FLOOR)))
-
-
-def log_complement(observations: Observations) -> np.ndarray:
-    """log(1 - p), f64[V, N, C]."""
-    complement = 1 - np.float64(observations.probabilities)
-    return np.log(np.maximum(complement, _floors(observations, CEILING)))
+    """log p, f32[V, N, C]."""
+    return np.log(np.maximum(observations.probabilities, np.float32(_floors(observations, FLOOR))))
 
 
 def _floors(observations: Observations, least: float) -> np.ndarray:
@@ -55,14 +58,22 @@ def _floors(observations: Observations, least: float) -> np.ndarray:
     return np.array(floors)[:, None, None]
 
 
+def confidence(observations: Observations) -> np.ndarray:
+    """Probability of the label p_y of every version, f64[V, N]; higher = more likely member."""
+    rows = np.arange(len(observations))
+    return np.float64(observations.probabilities[:, rows, observations.labels])
+
+
 def loss(observations: Observations) -> np.ndarray:
     """Cross-entropy -log p_y of every version, f64[V, N]."""
-    return -log(observations)[:, np.arange(len(observations)), observations.labels]
+    floors = _floors(observations, FLOOR)[:, :, 0]
+    return -np.log(np.maximum(confidence(observations), floors))
 
 
 def entropy(observations: Observations) -> np.ndarray:
     """Negative entropy sum p log p of every version, f64[V, N]; higher = more likely member."""
-    return (np.float64(observations.probabilities) * log(observations)).sum(axis=2)
+    p = observations.probabilities
+    return np.einsum("vnc,vnc->vn", p, log(observations), dtype=np.float64)
 
 
 def modified_entropy(observations: Observations) -> np.ndarray:
@@ -70,22 +81,56 @@ def modified_entropy(observations: Observations) -> np.ndarray:
 
     (1 - p_y) log p_y + sum over i != y of p_i log(1 - p_i); higher = more likely member.
     """
-    rows = np.arange(len(observations))
-    p = np.float64(observations.probabilities)
-    others = p * log_complement(observations)
-    others[:, rows, observations.labels] = 0
-    right = p[:, rows, observations.labels]
-    return (1 - right) * -loss(observations) + others.sum(axis=2)
+    p, right = observations.probabilities, confidence(observations)
+    floors = np.float32(np.log(_floors(observations, CEILING)))
+    with np.errstate(divide="ignore"):
+        others = np.maximum(np.log1p(-np.minimum(p, np.float32(1))), floors)
+    others[:, np.arange(len(observations)), observations.labels] = 0
+    total = np.einsum("vnc,vnc->vn", p, others, dtype=np.float64)
+    return (1 - right) * -loss(observations) + total
 
 
-def table(observations: Observations) -> np.ndarray:
+def table(observations: Observations, label: bool = True) -> np.ndarray:
     """Inputs of the attack classifiers, f32[N, V * C + C] (CompLeak, sections 4.1 and 4.2).
 
-    The confidence vectors of all versions, in the ascending order of the first one's, and the
-    one-hot label in that order. Confidences enter as logarithms: the same facts, on the scale on
-    which members and non-members differ.
+    The confidence vectors of all versions, in the ascending order of the first one's, and, if
+    `label`, the one-hot label in that order. Confidences enter as logarithms: the same facts, on
+    the scale on which members and non-members differ.
     """
-    order = np.argsort(observations.probabilities[0], axis=1, kind="stable")  # [N, C]
-    confidences = np.take_along_axis(log(observations), order[None], axis=2)  # [V, N, C]
-    label = order == observations.labels[:, None]  # [N, C]
-    return np.float32(np.concatenate([*confidences, label], axis=1))
+    order = _ascending(observations.probabilities[0])  # [N, C]
+    n, classes = order.shape
+    columns = np.empty((n, len(observations.versions) + label, classes), np.float32)
+    for version, values in enumerate(log(observations)):
+        columns[:, version] = np.take_along_axis(values, order, axis=1)
+    if label:
+        columns[:, -1] = order == observations.labels[:, None]
+    return columns.reshape(n, -1)
+
+
+def _ascending(rows: np.ndarray) -> np.ndarray:
+    """Stable argsort of every row: the fast unstable one, and the stable one where values tie."""
+    order = np.argsort(rows, axis=1)
+    ordered = np.take_along_axis(rows, order, axis=1)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    order[tied] = np.argsort(rows[tied], axis=1, kind="stable")
+    return order
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Standardizes columns: f32[F] means and scales (one where a column is constant)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Scaler:
+        """The scaler of f32[N, F]."""
+        mean = rows.mean(axis=0, dtype=np.float64)
+        scale = rows.std(axis=0, dtype=np.float64)
+        constant = scale <= 1e-6 * np.maximum(1, np.abs(mean))
+        return cls(np.float32(mean), np.float32(np.where(constant, 1, scale)))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """f32[N, F], standardized."""
+        return (rows - self.mean) / self.scale

@@ -46,7 +46,7 @@ def release_name(release: Release, report: Report) -> str:
 
 
 def row_name(row: Result, report: Report) -> str:
-    """Attack and release of a row, such as "sr-lr on original + int8-ptq"."""
+    """Attack and release of a row, such as "sr2-lr on original + int8-ptq"."""
     return f"{row.attack} on {release_name(row.release, report)}"
 
 

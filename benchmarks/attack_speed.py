@@ -1,0 +1,125 @@
+"""How long does each attack take, how much memory, and how does it grow with the examples?
+
+    python benchmarks/attack_speed.py [--attacks=NAME,...] [--write]
+
+Synthetic observations of one shadow and the target, with a planted leak, through nine versions. An
+attack gets the largest release of its tier: one version (NR), two (SR), all nine (MR). Each fit and
+score is the second of its kind in the process: the first builds and traces the networks. Memory is
+what Python objects and arrays add at their peak (tracemalloc, in a run of its own; what TensorFlow
+holds is not seen by it). The last table grows the thresholds from 10^4 to 10^6 examples.
+"""
+
+import os
+import time
+import tracemalloc
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from absl import app, flags
+from results import write_section
+
+from tf_compleak import attacks
+from tf_compleak.inference.observe import softmax
+from tf_compleak.types import Observations
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("examples", 20_000, "shadow examples, and as many of the target")
+flags.DEFINE_multi_integer("classes", [10, 100], "numbers of classes")
+flags.DEFINE_list("attacks", [], "attacks to time; none: all of ATTACKS")
+flags.DEFINE_list("skip", ["samia"], "attacks to leave out (samia takes minutes)")
+flags.DEFINE_integer("largest", 1_000_000, "examples of the last growth step; 0: no growth table")
+flags.DEFINE_boolean("write", False, "write the tables into benchmarks/README.md")
+
+VERSIONS = (
+    *("original", "pruning-0.60", "pruning-0.70", "pruning-0.80", "pruning-0.90"),
+    *("clustering-4", "clustering-8", "clustering-16", "int8-qat"),
+)
+RELEASES = {"NR": VERSIONS[:1], "SR": VERSIONS[:2], "MR": VERSIONS}
+GROWING = ("confidence", "loss", "entropy", "modified-entropy", "modified-entropy-global")
+
+
+def family(seed: int, examples: int, classes: int, versions=VERSIONS) -> Observations:
+    """A family whose members' logit of the right class is higher by one."""
+    rng = np.random.default_rng(seed)
+    members = rng.permutation(examples) < examples // 2
+    labels = rng.integers(classes, size=examples)
+    common = 1.5 * rng.standard_normal((examples, classes), np.float32)
+    common[np.arange(examples), labels] += 3 + members
+    noise = (0.5 * rng.standard_normal(common.shape, np.float32) for _ in versions)
+    probabilities = np.stack([softmax(common + part) for part in noise])
+    return Observations(
+        tuple(versions),
+        probabilities,
+        labels,
+        members,
+        np.arange(examples),
+        sensitivities=probabilities * (1 - probabilities),
+    )
+
+
+def timed(name: str, shadow: Observations, target: Observations) -> tuple[float, float]:
+    """Seconds of fit and score."""
+    start = time.perf_counter()
+    fitted = attacks.load(name).fit([shadow], seed=0)
+    middle = time.perf_counter()
+    fitted.score(target)
+    return middle - start, time.perf_counter() - middle
+
+
+def peak(name: str, shadow: Observations, target: Observations) -> float:
+    """MiB that fit and score add at their peak."""
+    tracemalloc.start()
+    timed(name, shadow, target)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most / 2**20
+
+
+def row(name: str, shadow: Observations, target: Observations) -> str:
+    """One line of the table: fit, score, memory, or why there are none."""
+    release = RELEASES[attacks.ATTACKS[name].tiers[-1]]
+    seen = shadow.select(release), target.select(release).hidden()
+    few = [part.take(np.arange(len(part)) < 2000) for part in seen]
+    try:
+        timed(name, *few)  # builds and traces
+        memory = peak(name, *seen)
+        fit, score = timed(name, *seen)
+    except (ValueError, ImportError) as error:
+        return f"| {name} | {shadow.classes} | left out: {error} | | |"
+    return f"| {name} | {shadow.classes} | {fit:.3f} | {score:.3f} | {memory:,.0f} |"
+
+
+def growth() -> list[str]:
+    """Lines of the growth table: seconds of fit and score together, every step ten times larger."""
+    sizes = [10**power for power in range(4, 9) if 10**power <= FLAGS.largest]
+    lines = ["| attack, 10 classes | " + " | ".join(f"{size:,}" for size in sizes) + " |"]
+    lines.append("|---|" + "---|" * len(sizes))
+    seconds = {name: [] for name in GROWING}
+    for size in sizes:
+        shadow, target = (family(seed, size, 10, VERSIONS[:1]) for seed in (1, 2))
+        for name, cells in seconds.items():
+            cells.append(f"{sum(timed(name, shadow, target.hidden())):.3f}")
+    return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in seconds.items())]
+
+
+def main(_):
+    """Measure, print as it goes, and write the tables if asked."""
+    lines = ["| attack | classes | fit, s | score, s | peak, MiB |", "|---|---|---|---|---|"]
+    names = [name for name in FLAGS.attacks or attacks.ATTACKS if name not in FLAGS.skip]
+    for classes in FLAGS.classes:
+        shadow, target = (family(seed, FLAGS.examples, classes) for seed in (1, 2))
+        for name in names:
+            lines.append(row(name, shadow, target))
+            print(lines[-1], flush=True)
+    note = f"{FLAGS.examples:,} shadow and as many target examples, nine versions."
+    parts = ["\n".join(lines), note]
+    if FLAGS.largest:
+        parts.insert(1, "\n".join(growth()))
+        print(parts[1])
+    if FLAGS.write:
+        write_section("attack_speed.py", "\n\n".join(parts))
+
+
+if __name__ == "__main__":
+    app.run(main)
