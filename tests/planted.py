@@ -3,7 +3,7 @@
 import numpy as np
 
 from tf_compleak.inference.observe import softmax
-from tf_compleak.types import Observations
+from tf_compleak.observations import Observations
 
 VERSIONS = ("original", "pruning-0.60", "int8-ptq")
 

@@ -20,8 +20,9 @@ from tf_compleak import _seeds
 from tf_compleak.compression import Tuning, compress, recipes
 from tf_compleak.data import sources, splits
 from tf_compleak.models import ModelSpec
+from tf_compleak.observations import Observations
 from tf_compleak.study import Study
-from tf_compleak.types import Examples, Observations, Release, Split
+from tf_compleak.types import Examples, Release, Split
 from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
 
 Progress = Callable[..., None]

@@ -6,11 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from tf_compleak import _checks
+
+if TYPE_CHECKING:
+    from tf_compleak.observations import Observations
 
 ORIGINAL = "original"
 SCHEMA = 1
@@ -152,99 +155,6 @@ class Version:
     status: Literal["ok", "failed"] = "ok"
     resolution: float = 0.0
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """What an attacker sees of one family: V versions, N examples, C classes.
-
-    Attributes:
-      versions: V unique names.
-      probabilities: f32[V, N, C], each row a distribution (up to the output's resolution).
-      labels: int64[N] in [0, C).
-      members: bool[N], or None where the attacker must not know.
-      ids: [N] unique.
-      sensitivities: f32[V, N, C] or None.
-      resolutions: V output steps, 0 for float outputs; zeros of a quantized output are floored
-        at half a step before a logarithm.
-    """
-
-    versions: Release
-    probabilities: np.ndarray
-    labels: np.ndarray
-    members: np.ndarray | None
-    ids: np.ndarray
-    sensitivities: np.ndarray | None = None
-    resolutions: tuple[float, ...] = ()
-
-    def __post_init__(self):
-        if not self.resolutions:
-            object.__setattr__(self, "resolutions", (0.0,) * len(self.versions))
-        if self.probabilities.ndim != 3 or len(self.probabilities) != len(self.versions):
-            raise ValueError(
-                f"probabilities: shape must be [versions, examples, classes] with "
-                f"{len(self.versions)} versions, got {self.probabilities.shape}."
-            )
-        _, n, classes = self.probabilities.shape
-        if not len(self.labels) == len(self.ids) == n:
-            raise ValueError(f"labels, ids: {n} expected, got {len(self.labels)}, {len(self.ids)}.")
-        if self.members is not None and (len(self.members) != n or self.members.dtype != bool):
-            raise ValueError(f"members: bool[{n}] expected.")
-        _checks.distinct("versions", self.versions)
-        _checks.distinct("ids", self.ids)
-        _checks.labels("labels", self.labels, classes)
-        _check_probabilities(self.versions, self.probabilities, self.resolutions)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def classes(self) -> int:
-        """C, the number of classes."""
-        return self.probabilities.shape[2]
-
-    def select(self, release: Sequence[str]) -> Observations:
-        """The same examples seen through the versions of `release`, in that order."""
-        for name in release:
-            _checks.choice("release", name, self.versions)
-        rows = [self.versions.index(name) for name in release]
-        return dataclasses.replace(
-            self,
-            versions=tuple(release),
-            probabilities=self.probabilities[rows],
-            sensitivities=None if self.sensitivities is None else self.sensitivities[rows],
-            resolutions=tuple(self.resolutions[row] for row in rows),
-        )
-
-    def take(self, indices: np.ndarray) -> Observations:
-        """The same versions seen on some of the examples."""
-        return dataclasses.replace(
-            self,
-            probabilities=self.probabilities[:, indices],
-            labels=self.labels[indices],
-            members=None if self.members is None else self.members[indices],
-            ids=self.ids[indices],
-            sensitivities=None if self.sensitivities is None else self.sensitivities[:, indices],
-        )
-
-    def hidden(self) -> Observations:
-        """The same without the membership: what an attack is given of its target."""
-        return dataclasses.replace(self, members=None)
-
-
-def _check_probabilities(versions, probabilities, resolutions) -> None:
-    classes = probabilities.shape[2]
-    for name, rows, resolution in zip(versions, probabilities, resolutions, strict=True):
-        _checks.finite(f"probabilities of {name}", rows)
-        if rows.size and rows.min() < 0:
-            raise ValueError(f"probabilities of {name}: negative values; are these logits?")
-        off = np.abs(rows.sum(axis=1, dtype=np.float64) - 1)
-        allowed = 0.01 + classes * resolution
-        if (off > allowed).any():
-            raise ValueError(
-                f"probabilities of {name}: row {int(off.argmax())} sums to 1 only within "
-                f"{off.max():.3g} (allowed: {allowed:.3g}); are these logits?"
-            )
 
 
 class FittedAttack(Protocol):

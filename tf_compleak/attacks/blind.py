@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from tf_compleak.types import Attack, Observations
+from tf_compleak.observations import Observations
+from tf_compleak.types import Attack
 
 FOLDS = 5
 FEATURES = 128

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tf_compleak.attacks import features
 from tf_compleak.metrics import roc
-from tf_compleak.types import Observations
+from tf_compleak.observations import Observations
 
 FOLDS = 5
 HELD_OUT = 0.2

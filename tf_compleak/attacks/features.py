@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_compleak.types import Observations
+from tf_compleak.observations import Observations
 
 FLOOR = 1e-12
 CEILING = 2.0**-25  # half a float32 step below one: the smallest 1 - p that a float32 p can mean
@@ -58,6 +58,36 @@ def _floors(observations: Observations, least: float) -> np.ndarray:
 def loss(observations: Observations) -> np.ndarray:
     """Cross-entropy -log p_y of every version, f64[V, N]."""
     return -log(observations)[:, np.arange(len(observations)), observations.labels]
+
+
+def right(observations: Observations) -> np.ndarray:
+    """p_y of every version, floored, f64[V, N]."""
+    rows = np.arange(len(observations))
+    values = np.float64(observations.probabilities[:, rows, observations.labels])
+    return np.maximum(values, _floors(observations, FLOOR)[:, :, 0])
+
+
+def logit(observations: Observations) -> np.ndarray:
+    """phi = log p_y - log(1 - p_y) of every version, f64[V, N] (Carlini et al., S&P 2022, 4.2).
+
+    1 - p_y is the sum of the other classes: a float32 p_y near one says little of it.
+    """
+    rows, floors = np.arange(len(observations)), _floors(observations, FLOOR)[:, 0, 0]
+    rest = np.empty(observations.probabilities.shape[:2])
+    for version, confidences in enumerate(observations.probabilities):
+        others = confidences.copy()
+        others[rows, observations.labels] = 0
+        rest[version] = np.maximum(others.sum(axis=1, dtype=np.float64), floors[version])
+    return np.log(right(observations)) - np.log(rest)
+
+
+def margin(observations: Observations) -> np.ndarray:
+    """log p_y minus the largest other log-confidence of every version, f64[V, N]."""
+    others = log(observations)
+    rows = np.arange(len(observations))
+    label = others[:, rows, observations.labels]
+    others[:, rows, observations.labels] = -np.inf
+    return label - others.max(axis=2)
 
 
 def entropy(observations: Observations) -> np.ndarray:
