@@ -205,8 +205,14 @@ class Roc:
 class Result:
     """One row of a report: one attack on one release.
 
-    `auc_gain` is the paired difference in AUC to the best NR row (`gain_over`: release, attack),
-    on SR and MR rows only.
+    Attributes:
+      n_members, n_non_members: scores; examples count once for every target that they stand for.
+      advantage: TPR minus FPR at the threshold chosen on the shadows.
+      epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
+      auc_gain: paired difference in AUC to the best NR row (`gain_over`: release, attack), on SR
+        and MR rows only.
+      num_shadows: shadows that the attack was fitted on.
+      num_targets: models that played the target, their scores pooled.
     """
 
     tier: Tier
@@ -220,6 +226,27 @@ class Result:
     auc_gain: Estimate | None = None
     gain_over: tuple[Release, str] | None = None
     roc: Roc | None = None
+    advantage: Estimate | None = None
+    epsilon: Estimate | None = None
+    num_shadows: int = 1
+    num_targets: int = 1
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One attack on one release, on some of the target's examples.
+
+    `auc` has the level that holds for all `count` slices of the report together (Bonferroni).
+    """
+
+    name: str
+    tier: Tier
+    release: Release
+    attack: str
+    n_members: int
+    n_non_members: int
+    auc: Estimate
+    count: int
 
 
 @dataclass(frozen=True)
@@ -256,7 +283,11 @@ class Sanity:
 
 @dataclass(frozen=True)
 class Report:
-    """What one study found; `report.json` is its saved form (see `to_json`)."""
+    """What one study found; `report.json` is its saved form (see `to_json`).
+
+    `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
+    on some of the examples.
+    """
 
     study: dict[str, Any]
     provenance: dict[str, Any]
@@ -264,6 +295,8 @@ class Report:
     results: tuple[Result, ...]
     failures: tuple[Failure, ...]
     sanity: Sanity
+    curve: tuple[Result, ...] = ()
+    slices: tuple[Slice, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def best(self, tier: Tier) -> Result | None:
@@ -281,6 +314,8 @@ class Report:
             "results": [_jsonable(result) for result in self.results],
             "failures": [_jsonable(failure) for failure in self.failures],
             "sanity": _jsonable(self.sanity),
+            "curve": [_jsonable(result) for result in self.curve],
+            "slices": [_jsonable(each) for each in self.slices],
         }
 
     @classmethod
@@ -299,6 +334,17 @@ class Report:
             failures=tuple(Failure(**failure) for failure in values["failures"]),
             sanity=Sanity(
                 **{key: Estimate.from_json(value) for key, value in values["sanity"].items()}
+            ),
+            curve=tuple(_result_from_json(result) for result in values.get("curve", ())),
+            slices=tuple(
+                Slice(
+                    **{
+                        **each,
+                        "release": tuple(each["release"]),
+                        "auc": Estimate.from_json(each["auc"]),
+                    }
+                )
+                for each in values.get("slices", ())
             ),
         )
 
@@ -327,7 +373,13 @@ def _version_from_json(values: dict[str, Any]) -> Version:
 
 def _result_from_json(values: dict[str, Any]) -> Result:
     gain, over, roc = values["auc_gain"], values["gain_over"], values["roc"]
+    more = {key: values.get(key) for key in ("advantage", "epsilon")}
     return Result(
+        num_shadows=values.get("num_shadows", 1),
+        num_targets=values.get("num_targets", 1),
+        **{
+            key: None if value is None else Estimate.from_json(value) for key, value in more.items()
+        },
         tier=values["tier"],
         release=tuple(values["release"]),
         attack=values["attack"],

@@ -68,17 +68,28 @@ def right(observations: Observations) -> np.ndarray:
 
 
 def logit(observations: Observations) -> np.ndarray:
-    """phi = log p_y - log(1 - p_y) of every version, f64[V, N] (Carlini et al., S&P 2022, 4.2).
+    """phi of every version, f64[V, N]: see `logits`."""
+    return np.stack(
+        [
+            logits(confidences, observations.labels, resolution)
+            for confidences, resolution in zip(
+                observations.probabilities, observations.resolutions, strict=True
+            )
+        ]
+    )
+
+
+def logits(confidences: np.ndarray, labels: np.ndarray, resolution: float = 0.0) -> np.ndarray:
+    """phi = log p_y - log(1 - p_y) of one version, f64[N] (Carlini et al., S&P 2022, 4.2).
 
     1 - p_y is the sum of the other classes: a float32 p_y near one says little of it.
     """
-    rows, floors = np.arange(len(observations)), _floors(observations, FLOOR)[:, 0, 0]
-    rest = np.empty(observations.probabilities.shape[:2])
-    for version, confidences in enumerate(observations.probabilities):
-        others = confidences.copy()
-        others[rows, observations.labels] = 0
-        rest[version] = np.maximum(others.sum(axis=1, dtype=np.float64), floors[version])
-    return np.log(right(observations)) - np.log(rest)
+    rows, floor = np.arange(len(labels)), max(resolution / 2, FLOOR)
+    others = confidences.copy()
+    others[rows, labels] = 0
+    rest = others.sum(axis=1, dtype=np.float64)
+    label = np.float64(confidences[rows, labels])
+    return np.log(np.maximum(label, floor)) - np.log(np.maximum(rest, floor))
 
 
 def margin(observations: Observations) -> np.ndarray:
