@@ -1,11 +1,44 @@
 """Synthetic families whose leak is known: what attacks are tested on."""
 
+import dataclasses
+
 import numpy as np
 
 from tf_compleak.inference.observe import softmax
-from tf_compleak.types import Observations
+from tf_compleak.observations import Observations
 
 VERSIONS = ("original", "pruning-0.60", "int8-ptq")
+
+
+def halves(seed: int, leak: float, models: int, n: int = 800, classes: int = 5) -> list:
+    """Families over one pool: every one has a random half of it as members, and 200 aside."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=n + 200)
+    common = rng.normal(size=(n + 200, classes))
+    return [_one(rng, leak, n, labels, common) for _ in range(models)]
+
+
+def _one(rng, leak, n, labels, common) -> Observations:
+    members = np.append(rng.permutation(n) < n // 2, np.zeros(200, dtype=bool))
+    probabilities = []
+    for name in VERSIONS:
+        logits = common + 0.5 * rng.normal(size=common.shape)
+        logits[np.arange(n + 200), labels] += 1.5 + leak * members
+        rows = softmax(logits)
+        probabilities.append(np.float32(np.rint(rows * 256) / 256) if "int8" in name else rows)
+    probabilities = np.stack(probabilities)
+    main, aside = (
+        Observations(
+            versions=VERSIONS,
+            probabilities=probabilities[:, part],
+            labels=labels[part],
+            members=members[part],
+            ids=np.arange(n + 200)[part],
+            resolutions=(0.0, 0.0, 1 / 256),
+        )
+        for part in (slice(n), slice(n, None))
+    )
+    return dataclasses.replace(main, aside=aside)
 
 
 def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERSIONS):

@@ -184,7 +184,7 @@ def test_a_run_leaves_a_report(finished):
     for row in values["results"]:
         assert row["n_members"] == row["n_non_members"] == 100
         assert row["auc"]["low"] <= row["auc"]["value"] <= row["auc"]["high"]
-        assert list(row["tpr_at_fpr"]) == ["0.1", "0.01", "0.001"]
+        assert list(row["tpr_at_fpr"]) == ["0.1", "0.01", "0.001", "0.0001"]
         assert row["tpr_at_fpr"]["0.1"]["measurable"]
         assert row["tpr_at_fpr"]["0.001"]["value"] is None
         assert (row["auc_gain"] is None) == (row["tier"] == "NR")
@@ -231,6 +231,7 @@ class ByPlace:
 
 def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finished, monkeypatch):
     from tf_compleak import attacks, stages
+    from tf_compleak.study import Run
     from tf_compleak.types import Split
 
     workdir, _ = finished
@@ -239,15 +240,16 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     monkeypatch.setattr(attacks, "load", lambda name: ByPlace())
     saved = {}
     monkeypatch.setattr(stages, "_save", lambda stage, *arrays: saved.update(real=arrays))
-    stages.attack(None, study, str(workdir), "sr-lr", release)
-    for scores, members in (saved["real"][:2], stages.null_scores(src, ByPlace(), "x", release)):
+    run = Run("sr2-lr", release, "target", ("shadow-0",))
+    stages.attack(None, study, str(workdir), run)
+    for scores, members in (saved["real"][:2], stages.null_scores(src, ByPlace(), run)):
         estimate = intervals.auc_estimate(scores, members, level=0.999)
         assert estimate.low <= 0.5 <= estimate.high
     together = lambda split: np.concatenate([split.members, split.non_members])  # noqa: E731
     monkeypatch.setattr(Split, "scored", property(together))
     facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
     monkeypatch.setattr(stages.Stage, "facts", facts)
-    scores, members = stages.null_scores(src, ByPlace(), "x", release)
+    scores, members = stages.null_scores(src, ByPlace(), run)
     assert intervals.auc_estimate(scores, members).value == 1.0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tf_compleak import stages
-from tf_compleak.study import Study
+from tf_compleak.study import Run, Study
 
 
 def save(path, seed):
@@ -22,15 +22,16 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     assert stages.data(print, study, root, None) == first
     before = stages.Source(study, root)
     training = before.training("target").fingerprint
-    blind = before.attack("blind", ()).fingerprint
+    blind = before.attack(stages.BLIND).fingerprint
     save(path, 1)
     assert not stages.data_is_current(study, root, None)
     assert stages.data(print, study, root, None)["sha256"] != first["sha256"]
     after = stages.Source(study, root)
     assert after.training("target").fingerprint != training
-    assert after.attack("blind", ()).fingerprint != blind
+    assert after.attack(stages.BLIND).fingerprint != blind
     assert stages.source(study, root).sha256 == after.sha256
-    nulls = {after.attack(stages.NULL + name, ()).fingerprint for name in ("entropy", "nasr-lr")}
+    found = [Run(name, ("original",), "target", ("shadow-0",)) for name in ("entropy", "nasr-lr")]
+    nulls = {after.attack(stages.nulled(run)).fingerprint for run in found}
     assert len(nulls) == 2
     path.unlink()  # the workdir holds all that a finished study needs
     assert stages.data_is_current(study, root, None)

@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Estimate": "types",
     "Examples": "types",
-    "Observations": "types",
+    "Observations": "observations",
     "Options": "study",
     "Report": "types",
     "Result": "types",

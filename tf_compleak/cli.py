@@ -53,6 +53,12 @@ FLAGS = {
         ("tfds_split", "which TFDS examples to use, in TFDS's own notation, such as train+test"),
         ("num_members", "training examples of every family (target and shadows each)"),
         ("num_non_members", "examples of every family that its models never see"),
+        (
+            "split",
+            "disjoint: every model has members and non-members of its own. halves: every model is "
+            "trained on a random part of one pool of num_members + num_non_members examples",
+        ),
+        ("targets", "with halves: how many models play the target in turn, their scores pooled"),
         ("num_shadows", "shadow models, trained on other data, that attacks are fitted on"),
         ("num_validation", "slice that checkpoints are chosen on and accuracy drops measured on"),
         ("num_population", "slice in no model's training set, for attacks that need one"),
@@ -103,6 +109,17 @@ FLAGS = {
             "threads of each process, in TensorFlow and in the .tflite interpreter; another "
             "number rounds sums differently, so it is part of the study",
         ),
+        (
+            "shadow_counts",
+            "attacker strength: attack again with that many of the shadows, such as 1,2,4,8",
+        ),
+        (
+            "queries",
+            "flipped and shifted copies of every example that lira-boosted may ask about, too",
+        ),
+        ("sensitivity_queries", "noisy copies of every example that samia asks about"),
+        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
+        ("delta", "delta of the (epsilon, delta) bound in report.json"),
         ("seed", "the one seed that every stage derives its own from"),
     ],
     "Running": [
@@ -233,8 +250,16 @@ def _study(values: flags.FlagValues):
     fields = {f.name: getattr(values, f.name) for f in _fields(Study)}
     for name in ("augmentation", "versions", "attacks"):
         fields[name] = tuple(fields[name])
+    fields["shadow_counts"] = tuple(_counts(fields["shadow_counts"]))
     fields["releases"] = tuple(tuple(text.split("+")) for text in fields["releases"])
     return Study(**fields)
+
+
+def _counts(words: list[str]) -> list[int]:
+    wrong = [word for word in words if not word.strip().isdecimal()]
+    if wrong:
+        raise _UsageError(f"--shadow_counts: {wrong[0]!r} is no number; write 1,2,4.")
+    return [int(word) for word in words]
 
 
 def _flagfile(values: flags.FlagValues, command: str) -> str:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from tf_compleak import _seeds
-from tf_compleak.metrics import intervals, roc
-from tf_compleak.stages import NULL, Source
-from tf_compleak.types import (
-    Estimate,
-    Failure,
-    Release,
-    Result,
-    Sanity,
-    Scores,
-    Version,
-    tier,
-)
+from tf_compleak import _seeds, measure
+from tf_compleak.metrics import intervals
+from tf_compleak.stages import BLIND, Source, nulled
+from tf_compleak.study import Run, Study, runs
+from tf_compleak.types import Estimate, Failure, Result, Sanity, Scores, Version
 from tf_compleak.workdir import Stage, slug
 
-FPRS = (0.1, 0.01, 0.001)
 SANITY_LEVEL = 0.99
 
 
@@ -79,25 +68,29 @@ def accuracy_failure(source: Source, name: str) -> Failure | None:
     return None
 
 
-def results(source: Source, done: list[tuple[str, Release]]) -> tuple[Result, ...]:
+def pooled(
+    source: Source, pairs: list[measure.Key], count: int | None = None
+) -> dict[measure.Key, measure.Pooled]:
+    """The scores of finished attacks, over all targets, fitted on `count` shadows (or all)."""
+    study, found = source.study, {}
+    for attack, release in pairs:
+        made = runs(study, attack, release, count)
+        parts = [_scores(source.attack(run)) for run in made]
+        ids = [source.splits[run.target].scored for run in made]
+        found[attack, release] = measure.pool(parts, ids, len(made[0].shadows))
+    return found
+
+
+def rows(study: Study, scores: dict[measure.Key, measure.Pooled]) -> tuple[Result, ...]:
     """One row for each finished attack; SR and MR rows carry their gain over the best NR row."""
-    scores = {(attack, release): _scores(source, attack, release) for attack, release in done}
-    rows = [_row(source.study.seed, *key, value) for key, value in scores.items()]
-    single = [row for row in rows if row.tier == "NR"]
-    best = max(single, key=lambda row: row.auc.value, default=None)
-    if best is None:
-        return tuple(rows)
-    reference = scores[best.attack, best.release]
-    return tuple(
-        row
-        if row.tier == "NR"
-        else _with_gain(row, scores[row.attack, row.release], best, reference)
-        for row in rows
-    )
+    made = []
+    for (attack, release), own in scores.items():
+        rng = _seeds.generator(study.seed, "intervals", attack, slug(release))
+        made.append(measure.row(attack, release, own, rng, study.delta))
+    return measure.with_gains(made, scores)
 
 
-def _scores(source: Source, attack: str, release: Release) -> Scores:
-    stage = source.attack(attack, release)
+def _scores(stage: Stage) -> Scores:
     values, members = arrays(stage)
     return Scores(values, members, stage.facts()["threshold"])
 
@@ -109,38 +102,14 @@ def arrays(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _row(seed: int, attack: str, release: Release, scores: Scores) -> Result:
-    values, members = scores.values, scores.members
-    rng = _seeds.generator(seed, "intervals", attack, slug(release))
-    return Result(
-        tier=tier(release),
-        release=release,
-        attack=attack,
-        n_members=int(members.sum()),
-        n_non_members=int((~members).sum()),
-        accuracy=intervals.balanced_accuracy_estimate(values, members, scores.threshold),
-        auc=intervals.auc_estimate(values, members),
-        tpr_at_fpr={
-            fpr: intervals.tpr_at_fpr_estimate(values, members, fpr, rng=rng) for fpr in FPRS
-        },
-        roc=roc.thin(*roc.roc_curve(values, members), points=100),
-    )
-
-
-def _with_gain(row: Result, scores: Scores, best: Result, reference: Scores) -> Result:
-    gain = intervals.auc_difference(scores.values, reference.values, scores.members)
-    return dataclasses.replace(row, auc_gain=gain, gain_over=(best.release, best.attack))
-
-
-def sanity(source: Source, null: tuple[str, Release], errors: dict[str, str]) -> Sanity:
-    """The AUC of the null run of an attack on a release and of the blind baseline, at 99 %.
+def sanity(source: Source, null: Run, errors: dict[str, str]) -> Sanity:
+    """The AUC of a null run and of the blind baseline, with 99 % intervals.
 
     `errors` holds the reasons of those that could not be made, by "null run", "blind baseline".
     """
-    attack, release = null
     return Sanity(
-        null_auc=_sanity_auc(source.attack(NULL + attack, release), errors.get("null run")),
-        blind_auc=_sanity_auc(source.attack("blind", ()), errors.get("blind baseline")),
+        null_auc=_sanity_auc(source.attack(nulled(null)), errors.get("null run")),
+        blind_auc=_sanity_auc(source.attack(BLIND), errors.get("blind baseline")),
     )
 
 

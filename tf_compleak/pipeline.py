@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -10,13 +11,12 @@ import platform
 import time
 from collections.abc import Callable
 
-from tf_compleak import evaluate, stages
-from tf_compleak.attacks import suits
+from tf_compleak import evaluate, exposure, measure, stages
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
-from tf_compleak.stages import Source, families
-from tf_compleak.study import Options, Study, plan, releases
-from tf_compleak.types import Failure, Release, Report
+from tf_compleak.stages import Source
+from tf_compleak.study import Options, Run, Study, families, plan, releases, runs
+from tf_compleak.types import Failure, Release, Report, Result
 from tf_compleak.workdir import Workdir, write_text
 
 LIBRARIES = (
@@ -49,18 +49,23 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
         done, failed = _attacks(executor, source, usable, tell)
     if not done:
         raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
+    scores = evaluate.pooled(source, done)
     report = Report(
         study=study.to_json(),
         provenance=_provenance(source, options, started),
         versions=tuple(
             evaluate.version(source, name, failures.get(name)) for name in study.versions
         ),
-        results=evaluate.results(source, done),
+        results=evaluate.rows(study, scores),
         failures=(*failures.values(), *_left_out(study, failures), *failed),
         sanity=evaluate.sanity(
-            source, _largest(study, usable), {each.name: each.reason for each in failed}
+            source, _null(study, usable), {each.name: each.reason for each in failed}
         ),
+        curve=_curve(source, done),
     )
+    observed = source.observations("target", usable)
+    report = dataclasses.replace(report, slices=measure.sliced(report, scores, observed))
+    exposure.write(workdir.root / "examples", scores, observed)
     write_text(workdir.root / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
     return report
 
@@ -152,9 +157,10 @@ def _left_out(study: Study, failures: dict[str, Failure]) -> list[Failure]:
     ]
 
 
-def _largest(study: Study, usable: tuple[str, ...]) -> tuple[str, Release]:
-    """The attack and the release of the null run: the most versions, the last such attack."""
-    return max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
+def _null(study: Study, usable: tuple[str, ...]) -> Run:
+    """The run that is repeated with shuffled membership: of the most versions, the last such."""
+    attack, release = max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
+    return runs(study, attack, release)[0]
 
 
 def _attacks(
@@ -169,36 +175,102 @@ def _attacks(
             f"--attacks={','.join(study.attacks)} suit none of their releases "
             f"({len(releases(study, usable))} releases)."
         )
-    tasks = []
-    for attack, release in sorted(pairs, key=lambda pair: -len(pair[1])):
-        if source.attack(attack, release).facts() is None:
-            tasks.append(
-                Task(
-                    f"{attack} {'+'.join(release)}",
-                    "tf_compleak.stages:attack",
-                    (study, root, attack, release),
-                    attack,
-                )
-            )
-    outcomes = executor.run([*tasks, *_sanity_tasks(source, usable)], tell)
+    asks = _extra_tasks(source, pairs)
+    made = [
+        run for pair in sorted(pairs, key=lambda pair: -len(pair[1])) for run in _runs(study, pair)
+    ]
+    tasks = [
+        Task(
+            _title(run, study),
+            "tf_compleak.stages:attack",
+            (study, root, run),
+            run.attack,
+            _needs(source, run, asks),
+        )
+        for run in made
+        if source.attack(run).facts() is None
+    ]
+    outcomes = executor.run([*asks, *tasks, *_sanity_tasks(source, usable, asks)], tell)
     failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
-    done = [pair for pair in pairs if source.attack(*pair).facts() is not None]
+    done = [pair for pair in pairs if _done(source, pair)]
     return done, failed
 
 
-def _sanity_tasks(source: Source, usable: tuple[str, ...]) -> list[Task]:
+def _runs(study: Study, pair: tuple[str, Release]) -> list[Run]:
+    """All runs of a pair: with all shadows, and with every number of --shadow_counts."""
+    counts = {*study.shadow_counts, study.num_shadows}
+    return [run for count in sorted(counts, reverse=True) for run in runs(study, *pair, count)]
+
+
+def _done(source: Source, pair: tuple[str, Release], count: int | None = None) -> bool:
+    return all(source.attack(run).facts() is not None for run in runs(source.study, *pair, count))
+
+
+def _title(run: Run, study: Study) -> str:
+    """What a run is called on the terminal and under failures."""
+    text = f"{run.attack} {'+'.join(run.release)}"
+    if run.target != "target":
+        text += f" on {run.target}"
+    return text if len(run.shadows) == study.num_shadows else f"{text}, {len(run.shadows)} shadows"
+
+
+def _extra_tasks(source: Source, pairs: list[tuple[str, Release]]) -> list[Task]:
+    """What the versions must still be asked for these attacks."""
     study, root = source.study, source.root
-    attack, release = _largest(study, usable)
-    assert suits(attack, release)
+    wanted = {
+        (kind, name)
+        for attack, release in pairs
+        for kind in stages.extras(study, attack)
+        for name in release
+    }
+    return [
+        Task(
+            f"{kind} {name} {family}",
+            "tf_compleak.stages:extra",
+            (study, root, kind, family, name),
+        )
+        for kind, name in sorted(wanted)
+        for family in families(study)
+        if source.extra(kind, family, name).facts() is None
+    ]
+
+
+def _needs(source: Source, run: Run, asks: list[Task]) -> tuple[str, ...]:
+    pending = {task.name for task in asks}
+    names = [
+        f"{kind} {name} {family}"
+        for kind in stages.extras(source.study, run.attack)
+        for name in run.release
+        for family in (run.target, *run.shadows)
+    ]
+    return tuple(name for name in names if name in pending)
+
+
+def _sanity_tasks(source: Source, usable: tuple[str, ...], asks: list[Task]) -> list[Task]:
+    study, root = source.study, source.root
+    run = _null(study, usable)
     tasks = []
-    if source.attack(stages.NULL + attack, release).facts() is None:
-        arguments = (study, root, attack, release)
-        tasks.append(Task("null run", "tf_compleak.stages:null", arguments, attack))
-    if source.attack("blind", ()).facts() is None:
+    if source.attack(stages.nulled(run)).facts() is None:
+        needs = _needs(source, run, asks)
+        tasks.append(
+            Task("null run", "tf_compleak.stages:null", (study, root, run), run.attack, needs)
+        )
+    if source.attack(stages.BLIND).facts() is None:
         tasks.append(
             Task("blind baseline", "tf_compleak.stages:blind_baseline", (study, root), "blind")
         )
     return tasks
+
+
+def _curve(source: Source, done: list[tuple[str, Release]]) -> tuple[Result, ...]:
+    """The rows again, fitted on fewer shadows: attacker strength."""
+    study, found = source.study, []
+    if not study.shadow_counts:
+        return ()
+    for count in sorted({*study.shadow_counts, study.num_shadows}):
+        pairs = [pair for pair in done if _done(source, pair, count)]
+        found += evaluate.rows(study, evaluate.pooled(source, pairs, count))
+    return tuple(found)
 
 
 def _provenance(source: Source, options: Options, started: float) -> dict:

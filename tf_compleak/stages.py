@@ -8,6 +8,7 @@ text)` is how they tell what they are at.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -20,17 +21,14 @@ from tf_compleak import _seeds
 from tf_compleak.compression import Tuning, compress, recipes
 from tf_compleak.data import sources, splits
 from tf_compleak.models import ModelSpec
-from tf_compleak.study import Study
-from tf_compleak.types import Attack, Examples, Observations, Release, Split
+from tf_compleak.observations import Observations
+from tf_compleak.study import Run, Study
+from tf_compleak.types import Attack, Examples, Release, Split
 from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
 
 Progress = Callable[..., None]
 NULL = "null of "
-
-
-def families(study: Study) -> list[str]:
-    """The target and its shadows."""
-    return ["target", *(f"shadow-{index}" for index in range(study.num_shadows))]
+BLOCK = 4096  # examples that are held as floats at a time
 
 
 # Data ---------------------------------------------------------------------------------------------
@@ -76,7 +74,8 @@ def _digest(*arrays: np.ndarray) -> str:
 
 
 def _splits(study: Study, examples: Examples) -> dict[str, Split]:
-    return splits.make_splits(
+    make = {"disjoint": splits.make_splits, "halves": splits.make_halves}[study.split]
+    return make(
         examples,
         num_members=study.num_members,
         num_non_members=study.num_non_members,
@@ -143,23 +142,58 @@ class Source:
         )
         return Stage(Workdir(self.root).observation(family, name), print_)
 
-    def attack(self, attack: str, release: Release) -> Stage:
-        """The stage of an attack on a release; "blind" and "null of ..." are the sanity runs."""
+    def extra(self, kind: str, family: str, name: str) -> Stage:
+        """The stage of what else a version was asked: see `EXTRAS`."""
+        study = self.study
+        settings = {
+            "aside": _digest(self.aside(family)),
+            "augmented": [study.queries, _digest(self.splits[family].scored)],
+            "sensitivities": [study.sensitivity_queries, study.sensitivity_epsilon, study.seed],
+        }
+        if kind == "augmented" and study.split == "disjoint":
+            settings["augmented"].append(settings["aside"])
         print_ = fingerprint(
-            stage="attack/2",
-            attack=attack,
+            stage=f"{kind}/1",
+            observation=self.observation(family, name).fingerprint,
+            settings=settings[kind],
+        )
+        return Stage(Workdir(self.root).extra(kind, family, name), print_)
+
+    def attack(self, run: Run) -> Stage:
+        """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
+        needs = extras(self.study, run.attack)
+        print_ = fingerprint(
+            stage="attack/3",
+            attack=run.attack,
             data=self.sha256,
             threads=self.study.threads,
             observed=[
-                self.observation(family, name).fingerprint
-                for family in families(self.study)
-                for name in release
+                stage.fingerprint
+                for family in (run.target, *run.shadows)
+                for name in run.release
+                for stage in (
+                    self.observation(family, name),
+                    *(self.extra(kind, family, name) for kind in needs),
+                )
             ],
-            members=_digest(self.splits["target"].scored),
+            members=_digest(self.splits[run.target].scored),
             seed=self.study.seed,
         )
-        folder = "null" if attack.startswith(NULL) else attack
-        return Stage(Workdir(self.root).attack(folder, release), print_)
+        folder = "null" if run.attack.startswith(NULL) else run.attack
+        plain = run.target == "target" and len(run.shadows) in (0, self.study.num_shadows)
+        variant = "" if plain else f"{run.target}, {len(run.shadows)} shadows"
+        return Stage(Workdir(self.root).attack(folder, run.release, variant), print_)
+
+    def aside(self, family: str) -> np.ndarray:
+        """Indices of the examples beside a family's own that attacks ask about.
+
+        The population; for shadows with data of their own, the other families' examples too.
+        """
+        population = self.splits[family].population
+        if self.study.split == "halves" or family == "target":
+            return population
+        others = [split.scored for name, split in self.splits.items() if name != family]
+        return np.concatenate([population, *others])
 
     def calibration(self, family: str) -> np.ndarray:
         """Indices of the examples that activation ranges are found on."""
@@ -168,9 +202,13 @@ class Source:
         return chosen[: self.study.calibration_size]
 
     def observations(
-        self, family: str, release: Release, split: Split | None = None
+        self,
+        family: str,
+        release: Release,
+        kinds: tuple[str, ...] = (),
+        split: Split | None = None,
     ) -> Observations:
-        """What the release says about a family's members and non-members.
+        """What the release says about a family's members and non-members, with extras `kinds`.
 
         With `split` the same examples are arranged and labelled as if that were the family's.
         """
@@ -179,19 +217,51 @@ class Source:
         split = split or self.splits[family]
         order = np.argsort(own)
         rows = order[np.searchsorted(own, split.scored, sorter=order)]
-        saved = [_load(stage.path / "probabilities.npy")[rows] for stage in stages]
+        saved = {kind: [self.extra(kind, family, name).path for name in release] for kind in kinds}
+        resolutions = tuple(stage.facts()["resolution"] for stage in stages)
+        aside = None
+        if "aside" in kinds:
+            indices = self.aside(family)
+            aside = Observations(
+                versions=release,
+                probabilities=_stack(saved["aside"], "probabilities"),
+                labels=self.examples.y[indices],
+                members=np.zeros(len(indices), dtype=bool),
+                ids=self.examples.ids[indices],
+                resolutions=resolutions,
+                augmented=_stack(saved.get("augmented"), "aside"),
+            )
         return Observations(
             versions=release,
-            probabilities=np.stack(saved),
+            probabilities=_stack([stage.path for stage in stages], "probabilities", rows),
             labels=self.examples.y[split.scored],
             members=split.is_member,
             ids=self.examples.ids[split.scored],
-            resolutions=tuple(stage.facts()["resolution"] for stage in stages),
+            sensitivities=_stack(saved.get("sensitivities"), "sensitivities", rows),
+            resolutions=resolutions,
+            augmented=_stack(saved.get("augmented"), "augmented", rows, axis=1),
+            aside=aside,
         )
 
 
-def _load(path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+EXTRAS = ("aside", "sensitivities", "augmented")
+
+
+def extras(study: Study, attack: str) -> tuple[str, ...]:
+    """What an attack needs to be asked beyond the confidences, in this study."""
+    from tf_compleak.attacks import ATTACKS
+
+    name = attack.removeprefix(NULL)
+    needs = ATTACKS[name].needs if name in ATTACKS else ()
+    return tuple(kind for kind in needs if kind != "augmented" or study.queries)
+
+
+def _stack(folders: list | None, name: str, rows=slice(None), axis: int = 0) -> np.ndarray | None:
+    """[V, ...] from the `rows` along `axis` of every version's array; None where there is none."""
+    if folders is None or not (folders[0] / f"{name}.npy").exists():
+        return None
+    arrays = (np.load(path / f"{name}.npy", allow_pickle=False) for path in folders)
+    return np.stack([each[rows] if axis == 0 else each[:, rows] for each in arrays])
 
 
 def source(study: Study, root: str) -> Source:
@@ -326,22 +396,118 @@ def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
         facts["correct_validation"] = int(validated.sum())
 
 
+# What else versions are asked ---------------------------------------------------------------------
+
+
+def extra(progress: Progress, study: Study, root: str, kind: str, family: str, name: str) -> None:
+    """Ask one version what some attacks need beyond its confidences: one of `EXTRAS`."""
+    src = source(study, root)
+    path = src.version(family, name).path / "model.tflite"
+    asked = {"aside": _ask_aside, "sensitivities": _ask_sensitivities, "augmented": _ask_augmented}
+    arrays = asked[kind](progress, src, family, path)
+    with src.extra(kind, family, name).writing() as (folder, _):
+        for array, values in arrays.items():
+            np.save(folder / f"{array}.npy", values, allow_pickle=False)
+
+
+def _ask_aside(progress: Progress, src: Source, family: str, path) -> dict:
+    indices = src.aside(family)
+    return {"probabilities": _asked(progress, src, path, [indices])[0]}
+
+
+def _asked(progress: Progress, src: Source, path, parts: list, change=None) -> list:
+    """Probabilities f32[N, C] of a version on each of `parts` (indices), in blocks."""
+    from tf_compleak.inference.interpreter import TFLiteModel
+    from tf_compleak.inference.observe import observe
+
+    model = TFLiteModel(str(path), threads=src.study.threads)
+    total, done = sum(len(part) for part in parts), 0
+    found = []
+    for part in parts:
+        rows = []
+        for start in range(0, len(part), BLOCK):
+            x = src.examples.inputs(part[start : start + BLOCK])
+            rows.append(observe(model, x if change is None else change(x), "probabilities"))
+            done += len(x)
+            progress(done, total, "querying")
+        found.append(np.concatenate(rows))
+    return found
+
+
+def _ask_sensitivities(progress: Progress, src: Source, family: str, path) -> dict:
+    from tf_compleak.inference.interpreter import TFLiteModel
+    from tf_compleak.inference.observe import sensitivities
+
+    study, indices = src.study, src.splits[family].scored
+    model, done = TFLiteModel(str(path), threads=src.study.threads), 0
+
+    def tell(rows):
+        nonlocal done
+        done += rows
+        progress(done, len(indices) * (study.sensitivity_queries + 1), "querying with noise")
+
+    values = sensitivities(
+        model,
+        src.examples.inputs(indices),
+        "probabilities",
+        queries=study.sensitivity_queries,
+        epsilon=study.sensitivity_epsilon,
+        rng=_seeds.generator(study.seed, "sensitivity", family),
+        on_batch=tell,
+    )
+    return {"sensitivities": values}
+
+
+def _ask_augmented(progress: Progress, src: Source, family: str, path) -> dict:
+    """f32[Q, N] logits on copies of the scored examples, and of those aside that attacks use."""
+    from tf_compleak.attacks import features
+    from tf_compleak.inference import copies
+
+    resolution = src.observation(family, path.parent.name).facts()["resolution"]
+    parts = {"augmented": src.splits[family].scored}
+    if src.study.split == "disjoint":
+        parts["aside"] = src.aside(family)
+    found = {}
+    for array, indices in parts.items():
+        rows = []
+        for number, change in enumerate(copies.changes(src.study.queries)):
+            tell = functools.partial(_within, progress, number, src.study.queries)
+            confidences = _asked(tell, src, path, [indices], change)[0]
+            rows.append(features.logits(confidences, src.examples.y[indices], resolution))
+        found[array] = np.float32(rows)
+    return found
+
+
+def _within(progress: Progress, number: int, of: int, done: int, total: int, text: str) -> None:
+    progress(number * total + done, of * total, text)
+
+
 # Attacks ------------------------------------------------------------------------------------------
 
 
-def attack(progress: Progress, study: Study, root: str, name: str, release: Release) -> None:
+def attack(progress: Progress, study: Study, root: str, run: Run) -> None:
     """Fit an attack on the shadows and score the target, whose membership it does not see."""
     from tf_compleak import attacks
 
     src = source(study, root)
-    shadows = [src.observations(family, release) for family in families(study)[1:]]
-    seed = _seeds.integer(study.seed, "attack", name, slug(release))
-    fitted = attacks.load(name).fit(shadows, seed=seed)
-    target = src.observations("target", release)
-    _save(src.attack(name, release), fitted.score(target.hidden()), target.members, fitted)
+    kinds = extras(study, run.attack)
+    shadows = [src.observations(family, run.release, kinds) for family in run.shadows]
+    seed = _seeds.integer(study.seed, "attack", run.attack, slug(run.release), *_variant(run))
+    fitted = attacks.load(run.attack).fit(shadows, seed=seed)
+    target = src.observations(run.target, run.release, kinds)
+    _save(src.attack(run), fitted.score(target.hidden()), target.members, fitted)
 
 
-def null(progress: Progress, study: Study, root: str, name: str, release: Release) -> None:
+def _variant(run: Run) -> tuple[str, ...]:
+    return () if run.target == "target" else (run.target,)
+
+
+def nulled(run: Run) -> Run:
+    """The null run that stands for an attack's run."""
+    return dataclasses.replace(run, attack=NULL + run.attack)
+
+
+def null(progress: Progress, study: Study, root: str, run: Run) -> None:
     """The null run: the attack on membership drawn anew, arranged as the real one is.
 
     The models know nothing of that membership. An attack that still tells it reads it elsewhere:
@@ -350,21 +516,27 @@ def null(progress: Progress, study: Study, root: str, name: str, release: Releas
     from tf_compleak import attacks
 
     src = source(study, root)
-    scores, members = null_scores(src, attacks.load(name), name, release)
-    _save(src.attack(NULL + name, release), scores, members)
+    scores, members = null_scores(src, attacks.load(run.attack), run)
+    _save(src.attack(nulled(run)), scores, members)
 
 
-def null_scores(
-    src: Source, attack: Attack, name: str, release: Release
-) -> tuple[np.ndarray, np.ndarray]:
+def null_scores(src: Source, attack: Attack, run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Scores f64[N] of the attack under membership drawn anew, and that membership bool[N]."""
-    seed = src.study.seed
+    seed, kinds = src.study.seed, extras(src.study, run.attack)
     target, *shadows = (
-        src.observations(family, release, split.shuffled(_seeds.generator(seed, "null", family)))
-        for family, split in src.splits.items()
+        src.observations(
+            family,
+            run.release,
+            kinds,
+            src.splits[family].shuffled(_seeds.generator(seed, "null", family)),
+        )
+        for family in (run.target, *run.shadows)
     )
-    fitted = attack.fit(shadows, seed=_seeds.integer(seed, "null", name, slug(release)))
+    fitted = attack.fit(shadows, seed=_seeds.integer(seed, "null", run.attack, slug(run.release)))
     return fitted.score(target.hidden()), target.members
+
+
+BLIND = Run("blind", (), "target", ())
 
 
 def blind_baseline(progress: Progress, study: Study, root: str) -> None:
@@ -376,7 +548,7 @@ def blind_baseline(progress: Progress, study: Study, root: str) -> None:
     inputs, labels = src.take(split.scored)
     seed = _seeds.integer(study.seed, "blind")
     scores = blind.blind_baseline(inputs, labels, split.is_member, seed=seed)
-    _save(src.attack("blind", ()), scores, split.is_member)
+    _save(src.attack(BLIND), scores, split.is_member)
 
 
 def _save(stage: Stage, scores: np.ndarray, members: np.ndarray, fitted=None) -> None:

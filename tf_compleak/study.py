@@ -13,9 +13,15 @@ from tf_compleak.data import sources
 from tf_compleak.models import AUGMENTATIONS, MODELS
 from tf_compleak.types import ORIGINAL, Release
 
+SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
 TUNED = ("pruning", "clustering", "quantization")
 LEAST = 20  # members and non-members; figures of fewer say nothing
+
+
+DEFAULT_ATTACKS = (
+    *("entropy", "modified-entropy", "nasr-lr", "nasr-mlp", "sr2-lr", "sr2-mlp", "mr", "tabular"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Study:
     num_shadows: int = 1
     num_validation: int = 200
     num_population: int = 150
+    split: str = "disjoint"
+    targets: int = 1
     model: str = "convnet"
     depth: int = 5
     width: int = 16
@@ -50,8 +58,13 @@ class Study:
     calibration: str = "validation"
     calibration_size: int = 100
     max_accuracy_drop: float = 0.15
-    attacks: tuple[str, ...] = tuple(ATTACKS)
+    attacks: tuple[str, ...] = DEFAULT_ATTACKS
     releases: tuple[Release, ...] = ()
+    shadow_counts: tuple[int, ...] = ()
+    queries: int = 0
+    sensitivity_queries: int = 10
+    sensitivity_epsilon: float = 1e-3
+    delta: float = 0.0
     threads: int = 1
     seed: int = 0
 
@@ -73,7 +86,18 @@ class Study:
         self._check_training()
         _checks.choice("--calibration", self.calibration, CALIBRATIONS)
         _checks.at_least("--calibration_size", self.calibration_size, 1)
-        _checks.at_least("--num_shadows", self.num_shadows, 1)
+        _checks.between("--num_shadows", self.num_shadows, 1, 64)
+        _checks.choice("--split", self.split, SPLITS)
+        _checks.between("--targets", self.targets, 1, self.num_shadows + 1)
+        if self.targets > 1 and self.split != "halves":
+            raise ValueError("--targets: more than one needs --split=halves.")
+        _checks.distinct("--shadow_counts", self.shadow_counts)
+        for count in self.shadow_counts:
+            _checks.between("--shadow_counts", count, 1, self.num_shadows)
+        _checks.between("--queries", self.queries, 0, 64)
+        _checks.between("--sensitivity_queries", self.sensitivity_queries, 1, 1000)
+        _checks.between("--delta", self.delta, 0, 0.5)
+        _checks.between("--sensitivity_epsilon", self.sensitivity_epsilon, 1e-6, 1.0)
         _checks.at_least("--finetune_epochs", self.finetune_epochs, 1)
         _checks.between("--max_accuracy_drop", self.max_accuracy_drop, 0, 1)
         _checks.at_least("--seed", self.seed, 0)
@@ -158,6 +182,34 @@ def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:
             found.append((ORIGINAL, *others))
     if len(others) >= 2:
         found.append(others)
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attack on one release of a target family, fitted on `shadows` of the other families."""
+
+    attack: str
+    release: Release
+    target: str
+    shadows: tuple[str, ...]
+
+
+def families(study: Study) -> list[str]:
+    """The target and its shadows."""
+    return ["target", *(f"shadow-{index}" for index in range(study.num_shadows))]
+
+
+def runs(study: Study, attack: str, release: Release, count: int | None = None) -> list[Run]:
+    """The runs whose scores one row pools: one for every family that plays the target.
+
+    The shadows are the `count` families after the target, in a circle; all others by default.
+    """
+    names = families(study)
+    found = []
+    for index in range(study.targets):
+        others = (*names[index + 1 :], *names[:index])
+        found.append(Run(attack, release, names[index], others[: count or study.num_shadows]))
     return found
 
 

@@ -6,11 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from tf_compleak import _checks
+
+if TYPE_CHECKING:
+    from tf_compleak.observations import Observations
 
 ORIGINAL = "original"
 SCHEMA = 1
@@ -127,6 +130,8 @@ class Estimate:
     def __str__(self) -> str:
         if not self.measurable:
             return "n/a"
+        if math.isnan(self.high):  # a lower bound
+            return f"at least {self.low:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -158,99 +163,6 @@ class Version:
     status: Literal["ok", "failed"] = "ok"
     resolution: float = 0.0
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """What an attacker sees of one family: V versions, N examples, C classes.
-
-    Attributes:
-      versions: V unique names.
-      probabilities: f32[V, N, C], each row a distribution (up to the output's resolution).
-      labels: int64[N] in [0, C).
-      members: bool[N], or None where the attacker must not know.
-      ids: [N] unique.
-      sensitivities: f32[V, N, C] or None.
-      resolutions: V output steps, 0 for float outputs; zeros of a quantized output are floored
-        at half a step before a logarithm.
-    """
-
-    versions: Release
-    probabilities: np.ndarray
-    labels: np.ndarray
-    members: np.ndarray | None
-    ids: np.ndarray
-    sensitivities: np.ndarray | None = None
-    resolutions: tuple[float, ...] = ()
-
-    def __post_init__(self):
-        if not self.resolutions:
-            object.__setattr__(self, "resolutions", (0.0,) * len(self.versions))
-        if self.probabilities.ndim != 3 or len(self.probabilities) != len(self.versions):
-            raise ValueError(
-                f"probabilities: shape must be [versions, examples, classes] with "
-                f"{len(self.versions)} versions, got {self.probabilities.shape}."
-            )
-        _, n, classes = self.probabilities.shape
-        if not len(self.labels) == len(self.ids) == n:
-            raise ValueError(f"labels, ids: {n} expected, got {len(self.labels)}, {len(self.ids)}.")
-        if self.members is not None and (len(self.members) != n or self.members.dtype != bool):
-            raise ValueError(f"members: bool[{n}] expected.")
-        _checks.distinct("versions", self.versions)
-        _checks.distinct("ids", self.ids)
-        _checks.labels("labels", self.labels, classes)
-        _check_probabilities(self.versions, self.probabilities, self.resolutions)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def classes(self) -> int:
-        """C, the number of classes."""
-        return self.probabilities.shape[2]
-
-    def select(self, release: Sequence[str]) -> Observations:
-        """The same examples seen through the versions of `release`, in that order."""
-        for name in release:
-            _checks.choice("release", name, self.versions)
-        rows = [self.versions.index(name) for name in release]
-        return dataclasses.replace(
-            self,
-            versions=tuple(release),
-            probabilities=self.probabilities[rows],
-            sensitivities=None if self.sensitivities is None else self.sensitivities[rows],
-            resolutions=tuple(self.resolutions[row] for row in rows),
-        )
-
-    def take(self, indices: np.ndarray) -> Observations:
-        """The same versions seen on some of the examples."""
-        return dataclasses.replace(
-            self,
-            probabilities=self.probabilities[:, indices],
-            labels=self.labels[indices],
-            members=None if self.members is None else self.members[indices],
-            ids=self.ids[indices],
-            sensitivities=None if self.sensitivities is None else self.sensitivities[:, indices],
-        )
-
-    def hidden(self) -> Observations:
-        """The same without the membership: what an attack is given of its target."""
-        return dataclasses.replace(self, members=None)
-
-
-def _check_probabilities(versions, probabilities, resolutions) -> None:
-    classes = probabilities.shape[2]
-    for name, rows, resolution in zip(versions, probabilities, resolutions, strict=True):
-        _checks.finite(f"probabilities of {name}", rows)
-        if rows.size and rows.min() < 0:
-            raise ValueError(f"probabilities of {name}: negative values; are these logits?")
-        off = np.abs(rows.sum(axis=1, dtype=np.float64) - 1)
-        allowed = 0.01 + classes * resolution
-        if (off > allowed).any():
-            raise ValueError(
-                f"probabilities of {name}: row {int(off.argmax())} sums to 1 only within "
-                f"{off.max():.3g} (allowed: {allowed:.3g}); are these logits?"
-            )
 
 
 class FittedAttack(Protocol):
@@ -301,8 +213,14 @@ class Roc:
 class Result:
     """One row of a report: one attack on one release.
 
-    `auc_gain` is the paired difference in AUC to the best NR row (`gain_over`: release, attack),
-    on SR and MR rows only.
+    Attributes:
+      n_members, n_non_members: scores; examples count once for every target that they stand for.
+      advantage: TPR minus FPR at the threshold chosen on the shadows.
+      epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
+      auc_gain: paired difference in AUC to the best NR row (`gain_over`: release, attack), on SR
+        and MR rows only.
+      num_shadows: shadows that the attack was fitted on.
+      num_targets: models that played the target, their scores pooled.
     """
 
     tier: Tier
@@ -316,6 +234,27 @@ class Result:
     auc_gain: Estimate | None = None
     gain_over: tuple[Release, str] | None = None
     roc: Roc | None = None
+    advantage: Estimate | None = None
+    epsilon: Estimate | None = None
+    num_shadows: int = 1
+    num_targets: int = 1
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One attack on one release, on some of the target's examples.
+
+    `auc` has the level that holds for all `count` slices of the report together (Bonferroni).
+    """
+
+    name: str
+    tier: Tier
+    release: Release
+    attack: str
+    n_members: int
+    n_non_members: int
+    auc: Estimate
+    count: int
 
 
 @dataclass(frozen=True)
@@ -365,7 +304,11 @@ class Sanity:
 
 @dataclass(frozen=True)
 class Report:
-    """What one study found; `report.json` is its saved form (see `to_json`)."""
+    """What one study found; `report.json` is its saved form (see `to_json`).
+
+    `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
+    on some of the examples.
+    """
 
     study: dict[str, Any]
     provenance: dict[str, Any]
@@ -373,6 +316,8 @@ class Report:
     results: tuple[Result, ...]
     failures: tuple[Failure, ...]
     sanity: Sanity
+    curve: tuple[Result, ...] = ()
+    slices: tuple[Slice, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def best(self, tier: Tier) -> Result | None:
@@ -390,6 +335,8 @@ class Report:
             "results": [_jsonable(result) for result in self.results],
             "failures": [_jsonable(failure) for failure in self.failures],
             "sanity": _jsonable(self.sanity),
+            "curve": [_jsonable(result) for result in self.curve],
+            "slices": [_jsonable(each) for each in self.slices],
         }
 
     @classmethod
@@ -408,6 +355,17 @@ class Report:
             failures=tuple(Failure(**failure) for failure in values["failures"]),
             sanity=Sanity(
                 **{key: Estimate.from_json(value) for key, value in values["sanity"].items()}
+            ),
+            curve=tuple(_result_from_json(result) for result in values.get("curve", ())),
+            slices=tuple(
+                Slice(
+                    **{
+                        **each,
+                        "release": tuple(each["release"]),
+                        "auc": Estimate.from_json(each["auc"]),
+                    }
+                )
+                for each in values.get("slices", ())
             ),
         )
 
@@ -436,7 +394,13 @@ def _version_from_json(values: dict[str, Any]) -> Version:
 
 def _result_from_json(values: dict[str, Any]) -> Result:
     gain, over, roc = values["auc_gain"], values["gain_over"], values["roc"]
+    more = {key: values.get(key) for key in ("advantage", "epsilon")}
     return Result(
+        num_shadows=values.get("num_shadows", 1),
+        num_targets=values.get("num_targets", 1),
+        **{
+            key: None if value is None else Estimate.from_json(value) for key, value in more.items()
+        },
         tier=values["tier"],
         release=tuple(values["release"]),
         attack=values["attack"],

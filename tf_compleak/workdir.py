@@ -177,9 +177,14 @@ class Workdir:
         """What one version says about the family's examples."""
         return self.root / "families" / family / "observations" / name
 
-    def attack(self, attack: str, release: tuple[str, ...]) -> Path:
-        """The scores of one attack on one release."""
-        return self.root / "attacks" / attack / slug(release)
+    def extra(self, kind: str, family: str, name: str) -> Path:
+        """What one version says when it is asked more than the examples."""
+        return self.root / "families" / family / kind / name
+
+    def attack(self, attack: str, release: tuple[str, ...], variant: str = "") -> Path:
+        """The scores of one attack on one release, or of a variant of it."""
+        name = slug(release)
+        return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
 
     def logs(self) -> Path:
         """Output of the worker processes."""

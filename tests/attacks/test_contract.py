@@ -33,6 +33,11 @@ RELEASES = {
     "samia": ("original",),
     "mr": ("original", "pruning-0.60", "int8-ptq"),
     "mr without the original": ("pruning-0.60", "int8-ptq"),
+    "tabular": ("original", "int8-ptq"),
+    "rmia": ("original", "pruning-0.60"),
+    "lira-offline": ("original", "int8-ptq"),
+    "lira-online": ("original", "pruning-0.60", "int8-ptq"),
+    "lira-boosted": ("pruning-0.60", "int8-ptq"),
 }
 NAMES = sorted(RELEASES)
 
@@ -50,6 +55,11 @@ def quick(monkeypatch):
 def run(name, seed=0, leak=1.0, shadows=(1,), target=2):
     """Scores of one attack and the target's membership, which the attack is not given."""
     release = RELEASES[name]
+    if "aside" in attacks.ATTACKS[name.split()[0]].needs:
+        models = planted.halves(target, leak, 2 + 2 * len(shadows))
+        *known, seen = (model.select(release) for model in models)
+        fitted = attacks.load(name).fit(known, seed=seed)
+        return fitted, fitted.score(seen.hidden()), seen
     known = [planted.family(shadow, leak).select(release) for shadow in shadows]
     seen = planted.family(target, leak).select(release)
     fitted = attacks.load(name.split()[0]).fit(known, seed=seed)

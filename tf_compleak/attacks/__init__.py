@@ -11,11 +11,18 @@ from tf_compleak.types import Attack, Release, Tier, tier
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an attack lives ("module:factory") and the tiers of release it is made for."""
+    """Where an attack lives ("module:factory"), the tiers of release it is made for, its needs.
+
+    `needs` names what of `Observations` must be queried beyond the confidences: "aside",
+    "sensitivities"; "augmented" is used where `--queries` asks for it.
+    """
 
     target: str
     tiers: tuple[Tier, ...]
+    needs: tuple[str, ...] = ()
 
+
+EVERY: tuple[Tier, ...] = ("NR", "SR", "MR")
 
 ATTACKS = {
     "confidence": Entry("thresholds:confidence", ("NR",)),
@@ -40,6 +47,11 @@ ATTACKS = {
     "sr2-rf": Entry("classifiers:Forest", ("SR",)),
     "sr2-mlp": Entry("classifiers:Mlp", ("SR",)),
     "mr": Entry("stack:Stack", ("MR",)),
+    "tabular": Entry("tabular:Tabular", EVERY),
+    "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
+    "lira-offline": Entry("lira:offline", EVERY, ("aside",)),
+    "lira-online": Entry("lira:online", EVERY, ("aside",)),
+    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented")),
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.types import Observations
+from tf_compleak.observations import Observations
 
 FLOOR = 1e-12
 CEILING = 2.0**-25  # half a float32 step below one: the smallest 1 - p that a float32 p can mean
@@ -68,6 +68,47 @@ def loss(observations: Observations) -> np.ndarray:
     """Cross-entropy -log p_y of every version, f64[V, N]."""
     floors = _floors(observations, FLOOR)[:, :, 0]
     return -np.log(np.maximum(confidence(observations), floors))
+
+
+def right(observations: Observations) -> np.ndarray:
+    """p_y of every version, floored, f64[V, N]."""
+    rows = np.arange(len(observations))
+    values = np.float64(observations.probabilities[:, rows, observations.labels])
+    return np.maximum(values, _floors(observations, FLOOR)[:, :, 0])
+
+
+def logit(observations: Observations) -> np.ndarray:
+    """phi of every version, f64[V, N]: see `logits`."""
+    return np.stack(
+        [
+            logits(confidences, observations.labels, resolution)
+            for confidences, resolution in zip(
+                observations.probabilities, observations.resolutions, strict=True
+            )
+        ]
+    )
+
+
+def logits(confidences: np.ndarray, labels: np.ndarray, resolution: float = 0.0) -> np.ndarray:
+    """phi = log p_y - log(1 - p_y) of one version, f64[N] (Carlini et al., S&P 2022, 4.2).
+
+    1 - p_y is the sum of the other classes: a float32 p_y near one says little of it.
+    """
+    rows, floor = np.arange(len(labels)), max(resolution / 2, FLOOR)
+    others = confidences.copy()
+    others[rows, labels] = 0
+    rest = others.sum(axis=1, dtype=np.float64)
+    label = np.float64(confidences[rows, labels])
+    return np.log(np.maximum(label, floor)) - np.log(np.maximum(rest, floor))
+
+
+def margin(observations: Observations) -> np.ndarray:
+    """log p_y minus the largest other log-confidence of every version, f64[V, N]."""
+    others = log(observations)
+    rows = np.arange(len(observations))
+    label = others[:, rows, observations.labels]
+    others[:, rows, observations.labels] = -np.inf
+    return label - others.max(axis=2)
 
 
 def entropy(observations: Observations) -> np.ndarray:

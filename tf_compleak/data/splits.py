@@ -31,14 +31,14 @@ def make_splits(
     sizes = {
         "num_members": num_members,
         "num_non_members": num_non_members,
-        "num_shadows": num_shadows,
         "num_validation": num_validation,
     }
     for name, size in sizes.items():
         _checks.at_least(f"--{name}", size, 1)
+    _checks.at_least("--num_shadows", num_shadows, 0)
     _checks.at_least("--num_population", num_population, 0)
-    _check_size(examples, **sizes, num_population=num_population)
-    deck = _Deck(examples, _seeds.generator(seed, "split"))
+    _check_size(examples, **sizes, num_shadows=num_shadows, num_population=num_population)
+    deck = _Deck(examples.y, examples.classes, _seeds.generator(seed, "split"))
     target = deck.family(num_members, num_non_members)
     validation, population = deck.part(num_validation), deck.part(num_population)
     families = [target, *(deck.family(num_members, num_non_members) for _ in range(num_shadows))]
@@ -47,6 +47,45 @@ def make_splits(
         name: Split(members, non_members, validation, population)
         for name, (members, non_members) in zip(names, families, strict=True)
     }
+
+
+def make_halves(
+    examples: Examples,
+    *,
+    num_members: int,
+    num_non_members: int,
+    num_shadows: int,
+    num_validation: int,
+    num_population: int,
+    seed: int,
+) -> dict[str, Split]:
+    """As `make_splits`, but every model is trained on a random part of one and the same pool.
+
+    The pool holds num_members + num_non_members examples; each model's members are `num_members` of
+    them, its non-members the others. Every example has models that saw it and models that did not,
+    and every model can play the target (Carlini et al., S&P 2022, section 4.4).
+
+    Raises:
+      ValueError: when the data is too small, naming the flags to lower, or a class too rare.
+    """
+    sizes = {"num_members": num_members, "num_non_members": num_non_members}
+    once = make_splits(
+        examples,
+        **sizes,
+        num_shadows=0,
+        num_validation=num_validation,
+        num_population=num_population,
+        seed=seed,
+    )["target"]
+    _checks.at_least("--num_shadows", num_shadows, 1)
+    pool, splits = np.sort(once.scored), {}
+    for name in ["target", *(f"shadow-{index}" for index in range(num_shadows))]:
+        deck = _Deck(examples.y[pool], examples.classes, _seeds.generator(seed, "halves", name))
+        chosen = deck.part(num_members)
+        inside = np.zeros(len(pool), dtype=bool)
+        inside[chosen] = True
+        splits[name] = Split(pool[chosen], pool[~inside], once.validation, once.population)
+    return splits
 
 
 def _check_size(
@@ -66,13 +105,13 @@ def _check_size(
 class _Deck:
     """Shuffled examples of every class, dealt out in class shares."""
 
-    def __init__(self, examples: Examples, rng: np.random.Generator):
+    def __init__(self, labels: np.ndarray, classes: int, rng: np.random.Generator):
         self._rng = rng
-        order = rng.permutation(len(examples))
-        labels = np.asarray(examples.y)[order]
-        self._piles = [order[labels == label] for label in range(examples.classes)]
+        order = rng.permutation(len(labels))
+        labels = np.asarray(labels)[order]
+        self._piles = [order[labels == label] for label in range(classes)]
         self._counts = np.array([len(pile) for pile in self._piles])  # int[C], before any draw
-        self._owed = np.zeros(examples.classes)  # f64[C], what earlier parts rounded away
+        self._owed = np.zeros(classes)  # f64[C], what earlier parts rounded away
 
     def family(self, members: int, non_members: int) -> tuple[np.ndarray, np.ndarray]:
         """Members and non-members; of equal sizes, they get equal numbers of each class."""

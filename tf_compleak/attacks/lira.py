@@ -1,0 +1,129 @@
+"""The likelihood-ratio attack (LiRA; Carlini et al., S&P 2022, sections 4 and 5) over versions.
+
+phi = log p_y - log(1 - p_y) of every released version. The shadows' phi of an example are Gaussian
+around the example's own mean, with variances shared over examples (their section 6.3, for few
+shadows): mean over the shadows that saw it (in), and over those that did not (out).
+
+Online: score = sum over versions of log N(phi; mean_in, s_in) - log N(phi; mean_out, s_out).
+Offline, without shadows that saw the example: score = sum over versions of
+-log P(out answers phi or more).
+
+Versions count as independent given the example; a full covariance over versions does worse, the
+tails are too heavy for it. The threshold comes from shadows that play the target in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from tf_compleak.attacks import features
+from tf_compleak.attacks.references import Panel, References
+from tf_compleak.metrics import roc
+from tf_compleak.observations import Observations
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What all examples share, f64[F] each: deviations of in and out models around an example's
+    mean, and the average out-mean and gap between the means, for examples that lack one."""
+
+    inside: np.ndarray
+    outside: np.ndarray
+    center: np.ndarray
+    gap: np.ndarray
+
+
+def shape(references: References) -> Shape:
+    """The shared numbers from all that the references were asked; NaN where there is no in model.
+
+    Raises:
+      ValueError: no model was asked about an example that it was not trained on.
+    """
+    out, near = references.mean(references.outside), references.mean(references.inside)
+    if np.isnan(out).all():
+        raise ValueError(
+            "no shadow was asked about an example that it was not trained on; give the shadows' "
+            "answers on the target's examples (Observations.aside, or --split=halves)."
+        )
+    gap = near - out
+    nothing = np.full(len(gap), np.nan)
+    return Shape(
+        references.spread(references.inside) if references.inside.any() else nothing,
+        references.spread(references.outside),
+        np.nanmean(out, axis=1),
+        nothing if np.isnan(gap).all() else np.nanmean(gap, axis=1),
+    )
+
+
+def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Out-mean and gap to the in-mean of every example, f64[F, N] each; averages where unknown."""
+    out = references.mean(references.outside)
+    gap = references.mean(references.inside) - out
+    out = np.where(np.isnan(out), shared.center[:, None], out)
+    return out, np.where(np.isnan(gap), shared.gap[:, None], gap)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The reference models, what their answers share, and the threshold."""
+
+    attack: Lira
+    panel: Panel
+    shared: Shape
+    threshold: float
+
+    def score(self, target: Observations) -> np.ndarray:
+        """f64[N] likelihood ratios, or tail probabilities, as logarithms."""
+        return self.attack.scores(features.logit(target), self.panel.at(target.ids), self.shared)
+
+
+@dataclass(frozen=True)
+class Lira:
+    """LiRA on a release of any number of versions; `online` uses the shadows that saw x too."""
+
+    online: bool
+
+    def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
+        """Find what examples share; the threshold is the best one for the shadows as targets."""
+        panel = Panel(shadows, features.logit)
+        if len(panel) < 2:
+            raise ValueError("lira: needs two shadows or more, has 1; raise --num_shadows.")
+        shared = shape(panel.at(panel.ids))
+        played = [
+            self.scores(features.logit(shadow), panel.at(shadow.ids, without=index), shared)
+            for index, shadow in enumerate(shadows)
+        ]
+        members = np.concatenate([shadow.members for shadow in shadows])
+        return Fitted(self, panel, shared, roc.best_threshold(np.concatenate(played), members))
+
+    def scores(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
+        """f64[N] for the target's phi f64[V, N]."""
+        center, gap = centers(references, shared)
+        if not self.online:
+            return -special.log_ndtr((center - phi) / shared.outside[:, None]).sum(axis=0)
+        if np.isnan(gap).any():
+            raise ValueError(
+                "lira-online: no shadow was trained on an example of the target; the online form "
+                "needs --split=halves."
+            )
+        ratio = _log_normal(phi, center + gap, shared.inside)
+        return (ratio - _log_normal(phi, center, shared.outside)).sum(axis=0)
+
+
+def _log_normal(x: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """log N(x; mean, deviation) [V, N] without the constant."""
+    return -(((x - mean) / deviation[:, None]) ** 2) / 2 - np.log(deviation)[:, None]
+
+
+def online() -> Lira:
+    """With the shadows that saw the example and those that did not."""
+    return Lira(online=True)
+
+
+def offline() -> Lira:
+    """With the shadows that did not see the example only."""
+    return Lira(online=False)

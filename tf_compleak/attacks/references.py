@@ -1,0 +1,100 @@
+"""What shadow models say of one and the same example: some were trained on it, some were not.
+
+Likelihood-ratio attacks compare the target's answer on an example with the answers of reference
+models: "in" models saw the example in training, "out" models did not. Shadows of random halves hold
+both kinds for most examples; shadows with data of their own are all "out" for the target's
+examples, and must have been queried on them (`Observations.aside`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_compleak.observations import Observations
+
+Statistic = Callable[[Observations], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """K reference models on N examples, a statistic of F numbers each.
+
+    Attributes:
+      values: f32[K, F, N], 0 where unknown.
+      inside, outside: bool[K, N], whether the model was trained on the example; both False where
+        the model was not asked.
+    """
+
+    values: np.ndarray
+    inside: np.ndarray
+    outside: np.ndarray
+
+    def mean(self, side: np.ndarray) -> np.ndarray:
+        """f64[F, N] mean over the models of one side (`inside`, `outside`); NaN without any."""
+        counts = side.sum(axis=0)
+        total = np.einsum("kfn,kn->fn", self.values, side, dtype=np.float64)
+        return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+
+    def spread(self, side: np.ndarray) -> np.ndarray:
+        """f64[F]: standard deviation around the examples' own means, shared over examples.
+
+        Where no example has two models of that side, the deviation over all examples.
+        """
+        counts = side.sum(axis=0)
+        mean = np.nan_to_num(self.mean(side))
+        squares = np.einsum(
+            "kfn,kn->f", (self.values - mean) ** 2, side & (counts > 1), dtype=np.float64
+        )
+        freedom = int((counts - 1)[counts > 1].sum())
+        if not freedom:
+            return np.maximum(np.nanstd(self.mean(side), axis=1), 1e-6)
+        return np.maximum(np.sqrt(squares / freedom), 1e-6)
+
+
+class Panel:
+    """Reference models whose statistic was computed once, to be looked up by example id.
+
+    Attributes:
+      ids: every example that some model was asked about, ascending.
+    """
+
+    def __init__(self, shadows: Sequence[Observations], statistic: Statistic):
+        if not shadows:
+            raise ValueError("shadows: none given; an attack is fitted on at least one.")
+        for shadow in shadows:
+            if shadow.members is None or shadow.members.all() or not shadow.members.any():
+                raise ValueError("shadows: each needs known members and non-members.")
+        self._models = [_answers(shadow, statistic) for shadow in shadows]
+        self.ids = np.unique(np.concatenate([known for known, _, _ in self._models]))
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def at(self, ids: np.ndarray, without: int | None = None) -> References:
+        """The models, all or all but one, on the examples called `ids`."""
+        models = [model for index, model in enumerate(self._models) if index != without]
+        found = [_find(known, ids) for known, _, _ in models]
+        asked = np.stack(
+            [known[place] == ids for (known, _, _), place in zip(models, found, strict=True)]
+        )
+        rows = list(zip(models, found, asked, strict=True))
+        values = np.stack([np.where(seen, v[:, place], 0) for (_, v, _), place, seen in rows])
+        inside = np.stack([members[place] & seen for (_, _, members), place, seen in rows])
+        return References(values, inside, asked & ~inside)
+
+
+def _answers(shadow: Observations, statistic: Statistic):
+    """Ids in order, the statistic f32[F, M] and membership bool[M], asked about or aside."""
+    parts = [shadow] if shadow.aside is None else [shadow, shadow.aside]
+    ids = np.concatenate([part.ids for part in parts])
+    values = np.concatenate([np.float32(statistic(part)) for part in parts], axis=1)
+    members = np.concatenate([shadow.members, np.zeros(len(ids) - len(shadow), dtype=bool)])
+    order = np.argsort(ids, kind="stable")
+    return ids[order], values[:, order], members[order]
+
+
+def _find(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    return np.minimum(np.searchsorted(known, ids), len(known) - 1)
