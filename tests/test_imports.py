@@ -35,6 +35,7 @@ MAY = {
         *("data", "models", "compression", "inference", "attacks"),
     },
     "measure": {"observations", "types", "metrics"},
+    "arrays": {"_checks", "_seeds", "attacks", "measure", "metrics", "observations", "types"},
     "exposure": {"observations", "measure"},
     "evaluate": {"types", "_seeds", "measure", "metrics", "stages", "study", "workdir"},
     "pipeline": {

@@ -25,6 +25,7 @@ _PUBLIC = {
     "Study": "study",
     "Version": "types",
     "run": "pipeline",
+    "run_attacks": "arrays",
     "verdict": "report.text",
 }
 

@@ -81,12 +81,16 @@ def pooled(
     return found
 
 
-def rows(study: Study, scores: dict[measure.Key, measure.Pooled]) -> tuple[Result, ...]:
+def rows(
+    study: Study, scores: dict[measure.Key, measure.Pooled], tell=lambda *_: None
+) -> tuple[Result, ...]:
     """One row for each finished attack; SR and MR rows carry their gain over the best NR row."""
     made = []
     for (attack, release), own in scores.items():
+        tell("figures with intervals", len(made), len(scores) + 1, attack)
         rng = _seeds.generator(study.seed, "intervals", attack, slug(release))
         made.append(measure.row(attack, release, own, rng, study.delta))
+    tell("figures with intervals", 1, 1, "")
     return measure.with_gains(made, scores)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from tf_compleak import evaluate, exposure, measure, stages
+from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.stages import Source
@@ -56,12 +57,12 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
         versions=tuple(
             evaluate.version(source, name, failures.get(name)) for name in study.versions
         ),
-        results=evaluate.rows(study, scores),
+        results=evaluate.rows(study, scores, tell),
         failures=(*failures.values(), *_left_out(study, failures), *failed),
         sanity=evaluate.sanity(
             source, _null(study, usable), {each.name: each.reason for each in failed}
         ),
-        curve=_curve(source, done),
+        curve=_curve(source, done, tell),
     )
     observed = source.observations("target", usable)
     report = dataclasses.replace(report, slices=measure.sliced(report, scores, observed))
@@ -198,7 +199,8 @@ def _attacks(
 
 def _runs(study: Study, pair: tuple[str, Release]) -> list[Run]:
     """All runs of a pair: with all shadows, and with every number of --shadow_counts."""
-    counts = {*study.shadow_counts, study.num_shadows}
+    least = ATTACKS[pair[0]].least_shadows
+    counts = {count for count in study.shadow_counts if count >= least} | {study.num_shadows}
     return [run for count in sorted(counts, reverse=True) for run in runs(study, *pair, count)]
 
 
@@ -262,14 +264,14 @@ def _sanity_tasks(source: Source, usable: tuple[str, ...], asks: list[Task]) -> 
     return tasks
 
 
-def _curve(source: Source, done: list[tuple[str, Release]]) -> tuple[Result, ...]:
+def _curve(source: Source, done: list[tuple[str, Release]], tell: Tell) -> tuple[Result, ...]:
     """The rows again, fitted on fewer shadows: attacker strength."""
     study, found = source.study, []
     if not study.shadow_counts:
         return ()
     for count in sorted({*study.shadow_counts, study.num_shadows}):
         pairs = [pair for pair in done if _done(source, pair, count)]
-        found += evaluate.rows(study, evaluate.pooled(source, pairs, count))
+        found += evaluate.rows(study, evaluate.pooled(source, pairs, count), tell)
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
 from tf_compleak.models import AUGMENTATIONS, MODELS
-from tf_compleak.types import ORIGINAL, Release
+from tf_compleak.types import ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
@@ -81,6 +81,8 @@ class Study:
         _checks.distinct("--attacks", self.attacks)
         for attack in self.attacks:
             _checks.choice("--attacks", attack, ATTACKS)
+            least = ATTACKS[attack].least_shadows
+            _checks.at_least(f"--num_shadows with --attacks={attack}", self.num_shadows, least)
         object.__setattr__(self, "releases", tuple(_arranged(r, names) for r in self.releases))
         _checks.distinct("--releases", ["+".join(release) for release in self.releases])
         self._check_training()
@@ -174,15 +176,7 @@ def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:
     """
     if study.releases:
         return [release for release in study.releases if set(release) <= set(usable)]
-    others = tuple(name for name in usable if name != ORIGINAL)
-    found: list[Release] = [(name,) for name in usable]
-    if ORIGINAL in usable:
-        found += [(ORIGINAL, name) for name in others]
-        if len(others) >= 2:
-            found.append((ORIGINAL, *others))
-    if len(others) >= 2:
-        found.append(others)
-    return found
+    return default_releases(usable)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ORIGINAL = "original"
 SCHEMA = 1
+NO_INPUTS = "not run: no inputs were given"
 
 Release = tuple[str, ...]
 Tier = Literal["NR", "SR", "MR"]
@@ -30,6 +31,17 @@ def tier(release: Release) -> Tier:
     if len(release) == 1:
         return "NR"
     return "SR" if len(release) == 2 and ORIGINAL in release else "MR"
+
+
+def default_releases(versions: Release) -> list[Release]:
+    """Every version alone, the original with each other one, all with and without the original."""
+    others = tuple(name for name in versions if name != ORIGINAL)
+    found: list[Release] = [(name,) for name in versions]
+    if ORIGINAL in versions:
+        found += [(ORIGINAL, name) for name in others]
+        if len(others) >= 2:
+            found.append((ORIGINAL, *others))
+    return [*found, others] if len(others) >= 2 else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +297,7 @@ class Sanity:
         found = [
             f"{name} could not be made ({auc.method}): the figures of this report are unchecked."
             for name, auc in (("Null run", self.null_auc), ("Blind baseline", self.blind_auc))
-            if not auc.measurable
+            if not auc.measurable and auc.method != NO_INPUTS
         ]
         if self.null_auc.measurable and not holds_chance(self.null_auc):
             found.append(

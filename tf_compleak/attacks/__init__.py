@@ -20,6 +20,7 @@ class Entry:
     target: str
     tiers: tuple[Tier, ...]
     needs: tuple[str, ...] = ()
+    least_shadows: int = 1
 
 
 EVERY: tuple[Tier, ...] = ("NR", "SR", "MR")
@@ -39,7 +40,7 @@ ATTACKS = {
     "nasr-lr": Entry("classifiers:Linear", ("NR",)),
     "nasr-rf": Entry("classifiers:Forest", ("NR",)),
     "nasr-mlp": Entry("classifiers:Mlp", ("NR",)),
-    "samia": Entry("samia:Samia", ("NR",)),
+    "samia": Entry("samia:Samia", ("NR",), ("sensitivities",)),
     "sr1-lr": Entry("classifiers:UnlabelledLinear", ("SR",)),
     "sr1-rf": Entry("classifiers:UnlabelledForest", ("SR",)),
     "sr1-mlp": Entry("classifiers:UnlabelledMlp", ("SR",)),
@@ -49,9 +50,9 @@ ATTACKS = {
     "mr": Entry("stack:Stack", ("MR",)),
     "tabular": Entry("tabular:Tabular", EVERY),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
-    "lira-offline": Entry("lira:offline", EVERY, ("aside",)),
-    "lira-online": Entry("lira:online", EVERY, ("aside",)),
-    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented")),
+    "lira-offline": Entry("lira:offline", EVERY, ("aside",), 2),
+    "lira-online": Entry("lira:online", EVERY, ("aside",), 2),
+    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented"), 2),
 }
 
 

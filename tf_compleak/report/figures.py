@@ -112,6 +112,34 @@ def leakage_figure(report: Report) -> Figure:
     return figure
 
 
+def strength_figure(report: Report) -> Figure:
+    """AUC with its interval against the number of shadows, a line for the best row of each tier."""
+    rows = wording.strongest(report)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.2, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for tier in wording.TIERS:
+            own = [row for row in rows if row.tier == tier]
+            if own:
+                values = np.array([(row.auc.value, row.auc.low, row.auc.high) for row in own])
+                axes.errorbar(
+                    [row.num_shadows for row in own],
+                    values[:, 0],
+                    yerr=np.abs(values[:, 1:] - values[:, :1]).T,
+                    color=COLOURS[tier],
+                    marker="o",
+                    capsize=2.5,
+                    label=f"{tier}: {_label(own[0], report)}",
+                )
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted({row.num_shadows for row in rows}))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
+        axes.set(xlabel="shadow models", ylabel="AUC")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
 def _places(rows: list[Result]) -> list[tuple[float, Result]]:
     """Each row with its height: one below the other, a gap between tiers."""
     return [(i + 0.8 * wording.TIERS.index(row.tier), row) for i, row in enumerate(rows)]

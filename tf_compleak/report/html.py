@@ -8,7 +8,7 @@ from html import escape
 from string import Template
 
 from tf_compleak.report import figures, wording
-from tf_compleak.types import Estimate, Report, Result, Version, holds_chance
+from tf_compleak.types import NO_INPUTS, Estimate, Report, Result, Version, holds_chance
 
 TITLE = "What the versions of this model leak about its training data"
 
@@ -27,8 +27,14 @@ def render(report: Report) -> str:
         versions=_versions(report),
         failures=_failures(report),
         leakage=_leakage(report),
+        more=_strength(report) + _slices(report),
         sanity=_sanity(report),
         shadows=escape(str(report.provenance.get("num_shadows", "an unknown number"))),
+        shadow_data=(
+            "random parts of the target's pool of examples"
+            if report.study.get("split") == "halves"
+            else "other data"
+        ),
         methods=_methods(report),
         rows=len(report.results),
         repeat=_repeat(report),
@@ -153,6 +159,65 @@ def _result_row(report: Report, row: Result, best: bool, rates: list[float]) -> 
     return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
 
 
+def _section(name: str, title: str, body: str) -> str:
+    return (
+        f'<h2 id="{name}">{escape(title)}</h2>\n<div class="scroll" tabindex="0" role="region" '
+        f'aria-labelledby="{name}">{body}</div>\n'
+    )
+
+
+def _strength(report: Report) -> str:
+    """Attacker strength: figure and table of the rows with fewer shadows; nothing without any."""
+    rows = wording.strongest(report)
+    if not rows:
+        return ""
+    rates = wording.rates(report)
+    head = ["release", "tier", "attack", "shadows", "AUC"]
+    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
+    body = [
+        _row(
+            wording.release_name(row.release, report),
+            _cell(row.tier, row.tier),
+            _cell(row.attack),
+            _cell(str(row.num_shadows)),
+            _estimate(row.auc),
+            *(_estimate(row.tpr_at_fpr.get(rate)) for rate in rates),
+        )
+        for row in rows
+    ]
+    caption = (
+        "The attack and release that are best with all shadows, in each tier, attacked again with "
+        f"fewer; all {len(report.curve)} rows are in report.json."
+    )
+    chart = figures.svg(figures.strength_figure(report), "AUC by number of shadows")
+    figure = f'<figure style="max-width: 44rem"><div class="paper">{chart}</div></figure>\n'
+    return _section("strength", "Attacker strength", figure + _table(caption, head, body))
+
+
+def _slices(report: Report) -> str:
+    if not report.slices:
+        return ""
+    head = ["slice", "tier", "attack", "members", "non-members", "AUC"]
+    body = [
+        _row(
+            each.name,
+            _cell(each.tier, each.tier),
+            _cell(f"{each.attack} on {wording.release_name(each.release, report)}"),
+            _cell(f"{each.n_members:,}"),
+            _cell(f"{each.n_non_members:,}"),
+            _estimate(each.auc),
+        )
+        for each in report.slices
+    ]
+    first = report.slices[0]
+    caption = (
+        f"The best row of each tier on some of the examples. The {first.count} intervals hold "
+        f"together with 95%: each has the level {wording.percent(round(first.auc.level, 5))} "
+        "(Bonferroni)."
+    )
+    return _section("slices", "By class and by correctness", _table(caption, head, body))
+
+
 def _sanity(report: Report) -> str:
     checks = {
         "Null run: an attack on shuffled membership": report.sanity.null_auc,
@@ -162,7 +227,11 @@ def _sanity(report: Report) -> str:
     for name, auc in checks.items():
         held = auc.measurable and holds_chance(auc)
         outcome = "FAILED: 0.5 lies outside" if auc.measurable else f"FAILED: {auc.method}"
-        state = _cell("holds 0.5" if held else outcome, "" if held else "failed")
+        if auc.method == NO_INPUTS:
+            held, outcome = True, NO_INPUTS
+        else:
+            outcome = "holds 0.5" if held else outcome
+        state = _cell(outcome, "" if held else "failed")
         rows.append(_row(name, _estimate(auc), _cell(wording.percent(auc.level)), state))
     caption = "Both must hold AUC 0.5 within their interval, or the report is void."
     return _table(caption, ["check", "AUC", "level", "outcome"], rows)

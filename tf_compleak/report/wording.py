@@ -105,10 +105,25 @@ def sample(report: Report) -> str:
     if not report.results:
         return "no rows"
     row = report.results[0]
+    pooled = f" (pooled over {row.num_targets} targets)" if row.num_targets > 1 else ""
     return (
-        f"n = {row.n_members:,} members and {row.n_non_members:,} non-members, "
+        f"n = {row.n_members:,} members and {row.n_non_members:,} non-members{pooled}, "
         f"{percent(row.auc.level)} intervals"
     )
+
+
+def strongest(report: Report) -> list[Result]:
+    """Of the attacker-strength rows: those of each tier's row that is best with all shadows."""
+    found = []
+    for tier in TIERS:
+        rows = [row for row in report.curve if row.tier == tier]
+        most = max((row.num_shadows for row in rows), default=0)
+        full = [row for row in rows if row.num_shadows == most]
+        best = max(full, key=lambda row: row.auc.value, default=None)
+        if best:
+            same = (best.attack, best.release)
+            found += [row for row in rows if (row.attack, row.release) == same]
+    return found
 
 
 def unmeasured(estimates: Sequence[Estimate]) -> list[str]:

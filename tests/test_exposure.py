@@ -1,0 +1,38 @@
+"""Who is exposed: against naive twins."""
+
+import csv
+
+import numpy as np
+import planted
+
+from tf_compleak import exposure, measure
+from tf_compleak.types import Scores
+
+
+def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():
+    rng = np.random.default_rng(0)
+    values, members = np.round(rng.normal(size=60), 1), rng.random(60) < 0.5
+    found = exposure.caught_at(values, members)
+    for i in range(60):
+        others = np.array([values[j] for j in range(60) if j != i and not members[j]])
+        assert found[i] == ((others >= values[i]).sum() + 1) / (len(others) + 1)
+
+
+def test_files_are_whole_and_name_the_most_exposed(tmp_path):
+    family = planted.family(0, 1.0, n=50)
+    rng = np.random.default_rng(0)
+    keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
+    scores = {
+        key: measure.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
+        for key in keys
+    }
+    for _ in range(2):  # a second time replaces the first
+        exposure.write(tmp_path / "examples", scores, family)
+    assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+    saved = np.load(tmp_path / "examples" / "scores.npy", allow_pickle=False)
+    np.testing.assert_array_equal(saved[1], scores[keys[1]].values)
+    rows = list(csv.DictReader((tmp_path / "examples" / "exposed.csv").open()))
+    assert len(rows) == 25
+    agreement = [float(row["agreement"]) for row in rows]
+    assert agreement == sorted(agreement, reverse=True)
+    assert {int(row["id"]) for row in rows} == set(family.ids[family.members].tolist())
