@@ -96,7 +96,8 @@ FLAGS = {
         (
             "attacks",
             "NR: confidence, loss, entropy, modified-entropy (also with -global), "
-            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr",
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
+            "any release: tabular, rmia, lira-offline, lira-online, lira-boosted",
         ),
         (
             "releases",
