@@ -104,6 +104,12 @@ def test_every_field_of_study_and_options_is_a_flag():
         ("--num_members=19", "--num_members: must be at least 20"),
         ("--releases=original,original", "--releases: 1 value(s) occur more than once"),
         ("--threads=0", "--threads"),
+        ("--shadow_counts=1,x", "--shadow_counts: 'x' is no number"),
+        ("--shadow_counts=2", "--shadow_counts: must lie between 1 and 1"),
+        ("--targets=2", "--split=halves"),
+        ("--split=half", "Did you mean 'halves'"),
+        ("--attacks=lira-online", "--num_shadows with --attacks=lira-online: must be at least 2"),
+        ("--delta=1", "--delta"),
         ("--batch_size=abc", "batch_size"),
         ("--num_shadow=1", "Did you mean --num_shadows"),
         ("--flagfile=/no/such.cfg", "/no/such.cfg"),
@@ -297,6 +303,25 @@ def test_ctrl_c_ends_with_one_line_and_no_process_left(tmp_path):
 def _children(parent):
     found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
     return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.slow
+def test_halves_with_every_kind_of_question_and_fewer_shadows(tmp_path):
+    flags = ["--split=halves", "--num_shadows=3", "--targets=4", "--shadow_counts=1,2"]
+    flags += ["--queries=2", "--versions=original,int8-ptq", "--sensitivity_queries=2"]
+    flags += ["--attacks=loss,samia,sr2-lr,rmia,lira-online,lira-boosted"]
+    done = subprocess.run(command(tmp_path / "w", *flags), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = Report.from_json(json.loads((tmp_path / "w" / "report.json").read_text()))
+    assert report.failures == ()
+    for row in report.results:
+        assert row.num_targets == 4 and row.num_shadows == 3 and row.n_members == 400
+        assert not row.epsilon.measurable and "clustered" in row.auc.method
+    counts = {(row.attack, row.num_shadows) for row in report.curve}
+    assert {("loss", 1), ("rmia", 1), ("lira-online", 2)} < counts
+    assert ("lira-online", 1) not in counts
+    scores = np.load(tmp_path / "w" / "examples" / "scores.npy", allow_pickle=False)
+    assert scores.shape == (len(report.results), 200)
 
 
 @pytest.mark.slow

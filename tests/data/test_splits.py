@@ -120,3 +120,21 @@ def test_too_few_by_rounding():
 def test_rare_class(counts):
     with pytest.raises(ValueError, match=r"class 2 has \d of 60\d examples.* 50 members"):
         make(examples(*counts))
+
+
+def test_halves_share_one_pool_and_every_model_draws_its_own_part():
+    sizes = {**SIZES, "num_members": 60, "num_non_members": 60, "num_shadows": 5}
+    made = splits.make_halves(DATA, **sizes, seed=0)
+    pool = made["target"].scored
+    for split in made.values():
+        np.testing.assert_array_equal(split.scored, pool)
+        assert len(split.members) == 60
+        np.testing.assert_array_equal(split.validation, made["target"].validation)
+        assert not np.isin(split.population, pool).any()
+        by_class = np.bincount(DATA.y[split.members], minlength=DATA.classes)
+        expected = np.bincount(DATA.y[pool], minlength=DATA.classes) / 2
+        assert (np.abs(by_class - expected) <= 1).all()
+    inside = np.stack([split.is_member for split in made.values()])
+    assert len(np.unique(inside, axis=0)) == 6
+    few = splits.make_halves(DATA, **{**sizes, "num_shadows": 2}, seed=0)
+    np.testing.assert_array_equal(few["shadow-1"].members, made["shadow-1"].members)

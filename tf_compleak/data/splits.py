@@ -35,9 +35,9 @@ def make_splits(
     }
     for name, size in sizes.items():
         _checks.at_least(f"--{name}", size, 1)
-    _checks.at_least("--num_shadows", num_shadows, 0)
+    _checks.at_least("--num_shadows", num_shadows, 1)
     _checks.at_least("--num_population", num_population, 0)
-    _check_size(examples, **sizes, num_shadows=num_shadows, num_population=num_population)
+    _check_size(examples, 1 + num_shadows, **sizes, num_population=num_population)
     deck = _Deck(examples.y, examples.classes, _seeds.generator(seed, "split"))
     target = deck.family(num_members, num_non_members)
     validation, population = deck.part(num_validation), deck.part(num_population)
@@ -68,30 +68,31 @@ def make_halves(
     Raises:
       ValueError: when the data is too small, naming the flags to lower, or a class too rare.
     """
-    sizes = {"num_members": num_members, "num_non_members": num_non_members}
-    once = make_splits(
-        examples,
-        **sizes,
-        num_shadows=0,
-        num_validation=num_validation,
-        num_population=num_population,
-        seed=seed,
-    )["target"]
-    _checks.at_least("--num_shadows", num_shadows, 1)
-    pool, splits = np.sort(once.scored), {}
+    sizes = {
+        "num_members": num_members,
+        "num_non_members": num_non_members,
+        "num_validation": num_validation,
+    }
+    for name, size in {**sizes, "num_shadows": num_shadows}.items():
+        _checks.at_least(f"--{name}", size, 1)
+    _checks.at_least("--num_population", num_population, 0)
+    _check_size(examples, 1, **sizes, num_population=num_population)
+    deck = _Deck(examples.y, examples.classes, _seeds.generator(seed, "split"))
+    pool = np.sort(np.concatenate(deck.family(num_members, num_non_members)))
+    validation, population = deck.part(num_validation), deck.part(num_population)
+    splits = {}
     for name in ["target", *(f"shadow-{index}" for index in range(num_shadows))]:
         deck = _Deck(examples.y[pool], examples.classes, _seeds.generator(seed, "halves", name))
         chosen = deck.part(num_members)
         inside = np.zeros(len(pool), dtype=bool)
         inside[chosen] = True
-        splits[name] = Split(pool[chosen], pool[~inside], once.validation, once.population)
+        splits[name] = Split(pool[chosen], pool[~inside], validation, population)
     return splits
 
 
 def _check_size(
-    examples, num_members, num_non_members, num_shadows, num_validation, num_population
+    examples, families, num_members, num_non_members, num_validation, num_population
 ) -> None:
-    families = 1 + num_shadows
     needed = families * (num_members + num_non_members) + num_validation + num_population
     if needed > len(examples):
         raise ValueError(
