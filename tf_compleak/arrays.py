@@ -12,6 +12,7 @@ from tf_compleak.attacks import ATTACKS, load, suits
 from tf_compleak.metrics import intervals
 from tf_compleak.observations import Observations
 from tf_compleak.types import (
+    LEAST,
     NO_INPUTS,
     Estimate,
     Failure,
@@ -104,7 +105,7 @@ def _check_sides(target: Observations) -> None:
         ("members", target.members.sum()),
         ("non-members", (~target.members).sum()),
     ):
-        _checks.at_least(f"target: number of {name}", int(count), measure.LEAST)
+        _checks.at_least(f"target: number of {name}", int(count), LEAST)
 
 
 def _attack(

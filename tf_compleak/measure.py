@@ -14,7 +14,6 @@ from tf_compleak.types import Estimate, Release, Report, Result, Scores, Slice, 
 
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95
-LEAST = 20  # members and non-members; figures of fewer say nothing
 POINTS = 100
 
 Key = tuple[str, Release]

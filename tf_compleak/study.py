@@ -11,12 +11,11 @@ from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
 from tf_compleak.models import AUGMENTATIONS, MODELS
-from tf_compleak.types import ORIGINAL, Release, default_releases
+from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
 TUNED = ("pruning", "clustering", "quantization")
-LEAST = 20  # members and non-members; figures of fewer say nothing
 
 
 DEFAULT_ATTACKS = (

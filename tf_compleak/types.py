@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ORIGINAL = "original"
 SCHEMA = 1
+LEAST = 20  # members, and non-members, of a target; figures of fewer say nothing
 NO_INPUTS = "not run: no inputs were given"
 
 Release = tuple[str, ...]
