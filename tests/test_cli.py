@@ -239,6 +239,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     from tf_compleak import attacks, stages
     from tf_compleak.study import Run
     from tf_compleak.types import Split
+    from tf_compleak.workdir import Stage
 
     workdir, _ = finished
     study = cli._study(cli._parse([f"--flagfile={workdir / 'flags.cfg'}"]))
@@ -254,7 +255,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     together = lambda split: np.concatenate([split.members, split.non_members])  # noqa: E731
     monkeypatch.setattr(Split, "scored", property(together))
     facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
-    monkeypatch.setattr(stages.Stage, "facts", facts)
+    monkeypatch.setattr(Stage, "facts", facts)
     scores, members = stages.null_scores(src, ByPlace(), run)
     assert intervals.auc_estimate(scores, members).value == 1.0
 

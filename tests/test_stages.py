@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_compleak import stages
+from tf_compleak import source, stages
 from tf_compleak.study import Run, Study
 
 
@@ -20,18 +20,18 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     first = stages.data(print, study, root, None)
     assert stages.data_is_current(study, root, None)
     assert stages.data(print, study, root, None) == first
-    before = stages.Source(study, root)
+    before = source.Source(study, root)
     training = before.training("target").fingerprint
-    blind = before.attack(stages.BLIND).fingerprint
+    blind = before.attack(source.BLIND).fingerprint
     save(path, 1)
     assert not stages.data_is_current(study, root, None)
     assert stages.data(print, study, root, None)["sha256"] != first["sha256"]
-    after = stages.Source(study, root)
+    after = source.Source(study, root)
     assert after.training("target").fingerprint != training
-    assert after.attack(stages.BLIND).fingerprint != blind
-    assert stages.source(study, root).sha256 == after.sha256
+    assert after.attack(source.BLIND).fingerprint != blind
+    assert source.opened(study, root).sha256 == after.sha256
     found = [Run(name, ("original",), "target", ("shadow-0",)) for name in ("entropy", "nasr-lr")]
-    nulls = {after.attack(stages.nulled(run)).fingerprint for run in found}
+    nulls = {after.attack(source.nulled(run)).fingerprint for run in found}
     assert len(nulls) == 2
     path.unlink()  # the workdir holds all that a finished study needs
     assert stages.data_is_current(study, root, None)

@@ -15,7 +15,7 @@ from tf_compleak import evaluate, exposure, measure, stages
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
-from tf_compleak.stages import Source
+from tf_compleak.source import BLIND, Source, extras, nulled, spec
 from tf_compleak.study import Options, Run, Study, families, plan, releases, runs
 from tf_compleak.types import Failure, Release, Report, Result
 from tf_compleak.workdir import Workdir, write_text
@@ -89,7 +89,7 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
         if outcome.error:
             raise ValueError(outcome.error)
     source = Source(study, options.workdir)
-    stages.spec(source)
+    spec(source)
     return source
 
 
@@ -222,7 +222,7 @@ def _extra_tasks(source: Source, pairs: list[tuple[str, Release]]) -> list[Task]
     wanted = {
         (kind, name)
         for attack, release in pairs
-        for kind in stages.extras(study, attack)
+        for kind in extras(study, attack)
         for name in release
     }
     return [
@@ -241,7 +241,7 @@ def _needs(source: Source, run: Run, asks: list[Task]) -> tuple[str, ...]:
     pending = {task.name for task in asks}
     names = [
         f"{kind} {name} {family}"
-        for kind in stages.extras(source.study, run.attack)
+        for kind in extras(source.study, run.attack)
         for name in run.release
         for family in (run.target, *run.shadows)
     ]
@@ -252,12 +252,12 @@ def _sanity_tasks(source: Source, usable: tuple[str, ...], asks: list[Task]) -> 
     study, root = source.study, source.root
     run = _null(study, usable)
     tasks = []
-    if source.attack(stages.nulled(run)).facts() is None:
+    if source.attack(nulled(run)).facts() is None:
         needs = _needs(source, run, asks)
         tasks.append(
             Task("null run", "tf_compleak.stages:null", (study, root, run), run.attack, needs)
         )
-    if source.attack(stages.BLIND).facts() is None:
+    if source.attack(BLIND).facts() is None:
         tasks.append(
             Task("blind baseline", "tf_compleak.stages:blind_baseline", (study, root), "blind")
         )

@@ -8,10 +8,8 @@ text)` is how they tell what they are at.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
 import gzip
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,25 +17,27 @@ import numpy as np
 
 from tf_compleak import _seeds
 from tf_compleak.compression import Tuning, compress, recipes
-from tf_compleak.data import sources, splits
-from tf_compleak.models import ModelSpec
-from tf_compleak.observations import Observations
+from tf_compleak.data import sources
+from tf_compleak.source import (
+    BLIND,
+    Source,
+    data_stage,
+    digest,
+    extras,
+    nulled,
+    opened,
+    spec,
+    splits_of,
+)
 from tf_compleak.study import Run, Study
-from tf_compleak.types import Attack, Examples, Release, Split
-from tf_compleak.workdir import Stage, Workdir, fingerprint, slug
+from tf_compleak.types import Attack
+from tf_compleak.workdir import Stage, slug
 
 Progress = Callable[..., None]
-NULL = "null of "
 BLOCK = 4096  # examples that are held as floats at a time
 
 
 # Data ---------------------------------------------------------------------------------------------
-
-
-def data_stage(study: Study, root: str) -> Stage:
-    """Where the decoded data set is kept."""
-    print_ = fingerprint(stage="data/2", dataset=study.dataset, split=study.tfds_split)
-    return Stage(Workdir(root).data(), print_)
 
 
 def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> dict[str, Any]:
@@ -46,13 +46,13 @@ def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> d
     if not data_is_current(study, root, data_dir):
         stamp = sources.stamp(study.dataset, data_dir)
         examples = sources.load(study.dataset, data_dir=data_dir, tfds_split=study.tfds_split)
-        _splits(study, examples)
+        splits_of(study, examples)
         with stage.writing() as (folder, facts):
             for name in ("x", "y", "ids"):
                 np.save(folder / f"{name}.npy", getattr(examples, name), allow_pickle=False)
             facts["classes"] = examples.classes
             facts["shape"] = list(examples.x.shape)
-            facts["sha256"] = _digest(examples.x, examples.y, examples.ids)
+            facts["sha256"] = digest(examples.x, examples.y, examples.ids)
             facts["stamp"] = stamp
     return stage.facts()
 
@@ -65,237 +65,7 @@ def data_is_current(study: Study, root: str, data_dir: str | None) -> bool:
     return sources.stamp(study.dataset, data_dir) in (None, facts["stamp"])
 
 
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _splits(study: Study, examples: Examples) -> dict[str, Split]:
-    make = {"disjoint": splits.make_splits, "halves": splits.make_halves}[study.split]
-    return make(
-        examples,
-        num_members=study.num_members,
-        num_non_members=study.num_non_members,
-        num_shadows=study.num_shadows,
-        num_validation=study.num_validation,
-        num_population=study.num_population,
-        seed=study.seed,
-    )
-
-
-class Source:
-    """The data of a study as its stages need it: examples, splits, fingerprints."""
-
-    def __init__(self, study: Study, root: str):
-        facts = data_stage(study, root).facts()
-        folder = Workdir(root).data()
-        self.study, self.root, self.sha256 = study, root, facts["sha256"]
-        self.examples = Examples(
-            np.load(folder / "x.npy", mmap_mode="r"),
-            np.load(folder / "y.npy"),
-            np.load(folder / "ids.npy"),
-            facts["classes"],
-        )
-        self.splits = _splits(study, self.examples)
-
-    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs f32[N, ...] and labels int64[N]."""
-        return self.examples.inputs(indices), self.examples.y[indices]
-
-    def training(self, family: str) -> Stage:
-        """The stage of a family's training."""
-        study, split = self.study, self.splits[family]
-        print_ = fingerprint(
-            stage="training/1",
-            data=self.sha256,
-            split=_digest(split.members, split.validation),
-            model=[study.model, study.depth, study.width],
-            optimization=[study.epochs, study.batch_size, study.learning_rate],
-            regularization=[study.momentum, study.weight_decay, list(study.augmentation)],
-            seed=[study.seed, family],
-            threads=study.threads,
-        )
-        return Stage(Workdir(self.root).training(family), print_)
-
-    def version(self, family: str, name: str) -> Stage:
-        """The stage of a version's file."""
-        study = self.study
-        print_ = fingerprint(
-            stage="version/1",
-            training=self.training(family).fingerprint,
-            recipe=name,
-            tuning=_relevant(study, recipes.parse(name)),
-            calibration=_digest(self.calibration(family)) if name == "int8-ptq" else None,
-        )
-        return Stage(Workdir(self.root).version(family, name), print_)
-
-    def observation(self, family: str, name: str) -> Stage:
-        """The stage of what a version says."""
-        split = self.splits[family]
-        print_ = fingerprint(
-            stage="observation/1",
-            version=self.version(family, name).fingerprint,
-            examples=_digest(split.scored, split.validation),
-        )
-        return Stage(Workdir(self.root).observation(family, name), print_)
-
-    def extra(self, kind: str, family: str, name: str) -> Stage:
-        """The stage of what else a version was asked: see `EXTRAS`."""
-        study = self.study
-        settings = {
-            "aside": _digest(self.aside(family)),
-            "augmented": [study.queries, _digest(self.splits[family].scored)],
-            "sensitivities": [study.sensitivity_queries, study.sensitivity_epsilon, study.seed],
-        }
-        if kind == "augmented" and study.split == "disjoint":
-            settings["augmented"].append(settings["aside"])
-        print_ = fingerprint(
-            stage=f"{kind}/1",
-            observation=self.observation(family, name).fingerprint,
-            settings=settings[kind],
-        )
-        return Stage(Workdir(self.root).extra(kind, family, name), print_)
-
-    def attack(self, run: Run) -> Stage:
-        """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
-        needs = extras(self.study, run.attack)
-        print_ = fingerprint(
-            stage="attack/3",
-            attack=run.attack,
-            data=self.sha256,
-            threads=self.study.threads,
-            observed=[
-                stage.fingerprint
-                for family in (run.target, *run.shadows)
-                for name in run.release
-                for stage in (
-                    self.observation(family, name),
-                    *(self.extra(kind, family, name) for kind in needs),
-                )
-            ],
-            members=_digest(self.splits[run.target].scored),
-            seed=self.study.seed,
-        )
-        folder = "null" if run.attack.startswith(NULL) else run.attack
-        plain = run.target == "target" and len(run.shadows) in (0, self.study.num_shadows)
-        variant = "" if plain else f"{run.target}, {len(run.shadows)} shadows"
-        return Stage(Workdir(self.root).attack(folder, run.release, variant), print_)
-
-    def aside(self, family: str) -> np.ndarray:
-        """Indices of the examples beside a family's own that attacks ask about.
-
-        The population; for shadows with data of their own, the other families' examples too.
-        """
-        population = self.splits[family].population
-        if self.study.split == "halves" or family == "target":
-            return population
-        others = [split.scored for name, split in self.splits.items() if name != family]
-        return np.concatenate([population, *others])
-
-    def calibration(self, family: str) -> np.ndarray:
-        """Indices of the examples that activation ranges are found on."""
-        split = self.splits[family]
-        chosen = split.members if self.study.calibration == "members" else split.validation
-        return chosen[: self.study.calibration_size]
-
-    def observations(
-        self,
-        family: str,
-        release: Release,
-        kinds: tuple[str, ...] = (),
-        split: Split | None = None,
-    ) -> Observations:
-        """What the release says about a family's members and non-members, with extras `kinds`.
-
-        With `split` the same examples are arranged and labelled as if that were the family's.
-        """
-        stages = [self.observation(family, name) for name in release]
-        own = self.splits[family].scored
-        split = split or self.splits[family]
-        order = np.argsort(own)
-        rows = order[np.searchsorted(own, split.scored, sorter=order)]
-        saved = {kind: [self.extra(kind, family, name).path for name in release] for kind in kinds}
-        resolutions = tuple(stage.facts()["resolution"] for stage in stages)
-        aside = None
-        if "aside" in kinds:
-            indices = self.aside(family)
-            aside = Observations(
-                versions=release,
-                probabilities=_stack(saved["aside"], "probabilities"),
-                labels=self.examples.y[indices],
-                members=np.zeros(len(indices), dtype=bool),
-                ids=self.examples.ids[indices],
-                resolutions=resolutions,
-                augmented=_stack(saved.get("augmented"), "aside"),
-            )
-        return Observations(
-            versions=release,
-            probabilities=_stack([stage.path for stage in stages], "probabilities", rows),
-            labels=self.examples.y[split.scored],
-            members=split.is_member,
-            ids=self.examples.ids[split.scored],
-            sensitivities=_stack(saved.get("sensitivities"), "sensitivities", rows),
-            resolutions=resolutions,
-            augmented=_stack(saved.get("augmented"), "augmented", rows, axis=1),
-            aside=aside,
-        )
-
-
-EXTRAS = ("aside", "sensitivities", "augmented")
-
-
-def extras(study: Study, attack: str) -> tuple[str, ...]:
-    """What an attack needs to be asked beyond the confidences, in this study."""
-    from tf_compleak.attacks import ATTACKS
-
-    name = attack.removeprefix(NULL)
-    needs = ATTACKS[name].needs if name in ATTACKS else ()
-    return tuple(kind for kind in needs if kind != "augmented" or study.queries)
-
-
-def _stack(folders: list | None, name: str, rows=slice(None), axis: int = 0) -> np.ndarray | None:
-    """[V, ...] from the `rows` along `axis` of every version's array; None where there is none."""
-    if folders is None or not (folders[0] / f"{name}.npy").exists():
-        return None
-    arrays = (np.load(path / f"{name}.npy", allow_pickle=False) for path in folders)
-    return np.stack([each[rows] if axis == 0 else each[:, rows] for each in arrays])
-
-
-def source(study: Study, root: str) -> Source:
-    """The study's data, opened once per process."""
-    return _opened(study, root, data_stage(study, root).facts()["sha256"])
-
-
-@functools.lru_cache(maxsize=1)
-def _opened(study: Study, root: str, sha256: str) -> Source:
-    return Source(study, root)
-
-
-def _relevant(study: Study, recipe: recipes.Recipe) -> list:
-    """The flags that a recipe's fine-tuning depends on."""
-    common = [study.finetune_epochs, study.batch_size, study.momentum, study.weight_decay]
-    match recipe:
-        case recipes.Pruning():
-            return [*common, study.pruning_learning_rate]
-        case recipes.Clustering():
-            return [*common, study.clustering_learning_rate]
-        case recipes.QuantizationAware():
-            return [*common, study.quantization_learning_rate]
-    return []
-
-
 # Families -----------------------------------------------------------------------------------------
-
-
-def spec(source_: Source) -> ModelSpec:
-    """The architecture of the study; ValueError when it does not fit the data."""
-    study, examples = source_.study, source_.examples
-    return ModelSpec(
-        study.model, study.depth, study.width, tuple(examples.x.shape[1:]), examples.classes
-    )
 
 
 def _optimization(study: Study, epochs: int, learning_rate: float):
@@ -308,7 +78,7 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
     """Train a family's original on its members; its checkpoint is chosen on validation."""
     from tf_compleak.models import training
 
-    src = source(study, root)
+    src = opened(study, root)
     split = src.splits[family]
 
     def tell(epoch, accuracy):
@@ -335,7 +105,7 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
 
 def version(progress: Progress, study: Study, root: str, family: str, name: str) -> None:
     """Make one version's `.tflite` file from the trained weights, and query it."""
-    src = source(study, root)
+    src = opened(study, root)
     if src.version(family, name).facts() is None:
         _compress(progress, src, family, name)
     if src.observation(family, name).facts() is None:
@@ -401,7 +171,7 @@ def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
 
 def extra(progress: Progress, study: Study, root: str, kind: str, family: str, name: str) -> None:
     """Ask one version what some attacks need beyond its confidences: one of `EXTRAS`."""
-    src = source(study, root)
+    src = opened(study, root)
     path = src.version(family, name).path / "model.tflite"
     asked = {"aside": _ask_aside, "sensitivities": _ask_sensitivities, "augmented": _ask_augmented}
     arrays = asked[kind](progress, src, family, path)
@@ -489,7 +259,7 @@ def attack(progress: Progress, study: Study, root: str, run: Run) -> None:
     """Fit an attack on the shadows and score the target, whose membership it does not see."""
     from tf_compleak import attacks
 
-    src = source(study, root)
+    src = opened(study, root)
     kinds = extras(study, run.attack)
     shadows = [src.observations(family, run.release, kinds) for family in run.shadows]
     seed = _seeds.integer(study.seed, "attack", run.attack, slug(run.release), *_variant(run))
@@ -502,11 +272,6 @@ def _variant(run: Run) -> tuple[str, ...]:
     return () if run.target == "target" else (run.target,)
 
 
-def nulled(run: Run) -> Run:
-    """The null run that stands for an attack's run."""
-    return dataclasses.replace(run, attack=NULL + run.attack)
-
-
 def null(progress: Progress, study: Study, root: str, run: Run) -> None:
     """The null run: the attack on membership drawn anew, arranged as the real one is.
 
@@ -515,7 +280,7 @@ def null(progress: Progress, study: Study, root: str, run: Run) -> None:
     """
     from tf_compleak import attacks
 
-    src = source(study, root)
+    src = opened(study, root)
     scores, members = null_scores(src, attacks.load(run.attack), run)
     _save(src.attack(nulled(run)), scores, members)
 
@@ -536,14 +301,11 @@ def null_scores(src: Source, attack: Attack, run: Run) -> tuple[np.ndarray, np.n
     return fitted.score(target.hidden()), target.members
 
 
-BLIND = Run("blind", (), "target", ())
-
-
 def blind_baseline(progress: Progress, study: Study, root: str) -> None:
     """The blind baseline on the target's members and non-members: see `attacks.blind`."""
     from tf_compleak.attacks import blind
 
-    src = source(study, root)
+    src = opened(study, root)
     split = src.splits["target"]
     inputs, labels = src.take(split.scored)
     seed = _seeds.integer(study.seed, "blind")
