@@ -230,7 +230,7 @@ def test_tfds(data_dir):
     fewer = sources.load("tfds:cifar10", data_dir=data_dir, tfds_split="train[:100]")
     np.testing.assert_array_equal(fewer.x, examples.x[:100])
     for split in ("tran", "train[:0]"):
-        with pytest.raises(ValueError, match=r"--tfds_split=.*\(train, test\)"):
+        with pytest.raises(ValueError, match=r"split .*\(train, test\)"):
             sources.load("tfds:cifar10", data_dir=data_dir, tfds_split=split)
 
 

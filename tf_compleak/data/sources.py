@@ -107,29 +107,41 @@ def _digits(rest: str, **_) -> Examples:
 
 
 def _npz(path: str, **_) -> Examples:
-    """Arrays x [N, ...] and y [N], optionally ids [N]; never unpickled."""
+    """Arrays x [N, ...] and y [N], optionally ids [N]."""
+    found = read_npz(path, needed=("x", "y"))
+    return _examples(path, **{key: found[key] for key in ("x", "y", "ids") if key in found})
+
+
+def read_npz(path: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz`, never unpickled; ValueError when it lacks one of `needed`."""
     file = Path(path).expanduser()
     if not file.is_file():
-        raise FileNotFoundError(f"{path}: no such file; --dataset=npz:PATH names an .npz file.")
+        raise FileNotFoundError(f"{path}: no such file; npz:PATH names an .npz file.")
     try:
         with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
-            missing = sorted({"x", "y"} - set(arrays.files))
+            missing = [name for name in needed if name not in arrays.files]
             if missing:
                 raise ValueError(f"lacks {' and '.join(missing)} (has {', '.join(arrays.files)})")
-            found = {key: arrays[key] for key in ("x", "y", "ids") if key in arrays.files}
+            return {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error)
         if "allow_pickle" in reason:
             reason = "holds Python objects, which are never loaded; save plain number arrays"
-        raise ValueError(f"{path}: {reason}; an .npz with arrays x and y is expected.") from error
-    return _examples(path, **found)
+        names = " and ".join(needed)
+        raise ValueError(f"{path}: {reason}; an .npz with arrays {names} is expected.") from error
 
 
 def _image_folder(path: str, **_) -> Examples:
     """PATH/CLASS/*.png, or PATH/CLASS/images/* (Tiny-ImageNet); labels by sorted class name."""
+    images, names, ids = read_image_folder(path)
+    return _examples(path, images, np.unique(names, return_inverse=True)[1], ids)
+
+
+def read_image_folder(path: str) -> tuple[np.ndarray, list[str], list[str]]:
+    """Images uint8[N, H, W(, 3)] of one size, the class and the id (relative path) of each."""
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder; --dataset=image_folder:PATH names one.")
+        raise FileNotFoundError(f"{path}: no such folder; image_folder:PATH names one.")
     files = _images(root)
     if not files:
         raise ValueError(f"{path}: no images; make a folder of png or jpg for each class.")
@@ -143,8 +155,7 @@ def _image_folder(path: str, **_) -> Examples:
     if any(image.ndim == 3 for image in images):
         images = [i if i.ndim == 3 else np.repeat(i[..., None], 3, axis=2) for i in images]
     ids = [file.relative_to(root).as_posix() for file in files]
-    _, labels = np.unique([name.split("/")[0] for name in ids], return_inverse=True)
-    return _examples(path, np.stack(images), labels, ids)
+    return np.stack(images), [name.split("/")[0] for name in ids], ids
 
 
 def _images(root: Path) -> list[Path]:
@@ -167,6 +178,11 @@ def _image(file: Path) -> np.ndarray:
 
 def _tfds(name: str, *, data_dir: str | None, tfds_split: str) -> Examples:
     """A prepared TFDS data set with an image and a class label, in file order."""
+    return _examples(f"tfds:{name}", *read_tfds(name, data_dir, tfds_split))
+
+
+def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[list, list]:
+    """Images and labels of a split of a prepared TFDS data set, in file order."""
     folder = _prepared(name, data_dir)
     import tensorflow_datasets as tfds
 
@@ -183,17 +199,17 @@ def _tfds(name: str, *, data_dir: str | None, tfds_split: str) -> Examples:
         raise ValueError(f"tfds:{name}: needs an image and a class label, has {has}.")
     wanted = tfds.decode.PartialDecoding(dict.fromkeys(keys, True))
     try:
-        data = builder.as_dataset(split=tfds_split, shuffle_files=False, decoders=wanted)
+        data = builder.as_dataset(split=split, shuffle_files=False, decoders=wanted)
     except (ValueError, KeyError) as error:
         has = ", ".join(builder.info.splits)
-        raise ValueError(f"--tfds_split={tfds_split}: empty or not in {name} ({has}).") from error
+        raise ValueError(f"tfds:{name}: split {split} is empty or not there ({has}).") from error
     try:
         rows = [[row[key] for key in keys] for row in data.as_numpy_iterator()]
     except Exception as error:  # TensorFlow's own errors, which are no ValueError
         raise ValueError(damaged) from error
     if len({x.shape for x, _ in rows}) > 1:
         raise ValueError(f"tfds:{name}: images of mixed size; resize them to one size first.")
-    return _examples(f"tfds:{name}", [x for x, _ in rows], [y for _, y in rows])
+    return [x for x, _ in rows], [y for _, y in rows]
 
 
 def _prepared(name: str, data_dir: str | None) -> Path:

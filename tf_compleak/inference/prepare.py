@@ -1,0 +1,168 @@
+"""From data to a model's input: scale, channels, size, order of axes; from outputs to confidences.
+
+Data are uint8 in 0..255 or float in 0..1; scales are meant for images.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_compleak import _checks
+from tf_compleak.types import Output
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+AUTO = "auto"
+ROUNDING = 0.01  # how far the sum of a distribution may be from one
+
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "0-1": lambda unit: unit,
+    "-1-1": lambda unit: 2 * unit - 1,
+    "imagenet": lambda unit: (unit - MEAN) / DEVIATION,
+}
+PREPROCESSES = (AUTO, "none", *SCALES)
+
+Shape = tuple[int, ...]
+
+
+def scale_for(scale: float, zero: int, dtype: str, is_bytes: bool) -> str:
+    """What `auto` means for an input: by the range its quantization can hold, else by the data.
+
+    Args:
+      scale, zero, dtype: of the model's input; scale 0 where it is not quantized.
+      is_bytes: whether the data is uint8.
+    """
+    if dtype in ("uint8", "int8", "int16") and scale == 0 or not is_bytes:
+        return "none"
+    if scale == 0:
+        return "0-1"
+    limits = np.iinfo(dtype)
+    low, high = (scale * (limit - zero) for limit in (limits.min, limits.max))
+    ranges = {"none": (0, 255), "0-1": (0, 1), "-1-1": (-1, 1), "imagenet": (-2.12, 2.64)}
+    return min(ranges, key=lambda name: abs(ranges[name][0] - low) + abs(ranges[name][1] - high))
+
+
+def function(how: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The function of `--preprocess`: a name of `PREPROCESSES`, or "module:function" of the user's.
+
+    Raises:
+      ValueError: for an unknown name, or a function that is not there.
+    """
+    if how == "none":
+        return lambda rows: np.asarray(rows, np.float32)
+    if ":" not in how:
+        _checks.choice("--preprocess", how, (*PREPROCESSES, "module:function"))
+        return lambda rows: SCALES[how](_unit(rows, how))
+    module, _, name = how.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--preprocess={how}: cannot be imported ({error}).") from error
+
+
+def _unit(rows: np.ndarray, how: str) -> np.ndarray:
+    if rows.dtype == np.uint8:
+        return rows.astype(np.float32) / np.float32(255)
+    if len(rows) and (rows.min() < -0.01 or rows.max() > 1.01):
+        raise ValueError(
+            f"--preprocess={how}: takes uint8 data, or floats in 0..1; these lie in "
+            f"{rows.min():g}..{rows.max():g}. Pass --preprocess=none if they are as the model "
+            "takes them."
+        )
+    return np.asarray(rows, np.float32)
+
+
+def fitted(rows: np.ndarray, shape: Shape) -> np.ndarray:
+    """Rows [N, ...] in the shape [N, *shape] of an input; -1 in `shape` stands for any size.
+
+    Images are resized (bilinear), one gray channel becomes three, channels move first where the
+    input has them first, and other inputs are reshaped if their size allows.
+
+    Raises:
+      ValueError: where nothing of this makes them fit.
+    """
+    if _fits(rows.shape[1:], shape):
+        return rows
+    if rows.ndim == 4 and len(shape) == 3:
+        first = shape[0] in (1, 3) and shape[2] not in (1, 3)
+        height, width, channels = (shape[1], shape[2], shape[0]) if first else shape
+        if rows.shape[3] == 1 and channels == 3:
+            rows = np.repeat(rows, 3, axis=3)
+        if rows.shape[3] == channels or channels == -1:
+            rows = _resized(rows, height, width)
+            return np.ascontiguousarray(rows.transpose(0, 3, 1, 2)) if first else rows
+    if -1 not in shape and math.prod(shape) == math.prod(rows.shape[1:]):
+        return rows.reshape(len(rows), *shape)
+    raise ValueError(
+        f"takes inputs of shape {list(shape)}, the data has {list(rows.shape[1:])}; reshape the "
+        "data, or name a function by --preprocess=module:function."
+    )
+
+
+def _fits(have: Shape, want: Shape) -> bool:
+    return len(have) == len(want) and all(w in (-1, h) for h, w in zip(have, want, strict=True))
+
+
+def _resized(rows: np.ndarray, height: int, width: int) -> np.ndarray:
+    height, width = (height if height > 0 else rows.shape[1]), (width if width > 0 else rows.shape[2])
+    if rows.shape[1:3] == (height, width):
+        return rows
+    from PIL import Image
+
+    found = np.empty((len(rows), height, width, rows.shape[3]), rows.dtype)
+    for index, row in enumerate(rows):
+        for channel in range(rows.shape[3]):
+            plane = Image.fromarray(np.ascontiguousarray(row[..., channel]))
+            resized = plane.resize((width, height), Image.Resampling.BILINEAR)
+            found[index, ..., channel] = np.asarray(resized)
+    return found
+
+
+# Outputs ------------------------------------------------------------------------------------------
+
+
+def decide(outputs: np.ndarray) -> Output:
+    """Whether a sample of outputs [N, C] are probabilities or logits; one column: a sigmoid's."""
+    inside = outputs.min() >= -1e-6 and outputs.max() <= 1 + ROUNDING
+    if not inside or outputs.shape[1] == 1:
+        return "probabilities" if inside else "logits"
+    step = resolution(outputs)
+    off = np.abs(outputs.sum(axis=1, dtype=np.float64) - 1)
+    return "probabilities" if off.max() <= ROUNDING + outputs.shape[1] * step else "logits"
+
+
+def probabilities(outputs: np.ndarray, kind: Output) -> np.ndarray:
+    """f32[N, C] confidences of outputs f32[N, C]; one column becomes two, for classes 0 and 1."""
+    if outputs.shape[1] == 1:
+        second = np.float64(outputs[:, 0])
+        if kind == "logits":
+            second = 1 / (1 + np.exp(-second))
+        return np.float32(np.stack([1 - second, second], axis=1))
+    if kind == "probabilities":
+        return np.maximum(np.asarray(outputs, np.float32), 0)
+    from tf_compleak.inference.observe import softmax
+
+    return softmax(outputs)
+
+
+def resolution(outputs: np.ndarray, most: int = 1026) -> float:
+    """The step that all outputs are multiples of, found in the values themselves; 0 if there is none.
+
+    A quantized output, also behind a DEQUANTIZE, takes few values at one distance: of at least
+    5,000 outputs at most `most` different ones, all within a twentieth of a multiple of the least
+    difference.
+    """
+    values, counts = np.unique(np.float64(outputs.ravel()[:200_000]), return_counts=True)
+    if counts.sum() < 5000 or not 2 < len(values) <= most:
+        return 0.0
+    step = np.diff(values).min()
+    away = np.abs(values / step - np.rint(values / step))
+    return float(step) if step > 1e-6 and away.max() < 0.05 else 0.0
