@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 
-from tf_compleak import evaluate, exposure, measure, stages
+from tf_compleak import evaluate, exposure, measure, provenance, stages
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
@@ -19,12 +16,6 @@ from tf_compleak.source import BLIND, Source, extras, nulled, spec
 from tf_compleak.study import Options, Run, Study, families, plan, releases, runs
 from tf_compleak.types import Failure, Release, Report, Result
 from tf_compleak.workdir import Workdir, write_text
-
-LIBRARIES = (
-    *("tf-compleak", "tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert"),
-    *("numpy", "scipy", "scikit-learn", "tensorflow-datasets"),
-)
-
 
 Tell = Callable[[str, int, int, str], None]
 
@@ -278,10 +269,7 @@ def _curve(source: Source, done: list[tuple[str, Release]], tell: Tell) -> tuple
 def _provenance(source: Source, options: Options, started: float) -> dict:
     study = source.study
     return {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": options.command,
-        "flags": options.flags,
-        "workdir": options.workdir,
+        **provenance.facts(options.command, options.flags, options.workdir),
         "seed": study.seed,
         "seconds": round(time.monotonic() - started, 1),
         "num_shadows": study.num_shadows,
@@ -290,15 +278,4 @@ def _provenance(source: Source, options: Options, started: float) -> dict:
         ],
         "data_sha256": source.sha256,
         "training": {family: source.training(family).fingerprint for family in source.splits},
-        "libraries": {name: _library(name) for name in LIBRARIES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
     }
-
-
-def _library(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

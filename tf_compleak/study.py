@@ -82,7 +82,7 @@ class Study:
             _checks.choice("--attacks", attack, ATTACKS)
             least = ATTACKS[attack].least_shadows
             _checks.at_least(f"--num_shadows with --attacks={attack}", self.num_shadows, least)
-        object.__setattr__(self, "releases", tuple(_arranged(r, names) for r in self.releases))
+        object.__setattr__(self, "releases", tuple(arranged(r, names) for r in self.releases))
         _checks.distinct("--releases", ["+".join(release) for release in self.releases])
         self._check_training()
         _checks.choice("--calibration", self.calibration, CALIBRATIONS)
@@ -128,16 +128,20 @@ class Study:
 
     def difference(self, other: dict[str, Any]) -> list[str]:
         """One text for each field in which a saved study (`to_json`) differs from this one."""
-        mine = self.to_json()
-        keys = [*mine, *(key for key in other if key not in mine)]
-        return [
-            f"{key}: {other.get(key)!r} there, {mine.get(key)!r} here"
-            for key in keys
-            if mine.get(key) != other.get(key)
-        ]
+        return difference(self.to_json(), other)
 
 
-def _arranged(release: Release, names: tuple[str, ...]) -> Release:
+def difference(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """One text for each key whose values differ: "key: VALUE there, VALUE here"."""
+    keys = [*mine, *(key for key in other if key not in mine)]
+    return [
+        f"{key}: {other.get(key)!r} there, {mine.get(key)!r} here"
+        for key in keys
+        if mine.get(key) != other.get(key)
+    ]
+
+
+def arranged(release: Release, names: tuple[str, ...]) -> Release:
     """A release in the order of the versions, the original first; ValueError for a bad name."""
     for name in release:
         _checks.choice("--releases", name, names)

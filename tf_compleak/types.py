@@ -159,6 +159,7 @@ class Version:
       output: what the file emits, decided once where it was made.
       bytes, gzip_bytes: size of the file, plain and compressed by gzip level 9.
       member_accuracy, non_member_accuracy, validation_accuracy: top-1 share.
+      agreement: share of examples that it gives the class that the original gives.
       status: "ok", or "failed" (see the report's failures for the reason).
       resolution: step of the output (1/256 for INT8 softmax), 0 for float outputs.
       notes: facts a reader should know, such as what the calibration saw.
@@ -173,6 +174,7 @@ class Version:
     member_accuracy: Estimate | None = None
     non_member_accuracy: Estimate | None = None
     validation_accuracy: Estimate | None = None
+    agreement: Estimate | None = None
     status: Literal["ok", "failed"] = "ok"
     resolution: float = 0.0
     notes: tuple[str, ...] = ()
@@ -271,6 +273,18 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Exposed:
+    """The rows again, for an attacker who sees no more than an exposure shows (`exposures`)."""
+
+    exposure: str
+    results: tuple[Result, ...]
+
+    def best(self, tier: Tier) -> Result | None:
+        """The row of `tier` with the highest AUC."""
+        return _best(self.results, tier)
+
+
+@dataclass(frozen=True)
 class Failure:
     """A version or an attack that could not be made or measured, and why."""
 
@@ -320,7 +334,7 @@ class Report:
     """What one study found; `report.json` is its saved form (see `to_json`).
 
     `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
-    on some of the examples.
+    on some of the examples, `exposed` all rows for each of several exposures.
     """
 
     study: dict[str, Any]
@@ -331,12 +345,12 @@ class Report:
     sanity: Sanity
     curve: tuple[Result, ...] = ()
     slices: tuple[Slice, ...] = ()
+    exposed: tuple[Exposed, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def best(self, tier: Tier) -> Result | None:
         """The row of `tier` with the highest AUC on the target, None if the tier has no row."""
-        rows = [row for row in self.results if row.tier == tier]
-        return max(rows, key=lambda row: row.auc.value, default=None)
+        return _best(self.results, tier)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; estimates are dicts, rates are string keys, NaN is None."""
@@ -350,6 +364,7 @@ class Report:
             "sanity": _jsonable(self.sanity),
             "curve": [_jsonable(result) for result in self.curve],
             "slices": [_jsonable(each) for each in self.slices],
+            "exposed": [_jsonable(each) for each in self.exposed],
         }
 
     @classmethod
@@ -380,7 +395,16 @@ class Report:
                 )
                 for each in values.get("slices", ())
             ),
+            exposed=tuple(
+                Exposed(each["exposure"], tuple(map(_result_from_json, each["results"])))
+                for each in values.get("exposed", ())
+            ),
         )
+
+
+def _best(results: Sequence[Result], tier: Tier) -> Result | None:
+    rows = [row for row in results if row.tier == tier]
+    return max(rows, key=lambda row: row.auc.value, default=None)
 
 
 def _jsonable(value: Any) -> Any:
@@ -399,8 +423,8 @@ def _jsonable(value: Any) -> Any:
 
 def _version_from_json(values: dict[str, Any]) -> Version:
     estimates = {
-        key: None if values[key] is None else Estimate.from_json(values[key])
-        for key in ("member_accuracy", "non_member_accuracy", "validation_accuracy")
+        key: None if values.get(key) is None else Estimate.from_json(values[key])
+        for key in ("member_accuracy", "non_member_accuracy", "validation_accuracy", "agreement")
     }
     return Version(**{**values, **estimates, "notes": tuple(values["notes"])})
 

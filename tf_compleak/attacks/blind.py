@@ -19,16 +19,20 @@ def blind_baseline(
     inputs: np.ndarray, labels: np.ndarray, members: np.ndarray, *, seed: int
 ) -> np.ndarray:
     """Scores f64[N] of members from inputs f32[N, ...] and labels, each from folds without it."""
+    return scores(np.column_stack([summary(inputs), labels]), members, seed=seed)
+
+
+def scores(table: np.ndarray, members: np.ndarray, *, seed: int) -> np.ndarray:
+    """Scores f64[N] of members from the rows of `table` f64[N, F], each from folds without it."""
     model = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=seed
     )
     cv = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    table = np.column_stack([_summary(inputs), labels])
     return cross_val_predict(model, table, members, cv=cv, method="decision_function")
 
 
-def _summary(inputs: np.ndarray) -> np.ndarray:
-    """At most `FEATURES` columns: block averages of the flattened inputs, their mean and spread."""
+def summary(inputs: np.ndarray) -> np.ndarray:
+    """f32[N, F], at most `FEATURES` block averages of the flattened inputs, mean and spread."""
     flat = inputs.reshape(len(inputs), -1)
     blocks = np.array_split(np.arange(flat.shape[1]), min(FEATURES, flat.shape[1]))
     averages = [flat[:, block].mean(axis=1) for block in blocks]

@@ -38,7 +38,7 @@ def scale_for(scale: float, zero: int, dtype: str, is_bytes: bool) -> str:
       scale, zero, dtype: of the model's input; scale 0 where it is not quantized.
       is_bytes: whether the data is uint8.
     """
-    if dtype in ("uint8", "int8", "int16") and scale == 0 or not is_bytes:
+    if (dtype in ("uint8", "int8", "int16") and scale == 0) or not is_bytes:
         return "none"
     if scale == 0:
         return "0-1"
@@ -112,7 +112,8 @@ def _fits(have: Shape, want: Shape) -> bool:
 
 
 def _resized(rows: np.ndarray, height: int, width: int) -> np.ndarray:
-    height, width = (height if height > 0 else rows.shape[1]), (width if width > 0 else rows.shape[2])
+    sizes = zip((height, width), rows.shape[1:3], strict=True)
+    height, width = (size if size > 0 else have for size, have in sizes)
     if rows.shape[1:3] == (height, width):
         return rows
     from PIL import Image
@@ -154,7 +155,7 @@ def probabilities(outputs: np.ndarray, kind: Output) -> np.ndarray:
 
 
 def resolution(outputs: np.ndarray, most: int = 1026) -> float:
-    """The step that all outputs are multiples of, found in the values themselves; 0 if there is none.
+    """The step that all outputs are multiples of, found in the values themselves; 0 if none.
 
     A quantized output, also behind a DEQUANTIZE, takes few values at one distance: of at least
     5,000 outputs at most `most` different ones, all within a twentieth of a multiple of the least

@@ -1,0 +1,151 @@
+"""From the finished attacks of an audit to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tf_compleak import _seeds, exposure, measure
+from tf_compleak.auditing import attacking, checks, exposures, scoring
+from tf_compleak.auditing.checks import Confidences
+from tf_compleak.auditing.query import Answers, Family
+from tf_compleak.auditing.settings import Audit
+from tf_compleak.metrics import intervals
+from tf_compleak.observations import Observations
+from tf_compleak.types import (
+    NO_INPUTS,
+    ORIGINAL,
+    Estimate,
+    Exposed,
+    Failure,
+    Report,
+    Result,
+    Sanity,
+    Version,
+)
+from tf_compleak.workdir import Stage
+
+SANITY_LEVEL = 0.99
+Scores = dict[measure.Key, measure.Pooled]
+
+
+def report(
+    settings: Audit,
+    root: Path,
+    family: Family,
+    target: Observations,
+    versions: tuple[Version, ...],
+    failures: list[Failure],
+    provenance: dict,
+    tell,
+) -> Report:
+    """The report of the target's rows; writes `examples/` beside it.
+
+    Raises:
+      ValueError: when no attack could be run.
+    """
+    first = settings.exposure[0]
+    scores = _pooled(settings, root, first)
+    if not scores:
+        reasons = "; ".join(dict.fromkeys(each.reason for each in failures))
+        raise ValueError(f"no attack could be run: {reasons}")
+    rows = _rows(settings, scores, tell)
+    more = {
+        name: _rows(settings, _pooled(settings, root, name), tell) for name in settings.exposure[1:]
+    }
+    found = Report(
+        study=settings.to_json(),
+        provenance=provenance,
+        versions=versions,
+        results=rows,
+        failures=tuple(failures),
+        sanity=_sanity(settings, root, family, failures),
+        exposed=tuple(Exposed(name, own) for name, own in {first: rows, **more}.items() if more),
+    )
+    seen = shown(target, first)
+    exposure.write(root / "examples", scores, seen)
+    return dataclasses.replace(found, slices=measure.sliced(found, scores, seen))
+
+
+def shown(observations: Observations, name: str) -> Observations:
+    """What an exposure leaves of observations; what was asked beyond confidences is not shown."""
+    if name == exposures.FULL:
+        return observations
+    show = exposures.parse(name).show
+    left = [
+        show(rows, step)
+        for rows, step in zip(observations.probabilities, observations.resolutions, strict=True)
+    ]
+    return dataclasses.replace(
+        observations,
+        probabilities=np.stack([rows for rows, _ in left]),
+        resolutions=tuple(step for _, step in left),
+        sensitivities=None,
+    )
+
+
+def version(
+    name: str, path: str, answers: Answers, found: dict[str, Confidences], target: Observations
+) -> Version:
+    """The record of one version: accuracy on both sides, agreement with the original."""
+    members = target.members
+    right = target.select([name]).probabilities[0].argmax(axis=1) == target.labels
+    agree = None
+    if ORIGINAL in found and name != ORIGINAL:
+        same = checks.agreement(found[ORIGINAL], found[name])
+        agree = intervals.proportion(int(same.sum()), len(same))
+    return Version(
+        name=name,
+        recipe=answers.facts["kind"],
+        path=path,
+        output=found[name].kind,
+        bytes=answers.facts.get("bytes", 0),
+        gzip_bytes=answers.facts.get("gzip_bytes", 0),
+        member_accuracy=intervals.proportion(int(right[members].sum()), int(members.sum())),
+        non_member_accuracy=intervals.proportion(int(right[~members].sum()), int((~members).sum())),
+        agreement=agree,
+        resolution=found[name].step,
+        notes=checks.notes(answers, found[name]),
+    )
+
+
+def _pooled(settings: Audit, root: Path, name: str) -> Scores:
+    found = {}
+    for job in attacking.jobs(settings, name):
+        if scoring.stage_of(root, job).facts() is not None:
+            values, margins, members = scoring.scores(root, job)
+            found[job.attack, job.release] = measure.Pooled(
+                values, members, margins, None, 1, len(settings.shadows)
+            )
+    return found
+
+
+def _rows(settings: Audit, scores: Scores, tell) -> tuple[Result, ...]:
+    made = []
+    for (attack, release), own in scores.items():
+        tell("figures with intervals", len(made), len(scores) + 1, attack)
+        rng = _seeds.generator(settings.seed, "intervals", attack, *release)
+        made.append(measure.row(attack, release, own, rng, settings.delta))
+    tell("figures with intervals", 1, 1, "")
+    return measure.with_gains(made, scores)
+
+
+def _sanity(settings: Audit, root: Path, family: Family, failures: list[Failure]) -> Sanity:
+    errors = {each.name: each.reason for each in failures}
+    null = attacking.null_job(settings)
+    blind = Estimate.unmeasurable(NO_INPUTS, 0, SANITY_LEVEL)
+    if family.sides[0].inputs:
+        stage = scoring.blind_stage(root, attacking.blind_key(settings, family))
+        blind = _auc(stage, errors.get(attacking.BLIND))
+    return Sanity(_auc(scoring.stage_of(root, null), errors.get(null.title)), blind)
+
+
+def _auc(stage: Stage, error: str | None) -> Estimate:
+    if error is not None or stage.facts() is None:
+        return Estimate.unmeasurable(error or "not run", 0, SANITY_LEVEL)
+    values, members = (
+        np.load(stage.path / f"{each}.npy", allow_pickle=False) for each in ("values", "members")
+    )
+    return intervals.auc_estimate(values, members, SANITY_LEVEL)

@@ -1,0 +1,94 @@
+"""Sensitivities of versions of an audit, for attacks that ask them: kept like answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tf_compleak import _seeds
+from tf_compleak.auditing.query import Asking, Family, Opened, content
+from tf_compleak.auditing.settings import Audit
+from tf_compleak.types import Output
+from tf_compleak.workdir import Stage, fingerprint
+
+
+class _Ready:
+    """A model file that takes prepared inputs, as `inference.observe.sensitivities` asks it."""
+
+    def __init__(self, opened: Opened, port: str, batch: int):
+        self._opened, self._port, self.batch = opened, port, batch
+        self.classes = opened.classes
+
+    def stream(self, x: np.ndarray):
+        yield self._opened.predict({self._port: x})
+
+
+def sensitivities(
+    family: Family, kinds: dict[str, Output], settings: Audit, asking: Asking, root: Path, tell
+) -> np.ndarray:
+    """f32[V, N, C] of a family's versions, members first; see `inference.observe.sensitivities`.
+
+    `kinds` says what each version emits.
+    """
+    return np.stack(
+        [
+            _of_version(family, name, kind, settings, asking, root, tell)
+            for name, kind in kinds.items()
+        ]
+    )
+
+
+def _of_version(
+    family: Family, name, kind, settings: Audit, asking, root: Path, tell
+) -> np.ndarray:
+    given = family.versions[name]
+    if not isinstance(given, str) or any(len(side.inputs) != 1 for side in family.sides):
+        raise ValueError(
+            f"--attacks=samia: asks versions about changed inputs; {name} must be a model file "
+            "with one input."
+        )
+    stage = Stage(
+        root / "sensitivities" / family.name / name,
+        fingerprint(
+            stage="sensitivities/1",
+            file=content(given)["sha256"],
+            data=family.digests,
+            asking=[asking.preprocess, asking.output, asking.signature, kind],
+            settings=[settings.sensitivity_queries, settings.sensitivity_epsilon, settings.seed],
+        ),
+    )
+    if stage.facts() is None:
+        with stage.writing() as (folder, _):
+            values = _asked(family, name, kind, given, settings, asking, tell)
+            np.save(folder / "sensitivities.npy", values, allow_pickle=False)
+    return np.load(stage.path / "sensitivities.npy", allow_pickle=False)
+
+
+def _asked(family: Family, name, kind, path: str, settings: Audit, asking, tell) -> np.ndarray:
+    from tf_compleak.inference import observe
+
+    total, done, parts = sum(map(len, family.sides)), 0, []
+    opened = Opened(path, asking, family.sides[0])
+    try:
+        for side in family.sides:
+            for start in range(0, len(side), 1024):
+                prepared = opened.prepared(side, slice(start, start + 1024))
+                ((port, rows),) = prepared.items()
+                model = _Ready(opened, port, len(rows))
+                parts.append(
+                    observe.sensitivities(
+                        model,
+                        rows,
+                        kind,
+                        rng=_seeds.generator(settings.seed, "noise", side.where, str(start)),
+                        queries=settings.sensitivity_queries,
+                        epsilon=settings.sensitivity_epsilon,
+                    )
+                )
+                done += len(rows)
+                tell(f"sensitivities of {name}", done, total, family.name)
+    finally:
+        opened.close()
+    tell(f"sensitivities of {name}", 1, 1, "")
+    return np.concatenate(parts)

@@ -1,0 +1,111 @@
+"""Everything that determines the figures of an audit."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from tf_compleak import _checks
+from tf_compleak.attacks import ATTACKS
+from tf_compleak.auditing import exposures
+from tf_compleak.inference import prepare
+from tf_compleak.study import arranged, difference
+from tf_compleak.types import Release
+
+DEFAULT_ATTACKS = ("confidence", "loss", "entropy", "modified-entropy", "nasr-lr", "tabular")
+OUTPUTS = ("auto", "probabilities", "logits")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Every field is a flag of `tf-compleak audit` with the same name; see its help for meanings.
+
+    `versions` are names and where they come from, as text: a path, or what stands for an object
+    given from Python.
+
+    Raises:
+      ValueError: for an unknown name or a value out of range, naming the flag.
+    """
+
+    versions: tuple[tuple[str, str], ...]
+    members: str
+    non_members: str
+    shadows: tuple[str, ...] = ()
+    folds: int = 5
+    attacks: tuple[str, ...] = DEFAULT_ATTACKS
+    releases: tuple[Release, ...] = ()
+    exposure: tuple[str, ...] = (exposures.FULL,)
+    preprocess: str = prepare.AUTO
+    output: str = ""
+    signature: str = ""
+    outputs: str = "auto"
+    label_offset: int = 0
+    batch: int = 64
+    drop_overlap: bool = False
+    force: bool = False
+    marginal: str = "auc"
+    subset_budget: str = ""
+    sensitivity_queries: int = 10
+    sensitivity_epsilon: float = 1e-3
+    delta: float = 0.0
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        names = self.names
+        if not names:
+            raise ValueError("--versions: empty; write original=model.tflite,int8=model8.tflite.")
+        _checks.distinct("--versions", names)
+        _checks.between("--folds", self.folds, 2, 50)
+        self._check_attacks()
+        releases = tuple(arranged(release, names) for release in self.releases)
+        object.__setattr__(self, "releases", releases)
+        _checks.distinct("--releases", ["+".join(release) for release in self.releases])
+        if not self.exposure:
+            raise ValueError("--exposure: empty; name at least one, such as full.")
+        _checks.distinct("--exposure", self.exposure)
+        for name in self.exposure:
+            exposures.parse(name)
+        if self.preprocess != prepare.AUTO:
+            prepare.function(self.preprocess)
+        _checks.choice("--outputs", self.outputs, OUTPUTS)
+        _checks.between("--label_offset", self.label_offset, -1000, 1000)
+        _checks.between("--batch", self.batch, 1, 65536)
+        _checks.between("--sensitivity_queries", self.sensitivity_queries, 1, 1000)
+        _checks.between("--sensitivity_epsilon", self.sensitivity_epsilon, 1e-6, 1.0)
+        _checks.between("--delta", self.delta, 0, 0.5)
+        _checks.between("--threads", self.threads, 1, 1024)
+        _checks.at_least("--seed", self.seed, 0)
+
+    def _check_attacks(self) -> None:
+        if not self.attacks:
+            raise ValueError("--attacks: empty; name at least one, such as tabular.")
+        _checks.distinct("--attacks", self.attacks)
+        for attack in self.attacks:
+            _checks.choice("--attacks", attack, ATTACKS)
+            entry = ATTACKS[attack]
+            if {"aside", "augmented"} & set(entry.needs) or entry.least_shadows > 1:
+                raise ValueError(
+                    f"--attacks={attack}: compares with models that saw other examples of one "
+                    "pool, which an audit of given files does not have; use tf-compleak run, or "
+                    "another attack."
+                )
+
+    @property
+    def names(self) -> Release:
+        """The versions' names."""
+        return tuple(name for name, _ in self.versions)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON values."""
+        values = dataclasses.asdict(self)
+        values["versions"] = [f"{name}={of}" for name, of in self.versions]
+        values["releases"] = ["+".join(release) for release in self.releases]
+        return {"kind": "audit"} | {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
+
+    def difference(self, other: dict[str, Any]) -> list[str]:
+        """One text for each field in which a saved audit (`to_json`) differs from this one."""
+        return difference(self.to_json(), other)
