@@ -56,7 +56,7 @@ def main(_):
     from tf_compleak.report import html
     from tf_compleak.study import Options
 
-    study = cli._study(cli._parse(["--flagfile=quickstart"]))
+    study = cli._study(cli._parse("run", ["--flagfile=quickstart"]))
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         report = run(study, Options(workdir=folder, workers=FLAGS.workers), clock.tell)

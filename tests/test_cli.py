@@ -50,11 +50,12 @@ def test_help_teaches(capsys):
     for arguments in ([], ["--help"], ["-h"]):
         assert cli.main(arguments) == 0
         assert "tf-compleak run" in capsys.readouterr().out
-    assert cli.main(["run", "--help"]) == 0
-    text = capsys.readouterr().out
-    for group in cli.FLAGS.values():
-        for name, _ in group:
-            assert f"--{name}\n" in text
+    for command, parts in cli.COMMANDS.items():
+        assert cli.main([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        for group in parts.flags.values():
+            for name, _ in group:
+                assert f"--{name}\n" in text
     assert cli.main(["--version"]) == 0
 
 
@@ -62,7 +63,7 @@ def test_shipped_flagfiles_are_good_and_name_no_place():
     root = Path(__file__).parent.parent
     assert cli.QUICKSTART.read_text() == (root / "flags" / "quickstart.cfg").read_text()
     for path in sorted((root / "flags").rglob("*.cfg")):
-        values = cli._parse([f"--flagfile={path}"])
+        values = cli._parse("run", [f"--flagfile={path}"])
         assert cli._study(values) is not None
         assert values.data_dir is None and values.workdir == f"runs/{path.stem}"
         assert (
@@ -70,12 +71,11 @@ def test_shipped_flagfiles_are_good_and_name_no_place():
         )
 
 
-def test_every_field_of_study_and_options_is_a_flag():
-    from tf_compleak.study import Options, Study
-
-    names = {name for group in cli.FLAGS.values() for name, _ in group}
-    fields = {f.name for kind in (Study, Options) for f in cli._fields(kind)}
-    assert names == fields - {"command", "flags"}
+@pytest.mark.parametrize(("command", "more"), [("run", set()), ("audit", {"fail_if"})])
+def test_every_field_of_the_settings_is_a_flag(command, more):
+    names = {name for group in cli.COMMANDS[command].flags.values() for name, _ in group}
+    assert names == set(cli._defaults(command)) - {"command", "flags"}
+    assert more <= names
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_run_leaves_a_report(finished):
 def test_the_written_flagfile_repeats_the_run(finished, tmp_path):
     from tf_compleak.study import Study
 
-    values = cli._parse([f"--flagfile={finished[0] / 'flags.cfg'}", f"--workdir={tmp_path}"])
+    values = cli._parse("run", [f"--flagfile={finished[0] / 'flags.cfg'}", f"--workdir={tmp_path}"])
     again = cli._study(values)
     assert isinstance(again, Study)
     assert again.to_json() == json.loads((finished[0] / "study.json").read_text())
@@ -242,7 +242,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     from tf_compleak.workdir import Stage
 
     workdir, _ = finished
-    study = cli._study(cli._parse([f"--flagfile={workdir / 'flags.cfg'}"]))
+    study = cli._study(cli._parse("run", [f"--flagfile={workdir / 'flags.cfg'}"]))
     src, release = stages.Source(study, str(workdir)), ("original", "int8-ptq")
     monkeypatch.setattr(attacks, "load", lambda name: ByPlace())
     saved = {}

@@ -42,7 +42,14 @@ MAY = {
     "arrays": {"_checks", "_seeds", "attacks", "measure", "metrics", "observations", "types"},
     "exposure": {"observations", "measure"},
     "evaluate": {"types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
+    "provenance": set(),
+    "auditing": {
+        *("_checks", "_seeds", "executors", "exposure", "measure", "observations", "provenance"),
+        *("study", "types", "workdir", "attacks", "data", "inference", "metrics"),
+    },
+    "commands": set(),
     "pipeline": {
+        "provenance",
         *(
             "types",
             "study",
@@ -56,7 +63,10 @@ MAY = {
         ),
         *("attacks", "compression"),
     },
-    "cli": {"", "_checks", "_progress", "study", "pipeline", "report", "workdir"},
+    "cli": {
+        *("", "_checks", "_progress", "auditing", "commands", "study", "pipeline", "report"),
+        "workdir",
+    },
     "__main__": {"cli"},
     "__init__": {"types"},
 }
@@ -96,6 +106,8 @@ def test_flags_are_read_in_the_command_line_only():
     [
         ("import tf_compleak", "tensorflow tf_keras keras sklearn scipy numpy"),
         ("import tf_compleak.cli; tf_compleak.cli.main(['run', '--help'])", "tensorflow sklearn"),
+        ("import tf_compleak.cli; tf_compleak.cli.main(['audit', '--help'])", "tensorflow scipy"),
+        ("import tf_compleak.auditing.run", "tensorflow tf_keras keras sklearn"),
         ("from tf_compleak.attacks import thresholds", "tensorflow tf_keras keras"),
         ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
         ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,53 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from tf_compleak import _checks, _seeds, provenance
+from tf_compleak import _seeds, provenance
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.auditing import attacking, checks, findings, query, scoring, sides
 from tf_compleak.auditing import shadows as shadowing
 from tf_compleak.auditing.checks import Confidences
 from tf_compleak.auditing.query import Answers, Asking, Family, Given
-from tf_compleak.auditing.settings import Audit
+from tf_compleak.auditing.settings import Audit, Where
 from tf_compleak.observations import Observations
 from tf_compleak.types import Report
 from tf_compleak.workdir import Workdir, write_text
 
 Tell = Callable[[str, int, int, str], None]
 Examples = str | tuple | sides.Side
-
-
-@dataclasses.dataclass(frozen=True)
-class Where:
-    """Where and how an audit runs: nothing that its figures depend on.
-
-    Attributes:
-      workdir: the audit's folder; empty: none is kept.
-      data_dir: where prepared TFDS data sets are.
-      overwrite: take over a folder that another audit made.
-      workers: processes; 0: one per core, up to 8.
-      time_limit: seconds for opening a file, and for each batch.
-      memory_limit: GiB of one file's process.
-      command, flags: what the report says about repeating the audit.
-    """
-
-    workdir: str = ""
-    data_dir: str | None = None
-    overwrite: bool = False
-    workers: int = 0
-    time_limit: float = 60.0
-    memory_limit: float = 8.0
-    command: str = ""
-    flags: str = ""
-
-    def __post_init__(self):
-        _checks.between("--workers", self.workers, 0, 1024)
-        _checks.between("--time_limit", self.time_limit, 0.1, 86400)
-        _checks.between("--memory_limit", self.memory_limit, 0.5, 4096)
-
-    def processes(self, threads: int) -> int:
-        """How many processes of `threads` threads fit on the cores."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return self.workers or max(1, min(cores, 8) // threads)
 
 
 def audit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,3 +110,37 @@ class Audit:
     def difference(self, other: dict[str, Any]) -> list[str]:
         """One text for each field in which a saved audit (`to_json`) differs from this one."""
         return difference(self.to_json(), other)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how an audit runs: nothing that its figures depend on.
+
+    Attributes:
+      workdir: the audit's folder; empty: none is kept.
+      data_dir: where prepared TFDS data sets are.
+      overwrite: take over a folder that another audit made.
+      workers: processes; 0: one per core, up to 8.
+      time_limit: seconds for opening a file, and for each batch.
+      memory_limit: GiB of one file's process.
+      command, flags: what the report says about repeating the audit.
+    """
+
+    workdir: str = ""
+    data_dir: str | None = None
+    overwrite: bool = False
+    workers: int = 0
+    time_limit: float = 60.0
+    memory_limit: float = 8.0
+    command: str = ""
+    flags: str = ""
+
+    def __post_init__(self):
+        _checks.between("--workers", self.workers, 0, 1024)
+        _checks.between("--time_limit", self.time_limit, 0.1, 86400)
+        _checks.between("--memory_limit", self.memory_limit, 0.5, 4096)
+
+    def processes(self, threads: int) -> int:
+        """How many processes of `threads` threads fit on the cores."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return self.workers or max(1, min(cores, 8) // threads)

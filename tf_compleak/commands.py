@@ -1,0 +1,206 @@
+"""What the commands say of themselves: help texts and the tables of their flags."""
+
+ABOUT = """\
+tf-compleak: what do compressed versions of a model tell about its training data?
+
+Usage:
+  tf-compleak run [flags]      train a target and shadows, compress them, attack, report
+  tf-compleak audit [flags]    audit model files that exist already, or just their outputs
+  tf-compleak run --help       every flag of a command, with examples
+  tf-compleak --version
+
+The quickest look (digits, twelve versions, half a minute on two cores):
+  tf-compleak run --flagfile=quickstart
+"""
+
+RUN = """\
+tf-compleak run: train a target model and shadow models, make the same compressed versions of each
+with the TF Model Optimization Toolkit, query the .tflite files, fit membership inference attacks on
+the shadows, score the target, and report what each release of versions leaks.
+
+Examples:
+  tf-compleak run                                          digits, all twelve versions
+  tf-compleak run --flagfile=quickstart                    the same, from the shipped flagfile
+  tf-compleak run --flagfile=flags/cifar10_resnet.cfg --data_dir=~/tensorflow_datasets
+  tf-compleak run --versions=original,int8-ptq,pruning-0.80 --workdir=runs/three
+  tf-compleak run --flagfile=runs/three/flags.cfg --workdir=runs/again      repeat a run
+
+A workdir holds everything a study made; the same command continues where it was stopped. Releases:
+NR, one version alone; SR, the original with one other; MR, two or more others, with or without it.
+Exit codes: 0 done, 2 bad input or an unusable folder, 130 interrupted.
+"""
+
+AUDIT = """\
+tf-compleak audit: what do these versions of a model, as they are about to ship, tell about who was
+in its training data? Takes model files (or their outputs), examples that were trained on and
+examples that were not.
+
+Examples:
+  tf-compleak audit --versions=original=model.tflite,int8=model_int8.tflite \\
+      --members=npz:train.npz --non_members=npz:test.npz --workdir=audits/first
+  tf-compleak audit --versions=original=saved_model,int8=int8.tflite --preprocess=-1-1 \\
+      --members=tfds:cifar10:train[:5000] --non_members=tfds:cifar10:test[:5000] --data_dir=DIR
+  tf-compleak audit --versions=original=m.npy+n.npy --members=npy:my.npy --non_members=npy:ny.npy
+  tf-compleak audit --flagfile=audit.cfg --fail_if='upper:tpr@0.01>0.05'       a gate for CI
+
+The examples (--members, --non_members) are one of:
+  npz:PATH                   arrays y and x, or one array for each input of the model; ids if any
+  npy:X.npy,Y.npy            memory-mapped; npy:Y.npy alone where all versions are outputs
+  image_folder:PATH          a folder for each class; classes numbered by their sorted names
+  tfds:NAME[/config]:SPLIT   prepared in --data_dir
+Each of --shadows is a folder with the same versions of another model, NAME.tflite and so on, and
+its members.npz and non_members.npz (or members_x.npy, members_y.npy, ..., or image folders).
+Without shadows the attacks are cross-fitted over the known examples: an auditor's upper view.
+
+Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted.
+"""
+
+# name, help; grouped as --help shows them.
+RUN_FLAGS = {
+    "Data": [
+        ("dataset", "digits | tfds:NAME[/config] | npz:PATH (arrays x, y) | image_folder:PATH"),
+        ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),
+        ("tfds_split", "which TFDS examples to use, in TFDS's own notation, such as train+test"),
+        ("num_members", "training examples of every family (target and shadows each)"),
+        ("num_non_members", "examples of every family that its models never see"),
+        (
+            "split",
+            "disjoint: every model has members and non-members of its own. halves: every model is "
+            "trained on a random part of one pool of num_members + num_non_members examples",
+        ),
+        ("targets", "with halves: how many models play the target in turn, their scores pooled"),
+        ("num_shadows", "shadow models, trained on other data, that attacks are fitted on"),
+        ("num_validation", "slice that checkpoints are chosen on and accuracy drops measured on"),
+        ("num_population", "slice in no model's training set, for attacks that need one"),
+    ],
+    "Model and training": [
+        ("model", "convnet | resnet"),
+        ("depth", "layers with weights; resnet: 6n + 2, such as 8, 20, 32"),
+        ("width", "channels of the first layer"),
+        ("epochs", "epochs of training; the one with the best validation accuracy is kept"),
+        ("batch_size", "examples in a step, in training and fine-tuning"),
+        ("learning_rate", "first learning rate of the cosine schedule"),
+        ("momentum", "momentum of SGD"),
+        ("weight_decay", "weight decay, added to the gradient"),
+        ("augmentation", "any of flip, crop; on training batches only, never when observed"),
+    ],
+    "Versions": [
+        (
+            "versions",
+            "versions to make: original, pruning-0.NN, clustering-N, int8-qat, "
+            "int8-ptq, dynamic-ptq, float16-ptq",
+        ),
+        ("finetune_epochs", "epochs of fine-tuning of pruning, clustering and int8-qat"),
+        ("pruning_learning_rate", "first learning rate of pruning"),
+        ("clustering_learning_rate", "first learning rate of clustering (averaged gradients)"),
+        ("quantization_learning_rate", "first learning rate of int8-qat"),
+        (
+            "calibration",
+            "validation | members: what int8-ptq finds its activation ranges on; "
+            "validation examples are in no training set",
+        ),
+        ("calibration_size", "how many of them"),
+        ("max_accuracy_drop", "a version that loses more validation accuracy counts as failed"),
+    ],
+    "Attacks": [
+        (
+            "attacks",
+            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
+            "any release: tabular, rmia, lira-offline, lira-online, lira-boosted",
+        ),
+        (
+            "releases",
+            "releases to attack, each as names joined by +, such as "
+            "original+int8-ptq,int8-ptq; empty: every version alone, the original with "
+            "each other one, and all with and without the original",
+        ),
+        (
+            "threads",
+            "threads of each process, in TensorFlow and in the .tflite interpreter; another "
+            "number rounds sums differently, so it is part of the study",
+        ),
+        (
+            "shadow_counts",
+            "attacker strength: attack again with that many of the shadows, such as 1,2,4,8",
+        ),
+        (
+            "queries",
+            "flipped and shifted copies of every example that lira-boosted may ask about, too",
+        ),
+        ("sensitivity_queries", "noisy copies of every example that samia asks about"),
+        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
+        ("delta", "delta of the (epsilon, delta) bound in report.json"),
+        ("seed", "the one seed that every stage derives its own from"),
+    ],
+    "Running": [
+        ("workdir", "folder of the study; made if missing, refused if another study's"),
+        ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
+        ("workers", "processes; 0: one per core, up to 8"),
+        ("executor", "processes | inline (everything in this process, for debugging)"),
+    ],
+}
+
+AUDIT_FLAGS = {
+    "What is audited": [
+        (
+            "versions",
+            "NAME=PATH,...: .tflite, .keras or .h5 files, SavedModel folders, or outputs as "
+            "MEMBERS.npy+NON_MEMBERS.npy; call the uncompressed one original",
+        ),
+        ("members", "examples that the model was trained on, see above"),
+        ("non_members", "examples that it was not trained on, alike in every other way"),
+        ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),
+        ("drop_overlap", "leave out examples that are on both sides, instead of refusing them"),
+    ],
+    "How the files are asked": [
+        (
+            "preprocess",
+            "auto | none | 0-1 | -1-1 | imagenet | module:function: what is done to the inputs; "
+            "auto: by the range of the file's input, else 0-1 for uint8 data and none for floats",
+        ),
+        ("output", "name or number of the output, where a file has several"),
+        ("signature", "name of the signature, where a file has several"),
+        ("outputs", "auto | probabilities | logits: what the files emit; auto: by a sample"),
+        ("label_offset", "added to every label; 1 where output 0 is a background class"),
+        ("batch", "examples at a time, where a file leaves that open"),
+        ("time_limit", "seconds that a file may take to open, and to answer a batch"),
+        ("memory_limit", "GiB of memory that a file's process may take"),
+        ("force", "go on although a version does no better than guessing"),
+    ],
+    "Attacks": [
+        ("shadows", "folders of shadow models that attacks are fitted on; none: cross-fitted"),
+        ("folds", "folds of cross-fitting"),
+        (
+            "attacks",
+            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
+            "any release: tabular",
+        ),
+        ("releases", "releases to attack, each as names joined by +; empty: the usual ones"),
+        (
+            "exposure",
+            "full | topK | label | round:D | temperature:T: what of its confidences the app shows; "
+            "several give a comparison, the first is the one reported in full",
+        ),
+        ("sensitivity_queries", "noisy copies of every example that samia asks about"),
+        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
+        ("delta", "delta of the (epsilon, delta) bound in report.json"),
+        ("seed", "the one seed that every stage derives its own from"),
+    ],
+    "What each version adds": [
+        ("marginal", "auc | accuracy | tpr@RATE: what the order of versions goes by; none: skip"),
+        ("subset_budget", "such as 'tpr@0.01<=0.05': name the largest releases within it"),
+        (
+            "fail_if",
+            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
+            "writes verdict.json and verdict.xml (JUnit)",
+        ),
+    ],
+    "Running": [
+        ("workdir", "folder of the audit; made if missing, refused if another audit's"),
+        ("overwrite", "use the workdir all the same; answers that still fit are kept"),
+        ("threads", "threads of each process; another number may round sums differently"),
+        ("workers", "processes; 0: one per core, up to 8"),
+    ],
+}
