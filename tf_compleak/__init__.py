@@ -24,6 +24,8 @@ _PUBLIC = {
     "Split": "types",
     "Study": "study",
     "Version": "types",
+    "Where": "auditing.settings",
+    "audit": "auditing.run",
     "run": "pipeline",
     "run_attacks": "arrays",
     "verdict": "report.text",

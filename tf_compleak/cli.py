@@ -141,6 +141,7 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
     if not values.workdir:
         raise _UsageError("--workdir: empty; name a folder.")
     _checks.between("--workers", values.workers, 0, 1024)
+    _checks.choice("--executor", values.executor, ("processes", "inline"))
     return values
 
 
@@ -196,7 +197,6 @@ def _counts(words: list[str]) -> list[int]:
 def _run(arguments: list[str]) -> int:
     values = _parse("run", arguments)
     study = _study(values)
-    _checks.choice("--executor", values.executor, ("processes", "inline"))
     from rich.console import Console
 
     from tf_compleak import pipeline
@@ -256,6 +256,7 @@ def _audit(arguments: list[str]) -> int:
         data_dir=values.data_dir and os.path.expanduser(values.data_dir),
         overwrite=values.overwrite,
         workers=values.workers,
+        executor=values.executor,
         time_limit=values.time_limit,
         memory_limit=values.memory_limit,
         command=line,

@@ -200,6 +200,7 @@ AUDIT_FLAGS = {
     "Running": [
         ("workdir", "folder of the audit; made if missing, refused if another audit's"),
         ("overwrite", "use the workdir all the same; answers that still fit are kept"),
+        ("executor", "processes | inline: attacks in this process, one after the other"),
         ("threads", "threads of each process; another number may round sums differently"),
         ("workers", "processes; 0: one per core, up to 8"),
     ],

@@ -11,8 +11,8 @@ from tf_compleak import _seeds
 from tf_compleak.attacks import suits
 from tf_compleak.auditing import scoring, sides
 from tf_compleak.auditing.query import Family
-from tf_compleak.auditing.settings import Audit
-from tf_compleak.executors import Processes, Task
+from tf_compleak.auditing.settings import Audit, Where
+from tf_compleak.executors import Executor, Inline, Processes, Task
 from tf_compleak.types import Failure, default_releases
 
 BLIND_MOST = 20_000
@@ -44,7 +44,7 @@ def null_job(settings: Audit) -> scoring.Job:
     return dataclasses.replace(widest, null=True)
 
 
-def run(settings: Audit, root: Path, target: Family, workers: int, tell) -> list[Failure]:
+def run(settings: Audit, where: Where, root: Path, target: Family, tell) -> list[Failure]:
     """Run what is not there yet, widest releases first; the jobs that failed."""
     wanted = [job for name in settings.exposure for job in jobs(settings, name)]
     wanted.sort(key=lambda job: -len(job.release))
@@ -58,9 +58,15 @@ def run(settings: Audit, root: Path, target: Family, workers: int, tell) -> list
         table, members = _blind_table(target, settings.seed)
         args = (root, table, members, _seeds.integer(settings.seed, "blind"), key)
         tasks.append(Task(BLIND, "tf_compleak.auditing.scoring:blind", args, "blind"))
-    with Processes(workers, settings.threads, root / "logs") as executor:
+    with _executor(settings, where, root) as executor:
         outcomes = executor.run(tasks, tell)
     return [Failure(name, each.error) for name, each in outcomes.items() if each.error]
+
+
+def _executor(settings: Audit, where: Where, root: Path) -> Executor:
+    if where.executor == "inline":
+        return Inline(settings.threads)
+    return Processes(where.processes(settings.threads), settings.threads, root / "logs")
 
 
 def blind_key(settings: Audit, target: Family) -> str:

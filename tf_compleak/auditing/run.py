@@ -109,14 +109,13 @@ def _report(
     settings: Audit, where: Where, root: Path, families: list[Family], facts: dict, tell: Tell
 ) -> Report:
     started = time.monotonic()
-    workers = where.processes(settings.threads)
     asking = Asking(
         settings.preprocess,
         settings.output,
         settings.signature,
         settings.batch,
         settings.threads,
-        workers,
+        where.processes(settings.threads),
         where.time_limit,
         where.memory_limit,
     )
@@ -128,7 +127,7 @@ def _report(
     for name in settings.exposure:
         for family, observations in seen.items():
             scoring.save(root, name, family, findings.shown(observations, name))
-    failures = attacking.run(settings, root, families[0], workers, tell)
+    failures = attacking.run(settings, where, root, families[0], tell)
     paths = dict(settings.versions)
     report = findings.report(
         settings,

@@ -15,6 +15,7 @@ from tf_compleak.study import arranged, difference
 from tf_compleak.types import Release
 
 DEFAULT_ATTACKS = ("confidence", "loss", "entropy", "modified-entropy", "nasr-lr", "tabular")
+EXECUTORS = ("processes", "inline")
 OUTPUTS = ("auto", "probabilities", "logits")
 
 
@@ -121,6 +122,7 @@ class Where:
       data_dir: where prepared TFDS data sets are.
       overwrite: take over a folder that another audit made.
       workers: processes; 0: one per core, up to 8.
+      executor: "processes", or "inline": attacks run in this process, one after the other.
       time_limit: seconds for opening a file, and for each batch.
       memory_limit: GiB of one file's process.
       command, flags: what the report says about repeating the audit.
@@ -130,6 +132,7 @@ class Where:
     data_dir: str | None = None
     overwrite: bool = False
     workers: int = 0
+    executor: str = "processes"
     time_limit: float = 60.0
     memory_limit: float = 8.0
     command: str = ""
@@ -137,6 +140,7 @@ class Where:
 
     def __post_init__(self):
         _checks.between("--workers", self.workers, 0, 1024)
+        _checks.choice("--executor", self.executor, EXECUTORS)
         _checks.between("--time_limit", self.time_limit, 0.1, 86400)
         _checks.between("--memory_limit", self.memory_limit, 0.5, 4096)
 

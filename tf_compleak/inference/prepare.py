@@ -165,5 +165,6 @@ def resolution(outputs: np.ndarray, most: int = 1026) -> float:
     if counts.sum() < 5000 or not 2 < len(values) <= most:
         return 0.0
     step = np.diff(values).min()
+    step = values[-1] / max(1, np.rint(values[-1] / step))  # free of the difference's rounding
     away = np.abs(values / step - np.rint(values / step))
     return float(step) if step > 1e-6 and away.max() < 0.05 else 0.0
