@@ -1,6 +1,7 @@
 """The Python interface on plain arrays."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import planted
@@ -28,6 +29,7 @@ def test_a_report_from_arrays_and_its_failures():
     twice = 2 * row.accuracy.value - 1
     assert row.advantage.value == pytest.approx(twice) and row.epsilon.low >= 0
     assert "leak" in tf_compleak.verdict(report)
+    assert report.scored.values.shape == (len(report.results), len(target))
     assert Report.from_json(report.to_json()).results[3].auc == report.results[3].auc
 
 
@@ -103,8 +105,84 @@ def test_bad_sides_are_refused():
         tf_compleak.run_attacks(family, [family], ["los"])
     with pytest.raises(ValueError, match="suits"):
         tf_compleak.run_attacks(family, [family], ["mr"], releases=[("original",)])
-    other = planted.family(1, 1.0, classes=4)
-    report = tf_compleak.run_attacks(family, [other], ["loss"])
-    assert "5" in report.failures[0].reason and not report.results
-    lone = dataclasses.replace(family, members=np.ones(len(family), dtype=bool))
-    assert tf_compleak.run_attacks(family, [lone], ["loss"]).failures
+
+
+@pytest.fixture(scope="module")
+def small():
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    return tf_compleak.run_attacks(target, [shadow], ["loss", "sr2-lr", "lira-online"])
+
+
+def test_a_report_in_words_and_as_a_table(small):
+    text = small.summary()
+    assert text.startswith(tf_compleak.verdict(small))
+    assert "NR, best of" in text and "gain over NR: +" in text and "failed: lira-online" in text
+    assert "TPR@0.1%: n/a (needs" in text and "epsilon: at least" in text
+    pandas = pytest.importorskip("pandas")
+    table = small.to_pandas()
+    assert isinstance(table, pandas.DataFrame) and len(table) == len(small.results)
+    row, result = table.iloc[-1], small.results[-1]
+    assert row["release"] == "+".join(result.release) and row["auc_low"] == result.auc.low
+    assert row["tpr@0.1"] == result.tpr_at_fpr[0.1].value and np.isnan(row["tpr@0.0001"])
+
+
+def test_pandas_is_named_when_it_is_missing(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ValueError, match="pip install pandas"):
+        small.to_pandas()
+
+
+def test_roc_curves_are_drawn_and_saved(small, tmp_path):
+    figure = small.plot_roc_curve(tmp_path / "roc.png", rows=[0, 1])
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 3 and figure.axes[0].get_xscale() == "log"  # two rows and guessing
+    assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attacks_side_by_side_give_the_same(small):
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    told = []
+    again = tf_compleak.run_attacks(
+        target,
+        [shadow],
+        ["loss", "sr2-lr", "lira-online"],
+        workers=2,
+        tell=lambda *news: told.append(news),
+    )
+    assert again.results == small.results and again.failures == small.failures
+    assert any(news[0] == "loss original" for news in told)
+
+
+def test_what_is_wrong_with_the_shadows_is_said():
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    lacking = shadow.select(shadow.versions[:1])
+    report = tf_compleak.run_attacks(target, [lacking], ["loss"])
+    assert {row.release for row in report.results} == {shadow.versions[:1]}
+    reasons = {each.name: each.reason for each in report.failures}
+    assert "unknown" in reasons[f"loss {shadow.versions[1]}"]
+    other = dataclasses.replace(
+        shadow,
+        probabilities=np.ones((len(shadow.versions), 200, 3), np.float32) / 3,
+        labels=shadow.labels % 3,
+    )
+    with pytest.raises(ValueError, match="3 classes, the target has"):
+        tf_compleak.run_attacks(target, [other], ["loss"])
+    one_sided = dataclasses.replace(shadow, members=np.ones(200, bool))
+    with pytest.raises(ValueError, match="needs known members and non-members"):
+        tf_compleak.run_attacks(target, [one_sided], ["loss", "tabular"])
+
+
+def test_constant_scores_are_a_row_without_leakage():
+    """Every example has the same confidences: nothing to tell, and nothing to trip over."""
+    flat = [
+        dataclasses.replace(
+            planted.family(seed, 2.0, n=200),
+            probabilities=np.full((3, 200, 5), 0.2, np.float32),
+        )
+        for seed in (0, 1)
+    ]
+    names = ["loss-global", "nasr-lr", "nasr-rf", "tabular", "sr1-lr"]
+    report = tf_compleak.run_attacks(flat[0], flat[1:], names)
+    for row in report.results:
+        assert row.auc.low <= 0.5 <= row.auc.high
+    assert len(report.results) + len(report.failures) >= 11

@@ -4,9 +4,10 @@ import csv
 
 import numpy as np
 import planted
+import pytest
 
 from tf_compleak import exposure, measure
-from tf_compleak.types import Scores
+from tf_compleak.types import Estimate, Report, Sanity, Scores
 
 
 def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():
@@ -26,9 +27,22 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
         key: measure.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
         for key in keys
     }
+    report = Report(
+        study={},
+        provenance={},
+        versions=(),
+        results=tuple(measure.row(*key, own, rng) for key, own in scores.items()),
+        failures=(),
+        sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
+        scored=exposure.scored(scores, family),
+    )
     for _ in range(2):  # a second time replaces the first
-        exposure.write(tmp_path / "examples", scores, family)
-    assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+        report.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples", "report.json"]
+    again = Report.load(tmp_path)
+    assert again.results[1].auc == report.results[1].auc
+    for name in ("ids", "labels", "members", "values"):
+        np.testing.assert_array_equal(getattr(again.scored, name), getattr(report.scored, name))
     saved = np.load(tmp_path / "examples" / "scores.npy", allow_pickle=False)
     np.testing.assert_array_equal(saved[1], scores[keys[1]].values)
     rows = list(csv.DictReader((tmp_path / "examples" / "exposed.csv").open()))
@@ -36,3 +50,12 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
     agreement = [float(row["agreement"]) for row in rows]
     assert agreement == sorted(agreement, reverse=True)
     assert {int(row["id"]) for row in rows} == set(family.ids[family.members].tolist())
+
+
+def test_what_is_no_report_gets_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file; name the folder of a report"):
+        Report.load(tmp_path)
+    for text in ("{", "[]", '{"schema": 1}', '{"schema": 99}'):
+        (tmp_path / "report.json").write_text(text)
+        with pytest.raises(ValueError, match="report"):
+            Report.load(tmp_path)

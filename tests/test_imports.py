@@ -16,7 +16,7 @@ MAY = {
     "_checks": set(),
     "_seeds": set(),
     "_keras": set(),
-    "types": {"_checks", "observations"},
+    "types": {"_checks", "observations", "exposure", "report"},  # the last two: methods of Report
     "observations": {"_checks", "types"},
     "_trainer": {"_checks", "_keras"},
     "workdir": set(),
@@ -39,8 +39,11 @@ MAY = {
         *("data", "models", "compression", "inference", "attacks"),
     },
     "measure": {"observations", "types", "metrics"},
-    "arrays": {"_checks", "_seeds", "attacks", "measure", "metrics", "observations", "types"},
-    "exposure": {"observations", "measure"},
+    "arrays": {
+        *("_checks", "_progress", "_seeds", "attacks", "executors", "exposure", "measure"),
+        *("metrics", "observations", "types"),
+    },
+    "exposure": {"observations", "measure", "types", "workdir"},
     "evaluate": {"types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
     "provenance": set(),
     "auditing": {

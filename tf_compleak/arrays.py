@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _checks, _seeds, measure
+from tf_compleak import _checks, _seeds, exposure, measure
 from tf_compleak.attacks import ATTACKS, load, suits
+from tf_compleak.executors import Outcome, Processes, Task, call
 from tf_compleak.metrics import intervals
 from tf_compleak.observations import Observations
 from tf_compleak.types import (
@@ -18,6 +24,7 @@ from tf_compleak.types import (
     Failure,
     Release,
     Report,
+    Result,
     Sanity,
     Scores,
     Version,
@@ -25,6 +32,10 @@ from tf_compleak.types import (
 )
 
 LEVEL = 0.99  # of the sanity runs
+NULL = "null run"
+
+Tell = Callable[..., None]  # task, done, total, text
+Key = tuple[str, Release]
 
 
 def run_attacks(
@@ -34,6 +45,8 @@ def run_attacks(
     releases: Sequence[Release] | None = None,
     seed: int = 0,
     delta: float = 0.0,
+    workers: int = 1,
+    tell: Tell | None = None,
 ) -> Report:
     """Fit attacks on the shadows, score the target, and report figures with intervals.
 
@@ -44,6 +57,8 @@ def run_attacks(
       releases: tuples of version names; by default every version alone, the original with each
         other one, and all with and without the original. An attack runs on the releases of its
         tiers.
+      workers: processes that attacks run in, side by side; 1: in this one.
+      tell: told (task, done, total, text) as the work goes on; by default a bar on a terminal.
 
     Returns:
       The report. An attack that cannot be run on a release is a row under `failures`.
@@ -59,17 +74,16 @@ def run_attacks(
     pairs = [(name, release) for name in attacks for release in chosen if suits(name, release)]
     if not pairs:
         raise ValueError(f"attacks: none of {', '.join(attacks)} suits a release of {chosen}.")
-    scores, failures = {}, []
-    for name, release in pairs:
-        try:
-            found = _attack(target, shadows, name, release, seed)
-            scores[name, release] = measure.pool([found], [target.ids], len(shadows))
-        except (ValueError, FloatingPointError) as error:
-            failures.append(Failure(f"{name} {'+'.join(release)}", str(error)))
-    rows = [
-        measure.row(*key, own, _seeds.generator(seed, "intervals", *key[1], key[0]), delta)
-        for key, own in scores.items()
-    ]
+    with _telling(tell) as tell:
+        found, failures = _outcomes(target, shadows, pairs, seed, workers, tell)
+        null = found.pop(NULL, None)
+        scores = {
+            pair: measure.pool([own], [target.ids], len(shadows)) for pair, own in found.items()
+        }
+        rows = _rows(scores, seed, delta, tell)
+    if not rows:
+        reasons = "; ".join(dict.fromkeys(each.reason for each in failures))
+        raise ValueError(f"no attack could be run: {reasons}")
     return Report(
         study={"releases": ["+".join(r) for r in chosen], "attacks": list(attacks), "seed": seed},
         provenance={"seed": seed, "num_shadows": len(shadows)},
@@ -77,25 +91,96 @@ def run_attacks(
         results=measure.with_gains(rows, scores),
         failures=tuple(failures),
         sanity=Sanity(
-            null_auc=_null(target, shadows, pairs, seed),
+            null_auc=_null_auc(null, failures),
             blind_auc=Estimate.unmeasurable(NO_INPUTS, 0, LEVEL),
         ),
+        scored=exposure.scored(scores, target),
     )
 
 
-def _null(target: Observations, shadows, pairs, seed: int) -> Estimate:
-    """AUC of the widest attack on membership that is drawn anew, in target and shadows."""
-    name, release = max(reversed(pairs), key=lambda pair: len(pair[1]))
+def _outcomes(target, shadows, pairs: list[Key], seed: int, workers: int, tell: Tell):
+    """Scores by pair (and the null run's by `NULL`), and what failed."""
+    tasks, failures = {}, []
+    drawn = _drawn((target, *shadows), seed)
+    widest = max(reversed(pairs), key=lambda pair: len(pair[1]))
+    for key, (name, release), families in (
+        *((pair, pair, (target, *shadows)) for pair in pairs),
+        (NULL, widest, drawn),
+    ):
+        title = key if key == NULL else f"{name} {'+'.join(release)}"
+        try:
+            chosen = tuple(family.select(release) for family in families)
+        except ValueError as error:
+            failures.append(Failure(title, f"shadows: {error}"))
+            continue
+        args = (chosen[0], chosen[1:], name, release, seed)
+        tasks[key] = Task(title, "tf_compleak.arrays:attack", args, name)
+    outcomes = _run(list(tasks.values()), workers, tell)
+    found = {}
+    for key, task in tasks.items():
+        outcome = outcomes[task.name]
+        if outcome.error is None:
+            found[key] = outcome.value
+        else:
+            failures.append(Failure(task.name, outcome.error))
+    return found, failures
+
+
+def _run(tasks: list[Task], workers: int, tell: Tell) -> dict[str, Outcome]:
+    if workers != 1:
+        count = workers or os.cpu_count() or 1
+        with (
+            tempfile.TemporaryDirectory(prefix="tf-compleak-") as logs,
+            Processes(count, 1, Path(logs)) as executor,
+        ):
+            return executor.run(tasks, tell)
+    outcomes = {}
+    for place, task in enumerate(tasks):
+        tell("attacks", place, len(tasks) + 1, task.name)
+        outcomes[task.name] = call(task, tell)
+    tell("attacks", 1, 1, "")
+    return outcomes
+
+
+def _rows(scores: dict[Key, measure.Pooled], seed: int, delta: float, tell: Tell) -> list[Result]:
+    rows = []
+    for (name, release), own in scores.items():
+        tell("figures with intervals", len(rows), len(scores) + 1, name)
+        rng = _seeds.generator(seed, "intervals", *release, name)
+        rows.append(measure.row(name, release, own, rng, delta))
+    tell("figures with intervals", 1, 1, "")
+    return rows
+
+
+@contextlib.contextmanager
+def _telling(tell: Tell | None) -> Iterator[Tell]:
+    if tell is not None or not sys.stderr.isatty():
+        yield tell or (lambda *_: None)
+        return
+    from rich.console import Console
+
+    from tf_compleak._progress import Live
+
+    with Live(Console(stderr=True)) as live:
+        yield live.tell
+
+
+def _drawn(families: Sequence[Observations], seed: int) -> list[Observations]:
+    """The families with membership drawn anew; what cannot be drawn stays, and fails later."""
     rng = _seeds.generator(seed, "null")
-    drawn = [
-        dataclasses.replace(each, members=rng.permutation(each.members))
-        for each in (target, *shadows)
+    return [
+        each
+        if each.members is None
+        else dataclasses.replace(each, members=rng.permutation(each.members))
+        for each in families
     ]
-    try:
-        found = _attack(drawn[0], drawn[1:], name, release, seed)
-    except (ValueError, FloatingPointError) as error:
-        return Estimate.unmeasurable(str(error), len(target), LEVEL)
-    return intervals.auc_estimate(found.values, found.members, LEVEL)
+
+
+def _null_auc(null: Scores | None, failures: list[Failure]) -> Estimate:
+    if null is None:
+        reason = next(each.reason for each in failures if each.name == NULL)
+        return Estimate.unmeasurable(reason, 0, LEVEL)
+    return intervals.auc_estimate(null.values, null.members, LEVEL)
 
 
 def _check_sides(target: Observations) -> None:
@@ -108,19 +193,22 @@ def _check_sides(target: Observations) -> None:
         _checks.at_least(f"target: number of {name}", int(count), LEAST)
 
 
-def _attack(
-    target: Observations, shadows: Sequence[Observations], name: str, release: Release, seed: int
+def attack(
+    progress: Tell,
+    target: Observations,
+    shadows: Sequence[Observations],
+    name: str,
+    release: Release,
+    seed: int,
 ) -> Scores:
     """Scores in the order of the target; the attack sees its rows in an order of no meaning."""
-    target = target.select(release)
-    known = [shadow.select(release) for shadow in shadows]
-    for shadow in known:
+    for shadow in shadows:
         if shadow.classes != target.classes:
             raise ValueError(
                 f"shadows: {shadow.classes} classes, the target has {target.classes}; they must "
                 "be models of the same task."
             )
-    fitted = load(name).fit(known, seed=_seeds.integer(seed, "attack", name, *release))
+    fitted = load(name).fit(shadows, seed=_seeds.integer(seed, "attack", name, *release))
     order = _seeds.generator(seed, "order").permutation(len(target))
     values = np.empty(len(target))
     values[order] = fitted.score(target.take(order).hidden())

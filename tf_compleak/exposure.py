@@ -1,14 +1,17 @@
 """Who is exposed: for every example of the target, what every attack says of it.
 
-Written beside a report: `scores.npy` f64[R, N] (raw scores, NaN where an attack failed never
-occurs: failed attacks have no row), `fpr.npy` f64[R, N], `rows.csv` (attack and release of each of
-the R rows), `examples.csv` (ids, labels, members) and `exposed.csv`, the members most at risk.
+Saved with a report, under `examples/`: `scores.npy` f64[R, N] (raw scores in the order of the rows;
+a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`, `rows.csv`
+(attack and release of each of the R rows), `examples.csv` and `exposed.csv`, the members most at
+risk.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -20,8 +23,11 @@ from scipy.stats import rankdata
 
 from tf_compleak.measure import Key, Pooled
 from tf_compleak.observations import Observations
+from tf_compleak.types import Report, Scored
+from tf_compleak.workdir import write_text
 
 MOST = 1000
+ARRAYS = ("ids", "labels", "members")
 
 
 def caught_at(values: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -42,29 +48,68 @@ def agreement(scores: np.ndarray) -> np.ndarray:
     return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
 
 
-def write(folder: Path, scores: Mapping[Key, Pooled], target: Observations) -> None:
-    """Write the files named above for the rows of `scores` on the (first) target, aside and whole.
+def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
+    """What the rows of `scores` say of the (first) target's examples.
 
     Args:
       scores: rows whose first len(target) scores are the target's, in its order.
       target: with members known.
     """
-    n, keys = len(target), list(scores)
-    values = np.stack([scores[key].values[:n] for key in keys])
-    rates = np.stack([caught_at(row, target.members) for row in values])
-    ranks = agreement(values)
+    values = np.stack([each.values[: len(target)] for each in scores.values()])
+    return Scored(np.asarray(target.ids), target.labels, target.members, values)
+
+
+def save(report: Report, folder: str | os.PathLike) -> None:
+    """Write `report.json` and, where there are scores, `examples/`; each aside and renamed."""
+    folder = Path(folder)
+    if report.scored is not None:
+        _write_examples(folder / "examples", report)
+    write_text(folder / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+
+
+def load(folder: str | os.PathLike) -> Report:
+    """The report that `save` wrote; see `Report.load`."""
+    file = Path(folder) / "report.json"
+    try:
+        report = Report.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: no such file; name the folder of a report.") from error
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file}: is damaged or no report ({error}).") from error
+    return dataclasses.replace(report, scored=_read_examples(file.parent / "examples", report))
+
+
+def _read_examples(folder: Path, report: Report) -> Scored | None:
+    """None where there are no files, or those of another report."""
+    try:
+        found = Scored(
+            *(np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS),
+            np.load(folder / "scores.npy", allow_pickle=False),
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{folder}: is damaged ({error}); make the report anew.") from error
+    return found if len(found.values) == len(report.results) else None
+
+
+def _write_examples(folder: Path, report: Report) -> None:
+    seen = report.scored
+    rates = np.stack([caught_at(row, seen.members) for row in seen.values])
+    ranks = agreement(seen.values)
+    names = [(row.attack, "+".join(row.release)) for row in report.results]
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=folder.parent))
     try:
-        np.save(aside / "scores.npy", values, allow_pickle=False)
+        for name in ARRAYS:
+            np.save(aside / f"{name}.npy", getattr(seen, name), allow_pickle=False)
+        np.save(aside / "scores.npy", seen.values, allow_pickle=False)
         np.save(aside / "fpr.npy", rates, allow_pickle=False)
-        names = [(attack, "+".join(release)) for attack, release in keys]
-        _csv(
-            aside / "rows.csv", ["row", "attack", "release"], [(i, *k) for i, k in enumerate(names)]
-        )
-        people = zip(target.ids, target.labels, target.members.astype(int), ranks, strict=True)
+        numbered = [(index, *name) for index, name in enumerate(names)]
+        _csv(aside / "rows.csv", ["row", "attack", "release"], numbered)
+        people = zip(seen.ids, seen.labels, seen.members.astype(int), ranks, strict=True)
         _csv(aside / "examples.csv", ["id", "class", "member", "agreement"], people)
-        _csv(aside / "exposed.csv", *_exposed(target, names, values, rates, ranks))
+        _csv(aside / "exposed.csv", *_exposed(seen, names, rates, ranks))
         aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -74,15 +119,15 @@ def write(folder: Path, scores: Mapping[Key, Pooled], target: Observations) -> N
         raise
 
 
-def _exposed(target: Observations, names, values, rates, ranks):
+def _exposed(seen: Scored, names, rates, ranks):
     """Header and rows: members, the one highest in agreement first."""
-    members = np.flatnonzero(target.members)
+    members = np.flatnonzero(seen.members)
     order = members[np.argsort(-ranks[members], kind="stable")][:MOST]
     head = ["id", "class", "agreement", "smallest_fpr", "smallest_fpr_row"]
     head += [f"score {attack} {release}" for attack, release in names]
     best = rates.argmin(axis=0)
     rows = (
-        [target.ids[i], target.labels[i], ranks[i], rates[best[i], i], best[i], *values[:, i]]
+        [seen.ids[i], seen.labels[i], ranks[i], rates[best[i], i], best[i], *seen.values[:, i]]
         for i in order
     )
     return head, rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable
@@ -56,9 +55,12 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
         curve=_curve(source, done, tell),
     )
     observed = source.observations("target", usable)
-    report = dataclasses.replace(report, slices=measure.sliced(report, scores, observed))
-    exposure.write(workdir.root / "examples", scores, observed)
-    write_text(workdir.root / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+    report = dataclasses.replace(
+        report,
+        slices=measure.sliced(report, scores, observed),
+        scored=exposure.scored(scores, observed),
+    )
+    report.save(workdir.root)
     return report
 
 

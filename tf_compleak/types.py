@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -329,12 +330,28 @@ class Sanity:
         return tuple(found)
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What every row of a report says of every example of the (first) target.
+
+    Attributes:
+      ids: [N]; labels: int64[N]; members: bool[N].
+      values: f64[R, N] raw scores, higher = member, in the order of the report's rows.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    members: np.ndarray
+    values: np.ndarray
+
+
 @dataclass(frozen=True)
 class Report:
     """What one study found; `report.json` is its saved form (see `to_json`).
 
     `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
-    on some of the examples, `exposed` all rows for each of several exposures.
+    on some of the examples, `exposed` all rows for each of several exposures; `scored` holds the
+    scores of single examples, which are saved beside the JSON.
     """
 
     study: dict[str, Any]
@@ -346,11 +363,54 @@ class Report:
     curve: tuple[Result, ...] = ()
     slices: tuple[Slice, ...] = ()
     exposed: tuple[Exposed, ...] = ()
+    scored: Scored | None = field(default=None, compare=False, repr=False)
     schema: int = field(default=SCHEMA)
 
     def best(self, tier: Tier) -> Result | None:
         """The row of `tier` with the highest AUC on the target, None if the tier has no row."""
         return _best(self.results, tier)
+
+    def summary(self) -> str:
+        """Plain text: the verdict, the best rows of every tier, failures and warnings."""
+        from tf_compleak.report import text
+
+        return text.summary(self)
+
+    def to_pandas(self):
+        """A pandas DataFrame, one row a result; see `report.frame`. ValueError without pandas."""
+        from tf_compleak.report import frame
+
+        return frame.frame(self)
+
+    def plot_roc_curve(self, path: str | os.PathLike | None = None, rows: Sequence[int] = ()):
+        """A matplotlib Figure of ROC curves on log-log axes, saved to `path` if one is given.
+
+        Args:
+          rows: places in `results`; by default the best rows of every tier.
+        """
+        from tf_compleak.report import figures
+
+        figure = figures.roc_figure(self, [self.results[row] for row in rows])
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write `report.json` and, under `examples/`, the scores of every example."""
+        from tf_compleak import exposure
+
+        exposure.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> Report:
+        """The report of a folder that `save`, a run or an audit wrote.
+
+        Raises:
+          FileNotFoundError, ValueError: in one line, when there is none or it cannot be read.
+        """
+        from tf_compleak import exposure
+
+        return exposure.load(folder)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; estimates are dicts, rates are string keys, NaN is None."""

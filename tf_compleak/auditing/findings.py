@@ -41,7 +41,7 @@ def report(
     provenance: dict,
     tell,
 ) -> Report:
-    """The report of the target's rows; writes `examples/` beside it.
+    """The report of the target's rows.
 
     Raises:
       ValueError: when no attack could be run.
@@ -65,8 +65,11 @@ def report(
         exposed=tuple(Exposed(name, own) for name, own in {first: rows, **more}.items() if more),
     )
     seen = shown(target, first)
-    exposure.write(root / "examples", scores, seen)
-    return dataclasses.replace(found, slices=measure.sliced(found, scores, seen))
+    return dataclasses.replace(
+        found,
+        slices=measure.sliced(found, scores, seen),
+        scored=exposure.scored(scores, seen),
+    )
 
 
 def shown(observations: Observations, name: str) -> Observations:

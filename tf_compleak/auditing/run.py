@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,7 +143,7 @@ def _report(
         _provenance(settings, where, started) | facts,
         tell,
     )
-    write_text(root / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+    report.save(root)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -28,13 +29,13 @@ STYLE = {
 }
 
 
-def roc_figure(report: Report) -> Figure:
-    """ROC of the best row of each tier on log-log axes, drawn as the steps that they are.
+def roc_figure(report: Report, chosen: Sequence[Result] = ()) -> Figure:
+    """ROC of `chosen` rows, or the best of each tier, on log-log axes, drawn as the steps they are.
 
     The curves start at a false positive rate of one non-member; where fewer than ten non-members
     are called members the background is grey.
     """
-    rows = _roc_rows(report)
+    rows = [(row.tier, row, "-") for row in chosen if row.roc] or _roc_rows(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 5.8), layout="constrained")
         axes = figure.subplots()

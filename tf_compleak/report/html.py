@@ -140,14 +140,19 @@ def _leakage(report: Report) -> str:
     rates = wording.rates(report)
     head = ["release", "tier", "attack", "AUC", "gain over NR", "balanced accuracy"]
     head += [f"TPR@{wording.percent(rate)}" for rate in rates]
+    epsilon = wording.bounds_epsilon(report)
+    head += ["epsilon"] if epsilon else []
     best = {id(row) for row in wording.best_per_release(report)}
-    rows = (_result_row(report, row, id(row) in best, rates) for row in wording.ordered(report))
+    rows = (
+        _result_row(report, row, id(row) in best, rates, epsilon) for row in wording.ordered(report)
+    )
     every = [each for row in report.results for each in row.tpr_at_fpr.values()]
     reasons = "".join(f" n/a: {reason}." for reason in wording.unmeasured(every))
+    reasons += f" Epsilon: {wording.EPSILON}" if epsilon else ""
     return _table(f"{len(report.results)} rows; {wording.sample(report)}.{reasons}", head, rows)
 
 
-def _result_row(report: Report, row: Result, best: bool, rates: list[float]) -> str:
+def _result_row(report: Report, row: Result, best: bool, rates: list[float], epsilon: bool) -> str:
     name = wording.release_name(row.release, report)
     head = escape(name)
     if name != (full := " + ".join(row.release)):
@@ -155,6 +160,7 @@ def _result_row(report: Report, row: Result, best: bool, rates: list[float]) -> 
     cells = [_cell(row.tier, row.tier), _cell(row.attack), _estimate(row.auc)]
     cells += [_estimate(row.auc_gain, sign=True), _estimate(row.accuracy)]
     cells += [_estimate(row.tpr_at_fpr.get(rate)) for rate in rates]
+    cells += [_estimate(row.epsilon)] if epsilon else []
     kind = f"{row.tier} best" if best else row.tier
     return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
 

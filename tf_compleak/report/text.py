@@ -13,7 +13,7 @@ from tf_compleak.report import wording
 from tf_compleak.report.wording import verdict
 from tf_compleak.types import ORIGINAL, Estimate, Report, Result, Tier
 
-__all__ = ["print_report", "verdict"]
+__all__ = ["print_report", "summary", "verdict"]
 
 ALL_ROWS = 40  # more rows than this are cut to the best attack of each release
 WIDE = 150  # columns from which a figure and its interval stand on one line
@@ -30,6 +30,35 @@ def print_report(report: Report, console: Console) -> None:
     if report.failures:
         console.print(_failures(report, wide), "")
     _repeat(report, console)
+
+
+def summary(report: Report) -> str:
+    """The verdict, the best row of every tier, failures and warnings as plain lines."""
+    lines = [verdict(report), ""]
+    for tier in wording.TIERS:
+        if row := report.best(tier):
+            lines += _summary_of(report, row)
+    lines += [f"failed: {each.name}: {each.reason}" for each in report.failures]
+    return wording.plain_lines(lines)
+
+
+def _summary_of(report: Report, row: Result) -> list[str]:
+    figures = {"AUC": row.auc, "balanced accuracy": row.accuracy}
+    if row.auc_gain:
+        figures["gain over NR"] = row.auc_gain
+    for rate, estimate in sorted(row.tpr_at_fpr.items(), reverse=True):
+        figures[f"TPR@{wording.percent(rate)}"] = estimate
+    if row.epsilon:
+        figures["epsilon"] = row.epsilon
+    head = f"{row.tier}, best of {wording.choices(report, row.tier)}: "
+    return [
+        head + wording.row_name(row, report),
+        *(
+            f"  {name}: {wording.signed(each) if name.startswith('gain') else each}"
+            + ("" if each.measurable else f" ({each.method})")
+            for name, each in figures.items()
+        ),
+    ]
 
 
 def _table(title: str, first: str, wide: bool) -> Table:
@@ -101,6 +130,8 @@ def _tier_table(report: Report, tier: Tier, rows: list[Result], wide: bool) -> T
     accuracy = "balanced accuracy" if wide else "balanced\naccuracy"
     _figure_columns(table, "AUC", *(["gain over NR" if wide else "gain\nover NR"] if gains else []))
     _figure_columns(table, accuracy, *(_rate_name(rate, wide) for rate in wording.rates(report)))
+    if wide and wording.bounds_epsilon(report):
+        _figure_columns(table, "epsilon")
     for row in rows:
         table.add_row(*_names(report, row, wide), *_numbers(report, row, wide, gains))
     return table
@@ -122,7 +153,8 @@ def _names(report: Report, row: Result, wide: bool) -> list[Text]:
 def _numbers(report: Report, row: Result, wide: bool, gains: bool) -> list[Text]:
     tpr = [_figure(row.tpr_at_fpr.get(rate), wide) for rate in wording.rates(report)]
     gain = [_figure(row.auc_gain, wide, sign=True)] if gains else []
-    return [_figure(row.auc, wide), *gain, _figure(row.accuracy, wide), *tpr]
+    epsilon = [_figure(row.epsilon, wide)] if wide and wording.bounds_epsilon(report) else []
+    return [_figure(row.auc, wide), *gain, _figure(row.accuracy, wide), *tpr, *epsilon]
 
 
 def _explain(report: Report, console: Console, wide: bool) -> None:
@@ -138,6 +170,8 @@ def _explain(report: Report, console: Console, wide: bool) -> None:
     lines.append("TPR@1%: true positive rate at a false positive rate of at most 1%.")
     if any(row.auc_gain for row in report.results):
         lines.append("Gain: paired difference in AUC to the NR row with the highest AUC.")
+    if wide and wording.bounds_epsilon(report):
+        lines.append(f"epsilon: {wording.EPSILON}")
     every = [each for row in report.results for each in row.tpr_at_fpr.values()]
     lines += [f"n/a: {wording.plain(reason)}." for reason in wording.unmeasured(every)]
     console.print(Text("\n".join(lines)), end="\n\n")

@@ -79,6 +79,11 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+def plain_lines(lines: Sequence[str]) -> str:
+    """Lines joined, each without control characters."""
+    return "\n".join(plain(line) for line in lines)
+
+
 def percent(share: float) -> str:
     """A rate as text: 0.001 is "0.1%"."""
     return f"{100 * share:.6g}%"
@@ -124,6 +129,18 @@ def strongest(report: Report) -> list[Result]:
             same = (best.attack, best.release)
             found += [row for row in rows if (row.attack, row.release) == same]
     return found
+
+
+EPSILON = (
+    "lower bound of the epsilon of differential privacy that training can have had; 0 says nothing."
+)
+
+
+def bounds_epsilon(report: Report) -> bool:
+    """Whether some row bounds epsilon above zero."""
+    return any(
+        row.epsilon and row.epsilon.measurable and row.epsilon.low > 0 for row in report.results
+    )
 
 
 def unmeasured(estimates: Sequence[Estimate]) -> list[str]:

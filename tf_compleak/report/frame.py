@@ -1,0 +1,52 @@
+"""A report as a table for pandas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tf_compleak.types import Estimate, Report, Result
+
+
+def frame(report: Report):
+    """A DataFrame with a row for each result.
+
+    Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, and for each of
+    accuracy, auc, advantage, epsilon, auc_gain, tpr@RATE the value and, with _low and _high
+    appended, its interval; NaN where not measurable.
+
+    Raises:
+      ValueError: when pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ValueError("to_pandas: pandas is not installed; run `pip install pandas`.") from error
+    return pandas.DataFrame([_row(result) for result in report.results])
+
+
+def _row(result: Result) -> dict[str, Any]:
+    figures = {
+        "accuracy": result.accuracy,
+        "auc": result.auc,
+        **{f"tpr@{rate:g}": estimate for rate, estimate in result.tpr_at_fpr.items()},
+        "advantage": result.advantage,
+        "epsilon": result.epsilon,
+        "auc_gain": result.auc_gain,
+    }
+    cells: dict[str, Any] = {
+        "tier": result.tier,
+        "release": "+".join(result.release),
+        "attack": result.attack,
+        "n_members": result.n_members,
+        "n_non_members": result.n_non_members,
+        "num_shadows": result.num_shadows,
+    }
+    for name, estimate in figures.items():
+        cells |= _cells(name, estimate)
+    return cells
+
+
+def _cells(name: str, estimate: Estimate | None) -> dict[str, float]:
+    if estimate is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
