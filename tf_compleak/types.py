@@ -128,6 +128,15 @@ class Estimate:
         """The estimate of a figure that `n` examples cannot show; `reason` becomes its method."""
         return cls(math.nan, math.nan, math.nan, level, reason, n, measurable=False)
 
+    def widened(self, factor: float, why: str, bounds: tuple[float, float]) -> Estimate:
+        """The same with an interval `factor` times as wide on either side, within `bounds`."""
+        if not self.measurable or factor == 1:
+            return self
+        low = max(bounds[0], self.value - factor * (self.value - self.low))
+        high = min(bounds[1], self.value + factor * (self.high - self.value))
+        method = f"{self.method}, {factor:.2f} times as wide for {why}"
+        return dataclasses.replace(self, low=low, high=high, method=method)
+
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; NaN becomes None."""
         values = dataclasses.asdict(self)

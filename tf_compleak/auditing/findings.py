@@ -23,11 +23,13 @@ from tf_compleak.types import (
     Report,
     Result,
     Sanity,
+    Slice,
     Version,
 )
 from tf_compleak.workdir import Stage
 
 SANITY_LEVEL = 0.99
+CROSS = "cross-fitting"
 Scores = dict[measure.Key, measure.Pooled]
 
 
@@ -47,13 +49,14 @@ def report(
       ValueError: when no attack could be run.
     """
     first = settings.exposure[0]
-    scores = _pooled(settings, root, first)
+    scores, noise = _pooled(settings, root, first)
     if not scores:
         reasons = "; ".join(dict.fromkeys(each.reason for each in failures))
         raise ValueError(f"no attack could be run: {reasons}")
-    rows = _rows(settings, scores, tell)
+    rows = _rows(settings, scores, noise, tell)
     more = {
-        name: _rows(settings, _pooled(settings, root, name), tell) for name in settings.exposure[1:]
+        name: _rows(settings, *_pooled(settings, root, name), tell)
+        for name in settings.exposure[1:]
     }
     found = Report(
         study=settings.to_json(),
@@ -67,7 +70,7 @@ def report(
     seen = shown(target, first)
     return dataclasses.replace(
         found,
-        slices=measure.sliced(found, scores, seen),
+        slices=tuple(_slice_widened(s, noise) for s in measure.sliced(found, scores, seen)),
         scored=exposure.scored(scores, seen),
     )
 
@@ -114,25 +117,60 @@ def version(
     )
 
 
-def _pooled(settings: Audit, root: Path, name: str) -> Scores:
-    found = {}
+def _pooled(settings: Audit, root: Path, name: str) -> tuple[Scores, dict[measure.Key, float]]:
+    """Scores and noise of the finished attacks of an exposure."""
+    found, noise = {}, {}
     for job in attacking.jobs(settings, name):
         if scoring.stage_of(root, job).facts() is not None:
             values, margins, members = scoring.scores(root, job)
             found[job.attack, job.release] = measure.Pooled(
                 values, members, margins, None, 1, len(settings.shadows)
             )
-    return found
+            noise[job.attack, job.release] = scoring.noise_of(root, job)
+    return found, noise
 
 
-def _rows(settings: Audit, scores: Scores, tell) -> tuple[Result, ...]:
+def _rows(settings: Audit, scores: Scores, noise: dict, tell) -> tuple[Result, ...]:
     made = []
     for (attack, release), own in scores.items():
         tell("figures with intervals", len(made), len(scores) + 1, attack)
         rng = _seeds.generator(settings.seed, "intervals", attack, *release)
         made.append(measure.row(attack, release, own, rng, settings.delta))
     tell("figures with intervals", 1, 1, "")
-    return measure.with_gains(made, scores)
+    rows = measure.with_gains(made, scores)
+    return rows if settings.shadows else tuple(_widened(row, noise) for row in rows)
+
+
+def _widened(row: Result, noise: dict[measure.Key, float]) -> Result:
+    """A cross-fitted row with the intervals that this takes; see `scoring`."""
+    own = _factor(row, noise)
+    gain = row.auc_gain
+    if gain is not None:
+        other = noise[row.gain_over[1], row.gain_over[0]]
+        share = max(noise[row.attack, row.release], other)
+        factor = scoring.widening(row.auc.value, row.n_members, row.n_non_members, share)
+        gain = gain.widened(factor, CROSS, (-1, 1))
+    reason = "needs an attack fitted on shadows: cross-fitted scores are not independent"
+    return dataclasses.replace(
+        row,
+        auc=row.auc.widened(own, CROSS, (0, 1)),
+        accuracy=row.accuracy.widened(own, CROSS, (0, 1)),
+        advantage=row.advantage.widened(own, CROSS, (-1, 1)),
+        tpr_at_fpr={
+            rate: each.widened(own, CROSS, (0, 1)) for rate, each in row.tpr_at_fpr.items()
+        },
+        epsilon=Estimate.unmeasurable(reason, row.n_members + row.n_non_members),
+        auc_gain=gain,
+    )
+
+
+def _factor(row: Result | Slice, noise: dict[measure.Key, float]) -> float:
+    share = noise[row.attack, row.release]
+    return scoring.widening(row.auc.value, row.n_members, row.n_non_members, share)
+
+
+def _slice_widened(each: Slice, noise: dict[measure.Key, float]) -> Slice:
+    return dataclasses.replace(each, auc=each.auc.widened(_factor(each, noise), CROSS, (0, 1)))
 
 
 def _sanity(settings: Audit, root: Path, family: Family, failures: list[Failure]) -> Sanity:
@@ -142,7 +180,13 @@ def _sanity(settings: Audit, root: Path, family: Family, failures: list[Failure]
     if family.sides[0].inputs:
         stage = scoring.blind_stage(root, attacking.blind_key(settings, family))
         blind = _auc(stage, errors.get(attacking.BLIND))
-    return Sanity(_auc(scoring.stage_of(root, null), errors.get(null.title)), blind)
+    stage = scoring.stage_of(root, null)
+    found = _auc(stage, errors.get(null.title))
+    if found.measurable:
+        half = found.n // 2
+        factor = scoring.widening(found.value, half, half, stage.facts()["noise"])
+        found = found.widened(factor, CROSS, (0, 1))
+    return Sanity(found, blind)
 
 
 def _auc(stage: Stage, error: str | None) -> Estimate:

@@ -70,10 +70,11 @@ def _asked(family: Family, name, kind, path: str, settings: Audit, asking, tell)
 
     total, done, parts = sum(map(len, family.sides)), 0, []
     opened = Opened(path, asking, family.sides[0])
+    block = min(1024, opened.block(family.sides[0]))
     try:
         for side in family.sides:
-            for start in range(0, len(side), 1024):
-                prepared = opened.prepared(side, slice(start, start + 1024))
+            for start in range(0, len(side), block):
+                prepared = opened.prepared(side, slice(start, start + block))
                 ((port, rows),) = prepared.items()
                 model = _Ready(opened, port, len(rows))
                 parts.append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from tf_compleak.inference import prepare
 from tf_compleak.workdir import Stage, fingerprint
 
 PART = 8192  # examples whose answers are kept together
+HELD = 64 * 2**20  # bytes of inputs that are prepared at a time
 Tell = Callable[[str, int, int, str], None]
 Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
 
@@ -242,7 +244,8 @@ class _Asked:
         if stage.facts() is None:
             _go_on(self._stop)
             model = self._opened(side)
-            rows = [model.ask(side, at, min(at + BLOCK, end)) for at in range(start, end, BLOCK)]
+            block = model.block(side)
+            rows = [model.ask(side, at, min(at + block, end)) for at in range(start, end, block)]
             with stage.writing() as (folder, facts):
                 np.save(folder / "outputs.npy", np.concatenate(rows), allow_pickle=False)
                 facts.update(model.facts())
@@ -281,8 +284,8 @@ class Opened:
             threads=asking.threads,
             seconds=asking.time_limit,
             memory=int(asking.memory_limit * 2**30),
-            output=asking.output or None,
-            signature=asking.signature or None,
+            output=asking.output,
+            signature=asking.signature,
         )
         self._path, self._on_batch = path, on_batch
         try:
@@ -299,6 +302,13 @@ class Opened:
         except BaseException:
             self.close()
             raise
+
+    def block(self, side: Side) -> int:
+        """Examples that are prepared at a time: those of about 64 MB, whole batches."""
+        sizes = [side.inputs[key][:1].size for key in self._ports]
+        sizes += [abs(math.prod(port.shape)) for port in self._ports.values()]
+        count = HELD // (4 * max(1, *sizes))
+        return max(1, min(BLOCK, count) // self._model.batch) * self._model.batch
 
     def prepared(self, side: Side, which) -> dict[str, np.ndarray]:
         """Some rows of a side as the model takes them, by the names of its inputs."""

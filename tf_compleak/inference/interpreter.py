@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from tf_compleak.inference.quantized import dequantized, is_integer, quantized, step
+
 
 class TFLiteModel:
     """One loaded `.tflite` file with one input and one output [N, C].
@@ -31,7 +33,7 @@ class TFLiteModel:
             self._interpreter = self._open()
         self._input = self._only(self._interpreter.get_input_details(), "input")
         self._output = self._only(self._interpreter.get_output_details(), "output")
-        self.resolution = self._scale(self._output)[0] if self._is_integer(self._output) else 0.0
+        self.resolution = self._step()
 
     @property
     def classes(self) -> int:
@@ -60,28 +62,9 @@ class TFLiteModel:
             yield self._invoke(rows)[:count]
 
     def _invoke(self, rows: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input["index"], self._quantize(rows))
+        self._interpreter.set_tensor(self._input["index"], quantized(rows, self._input))
         self._interpreter.invoke()
-        return self._dequantize(self._interpreter.get_tensor(self._output["index"]))
-
-    def _quantize(self, rows: np.ndarray) -> np.ndarray:
-        dtype = self._input["dtype"]
-        if not self._is_integer(self._input):
-            return rows.astype(dtype, copy=False)
-        scale, zero = self._scale(self._input)
-        limits = np.iinfo(dtype)
-        steps = np.multiply(rows, np.float32(1 / scale), dtype=np.float32)
-        np.rint(steps, out=steps)
-        low, high = np.float32(limits.min - zero), np.float32(limits.max - zero)
-        np.clip(steps, low, high, out=steps)
-        steps += np.float32(zero)
-        return steps.astype(dtype)
-
-    def _dequantize(self, rows: np.ndarray) -> np.ndarray:
-        if not self._is_integer(self._output):
-            return rows.astype(np.float32, copy=False)
-        scale, zero = self._scale(self._output)
-        return (rows.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        return dequantized(self._interpreter.get_tensor(self._output["index"]), self._output)
 
     def _open(self) -> Interpreter:
         try:
@@ -109,12 +92,12 @@ class TFLiteModel:
         rng = np.random.default_rng(0)
         probe = rng.random((batch, *self._input["shape"][1:]), dtype=np.float32)
         together = self._invoke(probe)
-        self._interpreter.set_tensor(self._input["index"], self._quantize(probe[::-1]))
+        self._interpreter.set_tensor(self._input["index"], quantized(probe[::-1], self._input))
         self._interpreter.invoke()
-        turned = self._dequantize(self._interpreter.get_tensor(self._output["index"]))
+        turned = dequantized(self._interpreter.get_tensor(self._output["index"]), self._output)
         if len(together) != batch:
             return False
-        tolerance = 1e-4 + (self._scale(self._output)[0] if self._is_integer(self._output) else 0)
+        tolerance = 1e-4 + self._step()
         return bool(np.allclose(together, turned[::-1], atol=tolerance, equal_nan=True))
 
     def _only(self, details: list[dict], what: str) -> dict:
@@ -128,18 +111,15 @@ class TFLiteModel:
             )
         return details[0]
 
-    @staticmethod
-    def _is_integer(detail: dict) -> bool:
-        return np.issubdtype(detail["dtype"], np.integer)
-
-    def _scale(self, detail: dict) -> tuple[float, int]:
-        scale, zero = detail["quantization"]
-        if scale == 0:
-            raise ValueError(
-                f"{self._path}: {detail['name']} is {np.dtype(detail['dtype']).name} without a "
-                "quantization scale; its values cannot be read."
-            )
-        return float(scale), int(zero)
+    def _step(self) -> float:
+        """Of a quantized output; 0 for a float one."""
+        for detail in (self._input, self._output):
+            if is_integer(detail):
+                try:
+                    step(detail)
+                except ValueError as error:
+                    raise ValueError(f"{self._path}: {error}.") from error
+        return step(self._output)[0] if is_integer(self._output) else 0.0
 
 
 def _read(path: str) -> bytes:
