@@ -1,10 +1,10 @@
-"""The tabular attack: for few shadows, any release, fitted in about a second.
+"""The tabular attack: for few shadows, any release, fitted in less than a second.
 
 Every version gives five numbers that say how sure it is of the label: the logit phi, the margin to
 the best other class, entropy, modified entropy, loss. With several versions come the differences of
-phi to the first one, and the mean, deviation, least and greatest phi. Splines of these and the
-one-hot label go into a logistic regression: what members and non-members differ in is curved (too
-sure is as telling as unsure), and the classes differ in level.
+phi to the first one, and the mean, deviation, least and greatest phi. Splines of these (`splines`)
+and the one-hot label go into a logistic regression: what members and non-members differ in is
+curved (too sure is as telling as unsure), and the classes differ in level.
 """
 
 from __future__ import annotations
@@ -13,41 +13,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-from tf_compleak.attacks import features
+from tf_compleak.attacks import features, logistic, splines
 from tf_compleak.metrics import roc
 from tf_compleak.observations import Observations
 
-KNOTS = 4
 FOLDS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The fitted regression and its threshold."""
+    """The splines, the regression's weights and its threshold."""
 
-    model: object
+    basis: splines.Basis
+    weights: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
-        return self.model.decision_function(columns(target))
+        spread = self.basis.table(np.concatenate([own(target), joint(target)]).T)
+        table = np.column_stack([spread, one_hot(target), np.ones(len(target), np.float32)])
+        return logistic.margins(table, self.weights)
 
 
-def columns(observations: Observations) -> np.ndarray:
-    """f64[N, F]: five numbers for every version, four over all, the one-hot label."""
-    phi = features.logit(observations)
-    parts = [phi, features.margin(observations), features.entropy(observations)]
-    parts += [features.modified_entropy(observations), features.loss(observations)]
-    if len(phi) > 1:
-        parts += [phi[1:] - phi[0], [phi.mean(axis=0), phi.std(axis=0)]]
-        parts += [[phi.min(axis=0), phi.max(axis=0)]]
-    label = np.arange(observations.classes)[:, None] == observations.labels
-    return np.concatenate([*parts, label]).T
+def own(observations: Observations) -> np.ndarray:
+    """f64[5 V, N]: five numbers of every version, number by number."""
+    measures = (
+        *(features.logit, features.margin, features.entropy),
+        *(features.modified_entropy, features.loss),
+    )
+    return np.concatenate([measure(observations) for measure in measures])
+
+
+def joint(observations: Observations) -> np.ndarray:
+    """f64[V + 3, N]: what several versions say together; of one version nothing."""
+    return combined(features.logit(observations))
+
+
+def combined(phi: np.ndarray) -> np.ndarray:
+    """Differences of phi f64[V, N] to the first version's, and mean, deviation, least, greatest."""
+    if len(phi) == 1:
+        return np.empty((0, phi.shape[1]))
+    whole = [phi.mean(axis=0), phi.std(axis=0), phi.min(axis=0), phi.max(axis=0)]
+    return np.concatenate([phi[1:] - phi[0], whole])
+
+
+def one_hot(observations: Observations) -> np.ndarray:
+    """f32[N, C], the labels."""
+    return np.float32(observations.labels[:, None] == np.arange(observations.classes))
 
 
 @dataclass(frozen=True)
@@ -57,18 +70,8 @@ class Tabular:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
         shadow = features.join(shadows)
-        table = columns(shadow)
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        held = cross_val_predict(
-            _pipeline(), table, shadow.members, cv=folds, method="decision_function"
-        )
-        model = _pipeline().fit(table, shadow.members)
-        return Fitted(model, roc.best_threshold(held, shadow.members))
-
-
-def _pipeline():
-    return make_pipeline(
-        SplineTransformer(KNOTS, knots="quantile", extrapolation="linear"),
-        StandardScaler(),
-        LogisticRegression(C=0.1, tol=1e-3, max_iter=1000),
-    )
+        basis, spread = splines.fit(np.concatenate([own(shadow), joint(shadow)]).T)
+        table = np.column_stack([spread, one_hot(shadow)])
+        groups = np.random.default_rng(seed).permutation(len(shadow)) % FOLDS
+        weights, held = logistic.fit(table, shadow.members, groups)
+        return Fitted(basis, weights, roc.best_threshold(held, shadow.members))

@@ -1,0 +1,53 @@
+"""Restricted cubic splines: a number as several columns in which curved relations are linear.
+
+For knots t_1 < ... < t_k the columns are x itself and k - 2 of
+[(x - t_j)+^3 - (x - t_k)+^3] / (t_k - t_j) less the same for j = k - 1: cubic between the knots,
+linear beyond them (Harrell, Regression Modeling Strategies, section 2.4.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+QUANTILES = (0.005, 0.05, 0.275, 0.5, 0.725, 0.95, 0.995)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Knots of each number, and the mean and deviation that every column is standardized by."""
+
+    knots: tuple[np.ndarray, ...]
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def table(self, numbers: np.ndarray) -> np.ndarray:
+        """f32[N, W] columns, standardized, of numbers f64[N, F]."""
+        return np.float32((_columns(numbers, self.knots) - self.mean) / self.deviation)
+
+
+def fit(numbers: np.ndarray) -> tuple[Basis, np.ndarray]:
+    """The basis with knots at quantiles of numbers f64[N, F], and its table of them."""
+    knots = tuple(np.unique(np.quantile(column, QUANTILES)) for column in numbers.T)
+    table = _columns(numbers, knots)
+    deviation = table.std(axis=0)
+    deviation[deviation < 1e-9 * (1 + np.abs(table).max(axis=0))] = 1.0  # constant columns
+    basis = Basis(knots, table.mean(axis=0), deviation)
+    return basis, np.float32((table - basis.mean) / basis.deviation)
+
+
+def _columns(numbers: np.ndarray, knots: tuple[np.ndarray, ...]) -> np.ndarray:
+    found = []
+    for column, own in zip(numbers.T, knots, strict=True):
+        found.append(column)
+        if len(own) >= 3:
+            found += _curved(column, own)
+    return np.stack(found, axis=1)
+
+
+def _curved(x: np.ndarray, knots: np.ndarray) -> list[np.ndarray]:
+    parts = np.maximum(x - knots[:, None], 0)
+    parts = parts * parts * parts  # several times faster than a power
+    slopes = (parts[:-1] - parts[-1]) / (knots[-1] - knots[:-1, None])
+    return list((slopes[:-1] - slopes[-1]) / (knots[-1] - knots[0]) ** 2)
