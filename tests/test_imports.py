@@ -46,9 +46,13 @@ MAY = {
     "exposure": {"observations", "measure", "types", "workdir"},
     "evaluate": {"types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
     "provenance": set(),
+    "crossfit": {"_seeds", "attacks", "observations"},
+    "subsets": {"_seeds", "attacks", "crossfit", "metrics", "observations", "types"},
+    "gate": {"metrics", "types", "workdir"},
     "auditing": {
         *("_checks", "_seeds", "executors", "exposure", "measure", "observations", "provenance"),
         *("study", "types", "workdir", "attacks", "data", "inference", "metrics"),
+        *("crossfit", "subsets", "gate"),
     },
     "commands": set(),
     "pipeline": {
@@ -67,8 +71,8 @@ MAY = {
         *("attacks", "compression"),
     },
     "cli": {
-        *("", "_checks", "_progress", "auditing", "commands", "study", "pipeline", "report"),
-        "workdir",
+        *("", "_checks", "_progress", "auditing", "commands", "gate", "study", "pipeline"),
+        *("report", "workdir"),
     },
     "__main__": {"cli"},
     "__init__": {"types"},

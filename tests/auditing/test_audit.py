@@ -12,7 +12,6 @@ import tf_compleak
 from tf_compleak.auditing import scoring
 from tf_compleak.auditing.settings import Where
 from tf_compleak.inference.observe import softmax
-from tf_compleak.metrics import roc
 
 NAMES = ("original", "pruned", "int8")
 
@@ -64,34 +63,6 @@ def test_each_example_is_scored_by_a_fit_without_it():
     p = {name: tuple(softmax(rng.standard_normal((400, 400))) for _ in "ab") for name in NAMES[:1]}
     report = tf_compleak.audit(p, (None, labels), (None, labels), force=True, attacks=("nasr-lr",))
     assert report.results[0].auc.low < 0.5 < report.results[0].auc.high + 0.05
-
-
-def test_folds_are_alike_in_membership():
-    rng = np.random.default_rng(0)
-    members = rng.random(1003) < 0.3
-    folds = scoring.folds_of(members, 5, rng)
-    for member in (True, False):
-        counts = np.bincount(folds[members == member], minlength=5)
-        assert counts.max() - counts.min() <= 1
-
-
-def test_cross_fitting_finds_nothing_where_nothing_is():
-    """Classes whose shares of members differ by chance, which labels alone would tell."""
-    rng, found = np.random.default_rng(0), []
-    labels = np.repeat(np.arange(20), 20)
-    for seed in range(60):
-        seen = tf_compleak.Observations.from_arrays(
-            softmax(rng.standard_normal((400, 20)))[None],
-            labels,
-            rng.permutation(400) < 200,
-            versions=["original"],
-        )
-        folds = scoring.folds_of(seen.members, 5, rng)
-        values, _ = scoring.cross_fitted(lambda *_: None, seen, folds, "tabular", seed)
-        found.append(roc.auc(values, seen.members))
-    spread = np.sqrt(401 / (12 * 200 * 200))  # of a Mann-Whitney AUC where nothing is to be found
-    assert abs(np.mean(found) - 0.5) < 3 * spread / np.sqrt(60)
-    assert np.std(found) / spread == pytest.approx(np.sqrt(2), rel=0.25)  # see `scoring`
 
 
 def test_order_of_rows_does_not_tell_membership(tmp_path):

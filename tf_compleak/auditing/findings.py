@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _seeds, exposure, measure
+from tf_compleak import _seeds, crossfit, exposure, measure
 from tf_compleak.auditing import attacking, checks, exposures, scoring
 from tf_compleak.auditing.checks import Confidences
 from tf_compleak.auditing.query import Answers, Family
@@ -142,13 +142,13 @@ def _rows(settings: Audit, scores: Scores, noise: dict, tell) -> tuple[Result, .
 
 
 def _widened(row: Result, noise: dict[measure.Key, float]) -> Result:
-    """A cross-fitted row with the intervals that this takes; see `scoring`."""
+    """A cross-fitted row with the intervals that this takes; see `crossfit`."""
     own = _factor(row, noise)
     gain = row.auc_gain
     if gain is not None:
         other = noise[row.gain_over[1], row.gain_over[0]]
         share = max(noise[row.attack, row.release], other)
-        factor = scoring.widening(row.auc.value, row.n_members, row.n_non_members, share)
+        factor = crossfit.widening(row.auc.value, row.n_members, row.n_non_members, share)
         gain = gain.widened(factor, CROSS, (-1, 1))
     reason = "needs an attack fitted on shadows: cross-fitted scores are not independent"
     return dataclasses.replace(
@@ -166,7 +166,7 @@ def _widened(row: Result, noise: dict[measure.Key, float]) -> Result:
 
 def _factor(row: Result | Slice, noise: dict[measure.Key, float]) -> float:
     share = noise[row.attack, row.release]
-    return scoring.widening(row.auc.value, row.n_members, row.n_non_members, share)
+    return crossfit.widening(row.auc.value, row.n_members, row.n_non_members, share)
 
 
 def _slice_widened(each: Slice, noise: dict[measure.Key, float]) -> Slice:
@@ -184,7 +184,7 @@ def _sanity(settings: Audit, root: Path, family: Family, failures: list[Failure]
     found = _auc(stage, errors.get(null.title))
     if found.measurable:
         half = found.n // 2
-        factor = scoring.widening(found.value, half, half, stage.facts()["noise"])
+        factor = crossfit.widening(found.value, half, half, stage.facts()["noise"])
         found = found.widened(factor, CROSS, (0, 1))
     return Sanity(found, blind)
 
