@@ -48,11 +48,12 @@ MAY = {
     "provenance": set(),
     "crossfit": {"_seeds", "attacks", "observations"},
     "subsets": {"_seeds", "attacks", "crossfit", "metrics", "observations", "types"},
+    "marginal": {"_seeds", "crossfit", "metrics", "observations", "subsets", "types"},
     "gate": {"metrics", "types", "workdir"},
     "auditing": {
         *("_checks", "_seeds", "executors", "exposure", "measure", "observations", "provenance"),
         *("study", "types", "workdir", "attacks", "data", "inference", "metrics"),
-        *("crossfit", "subsets", "gate"),
+        *("crossfit", "marginal"),
     },
     "commands": set(),
     "pipeline": {

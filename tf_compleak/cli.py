@@ -73,7 +73,7 @@ def _defaults(command: str) -> dict[str, Any]:
     if command == "run":
         from tf_compleak.study import Options, Study
 
-        return _fields(Study, Options) | {"workdir": "runs/study"}
+        return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": ""}
     from tf_compleak.auditing.settings import Audit, Where
 
     given = {"versions": (), "members": "", "non_members": "", "fail_if": ""}
@@ -142,6 +142,10 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
         raise _UsageError("--workdir: empty; name a folder.")
     _checks.between("--workers", values.workers, 0, 1024)
     _checks.choice("--executor", values.executor, ("processes", "inline"))
+    if values.fail_if:
+        from tf_compleak import gate
+
+        gate.parse(values.fail_if)
     return values
 
 
@@ -161,8 +165,8 @@ def _flagfile(command: str, values: flags.FlagValues, line: str) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def _show(report, workdir: str) -> None:
-    """Write the page and print the tables."""
+def _show(report, workdir: str, fail_if: str) -> int:
+    """Write the page, print the tables, and judge; the exit code."""
     from rich.console import Console
 
     from tf_compleak.report import html, text
@@ -171,6 +175,14 @@ def _show(report, workdir: str) -> None:
     write_text(Path(workdir) / "report.html", html.render(report))
     with contextlib.suppress(BrokenPipeError):
         text.print_report(report, Console())
+    if not fail_if:
+        return 0
+    from tf_compleak import gate
+
+    verdict = gate.judge(report, gate.parse(fail_if))
+    gate.write(verdict, Path(workdir))
+    print(f"tf-compleak: {verdict.line()}", file=sys.stderr)
+    return 3 if verdict.failed else 0
 
 
 # run ----------------------------------------------------------------------------------------------
@@ -215,8 +227,7 @@ def _run(arguments: list[str]) -> int:
     )
     with Live(Console(stderr=True)) as live:
         report = pipeline.run(study, options, live.tell)
-    _show(report, options.workdir)
-    return 0
+    return _show(report, options.workdir, values.fail_if)
 
 
 # audit --------------------------------------------------------------------------------------------
@@ -272,8 +283,7 @@ def _audit(arguments: list[str]) -> int:
             tell=live.tell,
             **(chosen | lists | {"releases": _releases(values)}),
         )
-    _show(report, where.workdir)
-    return 0
+    return _show(report, where.workdir, values.fail_if)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ Examples:
 
 A workdir holds everything a study made; the same command continues where it was stopped. Releases:
 NR, one version alone; SR, the original with one other; MR, two or more others, with or without it.
-Exit codes: 0 done, 2 bad input or an unusable folder, 130 interrupted.
+Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted.
 """
 
 AUDIT = """\
@@ -132,6 +132,11 @@ RUN_FLAGS = {
         ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
         ("delta", "delta of the (epsilon, delta) bound in report.json"),
         ("seed", "the one seed that every stage derives its own from"),
+        (
+            "fail_if",
+            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
+            "writes verdict.json and verdict.xml (JUnit)",
+        ),
     ],
     "Running": [
         ("workdir", "folder of the study; made if missing, refused if another study's"),

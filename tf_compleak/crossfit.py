@@ -1,6 +1,8 @@
-"""Cross-fitting: the examples are dealt into folds, alike in membership; the attack is fitted on all
-folds but one and scores the one left out, with the threshold of its own fit. The attacker so
-measured knows who was in most of the training set: an auditor's upper view.
+"""Cross-fitting: an attack fitted on some of the known examples scores the others.
+
+The examples are dealt into folds, alike in membership; the attack is fitted on all folds but one
+and scores the one left out, with the threshold of its own fit. The attacker so measured knows who
+was in most of the training set: an auditor's upper view.
 
 Folds must not be made alike in class, too: the share of members in a class, a chance of the draw,
 would be the same in the folds fitted on and in the one left out, and labels alone would tell

@@ -295,6 +295,80 @@ class Exposed:
 
 
 @dataclass(frozen=True)
+class Subset:
+    """Some of the versions, released together.
+
+    Attributes:
+      figure: what the order or the budget goes by.
+      least_accuracy: the least accuracy on non-members among them.
+      bytes, gzip_bytes: of all files together.
+    """
+
+    release: Release
+    figure: Estimate
+    least_accuracy: float
+    bytes: int
+    gzip_bytes: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A version added to those before it, and what the figure gains by it (paired)."""
+
+    added: str
+    subset: Subset
+    gain: Estimate | None
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """What each version adds, measured by one attack (`subsets`).
+
+    Attributes:
+      metric: the figure, such as "auc" or "tpr@0.01".
+      singles, pairs: every version alone; the original with every other one.
+      order: greedy: from the version that leaks least, always the one that adds least.
+      budget: the condition of `within`, or "".
+      within: the largest subsets whose interval's upper end, at the level that allows for all that
+        could be looked at, is within the budget.
+      looked: how many subsets were looked at; cut_off: whether more would have been.
+    """
+
+    metric: str
+    attack: str
+    singles: tuple[Subset, ...]
+    pairs: tuple[Subset, ...]
+    order: tuple[Step, ...]
+    budget: str = ""
+    within: tuple[Subset, ...] = ()
+    looked: int = 0
+    cut_off: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return _jsonable(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Marginal:
+        """The inverse of the report's JSON."""
+
+        def subset(each):
+            figure = Estimate.from_json(each["figure"])
+            return Subset(**{**each, "release": tuple(each["release"]), "figure": figure})
+
+        many = {key: tuple(map(subset, values[key])) for key in ("singles", "pairs", "within")}
+        order = tuple(
+            Step(
+                each["added"],
+                subset(each["subset"]),
+                None if each["gain"] is None else Estimate.from_json(each["gain"]),
+            )
+            for each in values["order"]
+        )
+        return cls(**{**values, **many, "order": order})
+
+
+@dataclass(frozen=True)
 class Failure:
     """A version or an attack that could not be made or measured, and why."""
 
@@ -372,6 +446,7 @@ class Report:
     curve: tuple[Result, ...] = ()
     slices: tuple[Slice, ...] = ()
     exposed: tuple[Exposed, ...] = ()
+    marginal: Marginal | None = None
     scored: Scored | None = field(default=None, compare=False, repr=False)
     schema: int = field(default=SCHEMA)
 
@@ -434,6 +509,7 @@ class Report:
             "curve": [_jsonable(result) for result in self.curve],
             "slices": [_jsonable(each) for each in self.slices],
             "exposed": [_jsonable(each) for each in self.exposed],
+            "marginal": None if self.marginal is None else self.marginal.to_json(),
         }
 
     @classmethod
@@ -468,6 +544,7 @@ class Report:
                 Exposed(each["exposure"], tuple(map(_result_from_json, each["results"])))
                 for each in values.get("exposed", ())
             ),
+            marginal=Marginal.from_json(values["marginal"]) if values.get("marginal") else None,
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _seeds, crossfit, exposure, measure
+from tf_compleak import _seeds, crossfit, exposure, marginal, measure
 from tf_compleak.auditing import attacking, checks, exposures, scoring
 from tf_compleak.auditing.checks import Confidences
 from tf_compleak.auditing.query import Answers, Family
@@ -20,6 +20,7 @@ from tf_compleak.types import (
     Estimate,
     Exposed,
     Failure,
+    Marginal,
     Report,
     Result,
     Sanity,
@@ -73,6 +74,31 @@ def report(
         slices=tuple(_slice_widened(s, noise) for s in measure.sliced(found, scores, seen)),
         scored=exposure.scored(scores, seen),
     )
+
+
+def added(
+    settings: Audit, root: Path, families: list[str], versions: tuple[Version, ...], tell
+) -> Marginal | None:
+    """What each version adds, as the first exposure shows it; kept for the next time."""
+    metric, exposure = settings.order_by(), settings.exposure[0]
+    if (metric is None and not settings.subset_budget) or len(settings.names) < 2:
+        return None
+    stage = scoring.marginal_stage(root, settings, families)
+    if stage.facts() is None:
+        target, *shadows = (scoring.seen(root, exposure, f, settings.names) for f in families)
+        found = marginal.marginal(
+            target,
+            shadows,
+            metric=metric or settings.budget().metric,
+            versions=versions,
+            folds=settings.folds,
+            budget=settings.budget(),
+            seed=settings.seed,
+            tell=tell,
+        )
+        with stage.writing() as (_, facts):
+            facts["marginal"] = found.to_json()
+    return Marginal.from_json(stage.facts()["marginal"])
 
 
 def shown(observations: Observations, name: str) -> Observations:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,11 +62,12 @@ def audit(
         shadows=tuple(shadows),
         **settings,
     )
-    with _folder(where.workdir) as root, Workdir(root).claim(settings, overwrite=where.overwrite):
+    with _folder(where.workdir) as root:
+        with Workdir(root).claim(settings, overwrite=where.overwrite or _unfinished(root)):
+            target, dropped = _target(versions, members, non_members, settings, where)
+            known = [shadowing.load(path, settings.names, i) for i, path in enumerate(shadows)]
         if where.flags:
             write_text(root / "flags.cfg", where.flags)
-        target, dropped = _target(versions, members, non_members, settings, where)
-        known = [shadowing.load(path, settings.names, index) for index, path in enumerate(shadows)]
         facts = {"dropped_overlap": dropped, "data_sha256": list(target.digests)}
         return _report(settings, where, root, [target, *known], facts, tell)
 
@@ -86,6 +89,15 @@ def _folder(workdir: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="tf-compleak-") as folder:
         yield Path(folder)
+
+
+def _unfinished(root: Path) -> bool:
+    """Whether the folder is of an audit that never came to a report: another may go on there."""
+    try:
+        record = json.loads((root / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return record.get("kind") == "audit" and not (root / "report.json").exists()
 
 
 def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
@@ -128,21 +140,24 @@ def _report(
             scoring.save(root, name, family, findings.shown(observations, name))
     failures = attacking.run(settings, where, root, families[0], tell)
     paths = dict(settings.versions)
+    versions = tuple(
+        findings.version(
+            name, paths[name], answers["target", name], found["target"], seen["target"]
+        )
+        for name in settings.names
+    )
     report = findings.report(
         settings,
         root,
         families[0],
         seen["target"],
-        tuple(
-            findings.version(
-                name, paths[name], answers["target", name], found["target"], seen["target"]
-            )
-            for name in settings.names
-        ),
+        versions,
         failures,
         _provenance(settings, where, started) | facts,
         tell,
     )
+    added = findings.added(settings, root, list(seen), versions, tell)
+    report = dataclasses.replace(report, marginal=added)
     report.save(root)
     return report
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tf_compleak import _seeds, crossfit
 from tf_compleak.attacks import load
+from tf_compleak.auditing.settings import Audit
 from tf_compleak.observations import Observations
 from tf_compleak.types import Release
 from tf_compleak.workdir import Stage, fingerprint, slug
@@ -100,6 +101,15 @@ def stage_of(root: Path, job: Job) -> Stage:
     place = _place(root, job.exposure, folder, slug(job.release), kind="attacks")
     print_ = fingerprint(stage="audit-attack/1", inputs=inputs, job=dataclasses.asdict(job))
     return Stage(place, print_)
+
+
+def marginal_stage(root: Path, settings: Audit, families: list[str]) -> Stage:
+    """Where what each version adds is kept."""
+    exposure = settings.exposure[0]
+    inputs = [_record(root, exposure, family)["fingerprint"] for family in families]
+    chosen = [settings.marginal, settings.subset_budget, settings.folds, settings.seed]
+    print_ = fingerprint(stage="marginal/1", inputs=inputs, settings=chosen)
+    return Stage(_place(root, exposure, kind="marginal"), print_)
 
 
 def attack(progress: Callable, root: Path, job: Job) -> None:

@@ -11,10 +11,12 @@ from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.auditing import exposures
 from tf_compleak.inference import prepare
+from tf_compleak.metrics import grammar
 from tf_compleak.study import arranged, difference
 from tf_compleak.types import Release
 
 DEFAULT_ATTACKS = ("confidence", "loss", "entropy", "modified-entropy", "nasr-lr", "tabular")
+NONE = "none"
 EXECUTORS = ("processes", "inline")
 OUTPUTS = ("auto", "probabilities", "logits")
 
@@ -71,6 +73,8 @@ class Audit:
             exposures.parse(name)
         if self.preprocess != prepare.AUTO:
             prepare.function(self.preprocess)
+        self.order_by()
+        self.budget()
         _checks.choice("--outputs", self.outputs, OUTPUTS)
         _checks.between("--label_offset", self.label_offset, -1000, 1000)
         _checks.between("--batch", self.batch, 1, 65536)
@@ -79,6 +83,16 @@ class Audit:
         _checks.between("--delta", self.delta, 0, 0.5)
         _checks.between("--threads", self.threads, 1, 1024)
         _checks.at_least("--seed", self.seed, 0)
+
+    def order_by(self) -> grammar.Metric | None:
+        """The metric of --marginal; None where it is "none"."""
+        return None if self.marginal == NONE else grammar.metric(self.marginal, "--marginal")
+
+    def budget(self) -> grammar.Condition | None:
+        """The condition of --subset_budget; None where there is none."""
+        if not self.subset_budget:
+            return None
+        return grammar.condition(self.subset_budget, "--subset_budget", ("<", "<="))
 
     def _check_attacks(self) -> None:
         if not self.attacks:
