@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
-from tf_compleak.types import ORIGINAL, Report, Result, Tier
+from tf_compleak.types import ORIGINAL, Report, Result, Subset, Tier
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.
@@ -139,6 +139,54 @@ def strength_figure(report: Report) -> Figure:
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend(fontsize=8, frameon=False)
     return figure
+
+
+def pareto_figure(report: Report) -> Figure:
+    """Leakage of versions and sets of them against gzipped size, and against accuracy.
+
+    Joined are those that no other beats in both: less leakage and smaller, or more accurate.
+    """
+    found = report.marginal
+    subsets = {s.release: s for s in (*found.singles, *found.pairs, *found.within)}
+    subsets |= {step.subset.release: step.subset for step in found.order}
+    chosen = list(subsets.values())
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        size, accuracy = figure.subplots(1, 2, sharey=True)
+        _draw_pareto(size, [s.gzip_bytes / 1e3 for s in chosen], chosen, "gzipped size, kB", 1)
+        scores = [s.least_accuracy for s in chosen]
+        _draw_pareto(accuracy, scores, chosen, "least accuracy among the versions", -1)
+        size.set_ylabel(f"{found.metric}, {found.attack}")
+        size.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_pareto(axes: Axes, places: list[float], subsets: list[Subset], name: str, sign: int):
+    values = np.array([(s.figure.value, s.figure.low, s.figure.high) for s in subsets])
+    places = np.asarray(places, np.float64)
+    known = np.isfinite(places) & np.isfinite(values[:, 0])
+    order = [i for i in np.lexsort((values[:, 0], sign * places)) if known[i]]
+    front, least = [], np.inf
+    for index in order:
+        if values[index, 0] < least:
+            front.append(index)
+            least = values[index, 0]
+    for single, colour, label in (
+        (True, COLOURS["NR"], "one version"),
+        (False, COLOURS["MR"], "several"),
+    ):
+        rows = [i for i in order if (len(subsets[i].release) == 1) == single]
+        if rows:
+            error = np.abs(values[rows, 1:] - values[rows, :1]).T
+            style = {"fmt": "o", "color": colour, "capsize": 2, "linewidth": 1, "markersize": 4}
+            axes.errorbar(places[rows], values[rows, 0], yerr=error, label=label, **style)
+    axes.plot(places[front], values[front, 0], color="#444444", linewidth=1.2, label="not beaten")
+    for index in front:
+        text = _brief(" + ".join(subsets[index].release), 26)
+        spot = (places[index], values[index, 0])
+        axes.annotate(text, spot, (4, -10), textcoords="offset points", fontsize=7)
+    axes.set_xlabel(name)
+    axes.grid(color="#dddddd", linewidth=0.6)
 
 
 def _places(rows: list[Result]) -> list[tuple[float, Result]]:

@@ -8,7 +8,15 @@ from html import escape
 from string import Template
 
 from tf_compleak.report import figures, wording
-from tf_compleak.types import NO_INPUTS, Estimate, Report, Result, Version, holds_chance
+from tf_compleak.types import (
+    NO_INPUTS,
+    Estimate,
+    Report,
+    Result,
+    Subset,
+    Version,
+    holds_chance,
+)
 
 TITLE = "What the versions of this model leak about its training data"
 
@@ -27,17 +35,30 @@ def render(report: Report) -> str:
         versions=_versions(report),
         failures=_failures(report),
         leakage=_leakage(report),
-        more=_strength(report) + _slices(report),
+        more=_marginal(report) + _exposed(report) + _strength(report) + _slices(report),
         sanity=_sanity(report),
-        shadows=escape(str(report.provenance.get("num_shadows", "an unknown number"))),
-        shadow_data=(
-            "random parts of the target's pool of examples"
-            if report.study.get("split") == "halves"
-            else "other data"
-        ),
+        fitted=escape(_fitted(report)),
         methods=_methods(report),
         rows=len(report.results),
         repeat=_repeat(report),
+    )
+
+
+def _fitted(report: Report) -> str:
+    """Where the attacks were fitted, in a few sentences."""
+    if "fitted" in report.provenance:  # an audit
+        return (
+            f"Each attack was fitted {report.provenance['fitted']}. No example was scored by an "
+            "attack that was told its membership."
+        )
+    data = "other data"
+    if report.study.get("split") == "halves":
+        data = "random parts of the target's pool of examples"
+    return (
+        f"Each attack was fitted on shadow families ({report.provenance.get('num_shadows', '?')}): "
+        f"models of the same kind, trained on {data} and compressed by the same recipes. The "
+        "threshold behind the balanced accuracy was chosen there too. The attack never saw who is "
+        "a member of the target."
     )
 
 
@@ -107,13 +128,15 @@ def _estimate(estimate: Estimate | None, sign: bool = False) -> str:
 
 
 def _versions(report: Report) -> str:
-    head = ["version", "status", "member accuracy", "non-member accuracy", "validation accuracy"]
+    head = ["version", "status", "member accuracy", "non-member accuracy"]
+    audit = any(version.agreement for version in report.versions)
+    head += ["agreement with the original" if audit else "validation accuracy"]
     head += ["size", "gzip", "notes"]
-    caption = "Top-1 accuracy with its interval; size of the .tflite file, plain and gzipped."
-    return _table(caption, head, (_version_row(version) for version in report.versions))
+    caption = "Top-1 accuracy with its interval; size of the file, plain and gzipped."
+    return _table(caption, head, (_version_row(version, audit) for version in report.versions))
 
 
-def _version_row(version: Version) -> str:
+def _version_row(version: Version, audit: bool) -> str:
     notes = list(version.notes)
     if version.resolution:
         notes.append(f"outputs in steps of 1/{1 / version.resolution:g}")
@@ -122,7 +145,7 @@ def _version_row(version: Version) -> str:
         _cell(version.status, version.status),
         _estimate(version.member_accuracy),
         _estimate(version.non_member_accuracy),
-        _estimate(version.validation_accuracy),
+        _estimate(version.agreement if audit else version.validation_accuracy),
         _cell(wording.size(version.bytes), "number"),
         _cell(wording.size(version.gzip_bytes), "number"),
         _cell("; ".join(notes), "text"),
@@ -170,6 +193,87 @@ def _section(name: str, title: str, body: str) -> str:
         f'<h2 id="{name}">{escape(title)}</h2>\n<div class="scroll" tabindex="0" role="region" '
         f'aria-labelledby="{name}">{body}</div>\n'
     )
+
+
+def _marginal(report: Report) -> str:
+    """What each version adds: greedy order, singles, pairs, budget, and the plots."""
+    found = report.marginal
+    if found is None:
+        return ""
+    head = ["added", found.metric, "gain", "least accuracy", "gzip, all files"]
+    body = [
+        _row(
+            step.added,
+            _estimate(step.subset.figure),
+            _estimate(step.gain, sign=True),
+            _cell(f"{step.subset.least_accuracy:.3f}"),
+            _cell(wording.size(step.subset.gzip_bytes), "number"),
+        )
+        for step in found.order
+    ]
+    caption = (
+        "From the version that leaks least, always the one that adds least is added next, by the "
+        f"attack {found.attack}. The order was chosen by the figures it shows."
+    )
+    text = _section("adds", "What each version adds", _pareto(report) + _table(caption, head, body))
+    singles = [_subset_row(report, each) for each in (*found.singles, *found.pairs)]
+    head = ["versions", found.metric, "least accuracy", "files", "gzip, all files"]
+    caption = "Every version alone, and the original with every other one."
+    text += _section("alone", "Alone and in pairs", _table(caption, head, singles))
+    if found.budget:
+        text += _section("budget", f"Within {found.budget}", _budget(report, head))
+    return text
+
+
+def _budget(report: Report, head: list[str]) -> str:
+    found = report.marginal
+    cut = ", where the search was cut off" if found.cut_off else ""
+    caption = (
+        f"The largest sets of versions whose interval's upper end is within {found.budget}; "
+        f"{found.looked} sets were looked at{cut}. The intervals hold for all sets together."
+    )
+    if not found.within:
+        return f"<p>{escape(caption)}</p><p>None is: not even one version alone.</p>"
+    return _table(caption, head, (_subset_row(report, each) for each in found.within))
+
+
+def _subset_row(report: Report, subset: Subset) -> str:
+    return _row(
+        wording.release_name(subset.release, report),
+        _estimate(subset.figure),
+        _cell(f"{subset.least_accuracy:.3f}"),
+        _cell(wording.size(subset.bytes), "number"),
+        _cell(wording.size(subset.gzip_bytes), "number"),
+    )
+
+
+def _pareto(report: Report) -> str:
+    chart = figures.svg(figures.pareto_figure(report), "Leakage against size and accuracy")
+    return f'<figure><div class="paper">{chart}</div></figure>\n'
+
+
+def _exposed(report: Report) -> str:
+    """The best row of every tier for each exposure."""
+    if not report.exposed:
+        return ""
+    rates = wording.rates(report)
+    head = ["exposure", "tier", "attack", "AUC", "balanced accuracy"]
+    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
+    body = [
+        _row(
+            each.exposure,
+            _cell(tier, tier),
+            _cell(wording.row_name(row, report)),
+            _estimate(row.auc),
+            _estimate(row.accuracy),
+            *(_estimate(row.tpr_at_fpr.get(rate)) for rate in rates),
+        )
+        for each in report.exposed
+        for tier in wording.TIERS
+        if (row := each.best(tier))
+    ]
+    caption = "The best attack of each tier on what the app shows, for every exposure."
+    return _section("exposures", "What the app shows", _table(caption, head, body))
 
 
 def _strength(report: Report) -> str:

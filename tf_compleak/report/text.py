@@ -26,6 +26,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(Text(wording.plain(verdict(report)), style), end="\n\n")
     for table in (_versions(report, wide), *_leakage(report, wide)):
         console.print(table, "")
+    for table in (*_added(report, wide), *_shown(report, wide)):
+        console.print(table, "")
     _explain(report, console, wide)
     if report.failures:
         console.print(_failures(report, wide), "")
@@ -157,6 +159,51 @@ def _numbers(report: Report, row: Result, wide: bool, gains: bool) -> list[Text]
     return [_figure(row.auc, wide), *gain, _figure(row.accuracy, wide), *tpr, *epsilon]
 
 
+def _added(report: Report, wide: bool) -> list[Table]:
+    """What each version adds, and what is within the budget."""
+    found = report.marginal
+    if found is None:
+        return []
+    order = _table("What each version adds, least first", "added", wide)
+    _figure_columns(order, found.metric, "gain")
+    order.add_column("gzip, all", justify="right", no_wrap=True)
+    for step in found.order:
+        figures = (_figure(step.subset.figure, wide), _figure(step.gain, wide, sign=True))
+        size = wording.size(step.subset.gzip_bytes)
+        order.add_row(Text(wording.plain(step.added)), *figures, size)
+    if not found.budget:
+        return [order]
+    title = f"The largest releases within {found.budget} ({found.looked} looked at)"
+    within = _table(title, "versions", wide)
+    _figure_columns(within, found.budget.split("<")[0])
+    for name in ("accuracy", "gzip, all"):
+        within.add_column(name, justify="right", no_wrap=True)
+    for subset in found.within:
+        name = Text(wording.plain(" + ".join(subset.release)))
+        size = wording.size(subset.gzip_bytes)
+        within.add_row(name, _figure(subset.figure, wide), f"{subset.least_accuracy:.3f}", size)
+    if not found.within:
+        within.add_row("none", "", "", "")
+    return [order, within]
+
+
+def _shown(report: Report, wide: bool) -> list[Table]:
+    """The best row of each tier for every exposure."""
+    if not report.exposed:
+        return []
+    table = _table("What the app shows", "exposure", wide)
+    table.add_column("tier")
+    _figure_columns(table, "AUC", *(_rate_name(rate, wide) for rate in wording.rates(report)))
+    for each in report.exposed:
+        for tier in wording.TIERS:
+            if row := each.best(tier):
+                rates = (_figure(row.tpr_at_fpr.get(r), wide) for r in wording.rates(report))
+                table.add_row(
+                    Text(wording.plain(each.exposure)), tier, _figure(row.auc, wide), *rates
+                )
+    return [table]
+
+
 def _explain(report: Report, console: Console, wide: bool) -> None:
     """What was left out of the tables, and what their figures are."""
     lines = []
@@ -165,6 +212,8 @@ def _explain(report: Report, console: Console, wide: bool) -> None:
             "Shown is the attack with the highest AUC on each release; "
             f"all {len(report.results)} rows are in report.json."
         )
+    if "fitted" in report.provenance:
+        lines.append(f"Attacks were fitted {wording.plain(str(report.provenance['fitted']))}.")
     if not wide:
         lines.append("Below each figure: the low and high end of its interval.")
     lines.append("TPR@1%: true positive rate at a false positive rate of at most 1%.")
