@@ -249,7 +249,7 @@ def _subset_row(report: Report, subset: Subset) -> str:
 
 def _pareto(report: Report) -> str:
     chart = figures.svg(figures.pareto_figure(report), "Leakage against size and accuracy")
-    return f'<figure><div class="paper">{chart}</div></figure>\n'
+    return f'<figure style="max-width: 60rem"><div class="paper">{chart}</div></figure>\n'
 
 
 def _exposed(report: Report) -> str:
