@@ -2,13 +2,14 @@
 
     python benchmarks/attack_speed.py [--attacks=NAME,...] [--write]
 
-Synthetic observations of one shadow and the target, with a planted leak, through nine versions. An
-attack gets the largest release of its tier: one version (NR), two (SR), all nine (MR). Each fit and
-score is the second of its kind in the process: the first builds and traces the networks. Memory is
-what Python objects and arrays add at their peak (tracemalloc, in a run of its own; what TensorFlow
-holds is not seen by it). The last table grows the thresholds from 10^4 to 10^6 examples.
+Synthetic observations of the target and a shadow (two for LiRA), with a planted leak, through nine
+versions. An attack gets the largest release of its tier: one version (NR), two (SR), all nine (MR).
+Each fit and score is the second of its kind in the process: the first builds and traces the
+networks. Memory is what Python objects and arrays add at their peak (tracemalloc, in a run of its
+own; what TensorFlow holds is not seen by it). The last table grows some from 10^4 to 10^6 examples.
 """
 
+import dataclasses
 import os
 import time
 import tracemalloc
@@ -36,14 +37,29 @@ VERSIONS = (
     *("clustering-4", "clustering-8", "clustering-16", "int8-qat"),
 )
 RELEASES = {"NR": VERSIONS[:1], "SR": VERSIONS[:2], "MR": VERSIONS}
-GROWING = ("confidence", "loss", "entropy", "modified-entropy", "modified-entropy-global")
+GROWING = (
+    *("confidence", "loss", "entropy", "modified-entropy", "modified-entropy-global"),
+    *("nasr-lr", "tabular"),
+)
 
 
-def family(seed: int, examples: int, classes: int, versions=VERSIONS) -> Observations:
-    """A family whose members' logit of the right class is higher by one."""
-    rng = np.random.default_rng(seed)
+def family(seed: int, examples: int, classes: int, versions=VERSIONS, aside: int = 0):
+    """A family whose members' logit of the right class is higher by one.
+
+    All families are of one pool, each with a random half of it, and `aside` examples beside it.
+    """
+    part = _part(seed, 0, examples, classes, versions)
+    if not aside:
+        return part
+    beside = _part(seed, examples, examples + aside, classes, versions)
+    outside = dataclasses.replace(beside, members=np.zeros(aside, bool), sensitivities=None)
+    return dataclasses.replace(part, aside=outside)
+
+
+def _part(seed: int, start: int, end: int, classes: int, versions) -> Observations:
+    rng, examples = np.random.default_rng([seed, start]), end - start
     members = rng.permutation(examples) < examples // 2
-    labels = rng.integers(classes, size=examples)
+    labels = np.random.default_rng([classes, start]).integers(classes, size=examples)
     common = 1.5 * rng.standard_normal((examples, classes), np.float32)
     common[np.arange(examples), labels] += 3 + members
     noise = (0.5 * rng.standard_normal(common.shape, np.float32) for _ in versions)
@@ -53,41 +69,44 @@ def family(seed: int, examples: int, classes: int, versions=VERSIONS) -> Observa
         probabilities,
         labels,
         members,
-        np.arange(examples),
+        np.arange(start, end),
         sensitivities=probabilities * (1 - probabilities),
     )
 
 
-def timed(name: str, shadow: Observations, target: Observations) -> tuple[float, float]:
+def timed(name: str, shadows: list[Observations], target: Observations) -> tuple[float, float]:
     """Seconds of fit and score."""
     start = time.perf_counter()
-    fitted = attacks.load(name).fit([shadow], seed=0)
+    fitted = attacks.load(name).fit(shadows, seed=0)
     middle = time.perf_counter()
     fitted.score(target)
     return middle - start, time.perf_counter() - middle
 
 
-def peak(name: str, shadow: Observations, target: Observations) -> float:
+def peak(name: str, shadows: list[Observations], target: Observations) -> float:
     """MiB that fit and score add at their peak."""
     tracemalloc.start()
-    timed(name, shadow, target)
+    timed(name, shadows, target)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return most / 2**20
 
 
-def row(name: str, shadow: Observations, target: Observations) -> str:
-    """One line of the table: fit, score, memory, or why there are none."""
-    release = RELEASES[attacks.ATTACKS[name].tiers[-1]]
-    seen = shadow.select(release), target.select(release).hidden()
-    few = [part.take(np.arange(len(part)) < 2000) for part in seen]
+def row(name: str, families: list[Observations]) -> str:
+    """One line of the table: shadows, fit, score, memory, or why there are none."""
+    entry = attacks.ATTACKS[name]
+    release, count = RELEASES[entry.tiers[-1]], entry.least_shadows
+    target, *shadows = (each.select(release) for each in families[: count + 1])
+    target = target.hidden()
+    head = f"| {name} | {target.classes} | {count} |"
+    few = np.arange(len(target)) < 2000
     try:
-        timed(name, *few)  # builds and traces
-        memory = peak(name, *seen)
-        fit, score = timed(name, *seen)
+        timed(name, [shadow.take(few) for shadow in shadows], target.take(few))  # builds, traces
+        memory = peak(name, shadows, target)
+        fit, score = timed(name, shadows, target)
     except (ValueError, ImportError) as error:
-        return f"| {name} | {shadow.classes} | left out: {error} | | |"
-    return f"| {name} | {shadow.classes} | {fit:.3f} | {score:.3f} | {memory:,.0f} |"
+        return f"{head} left out: {error} | | |"
+    return f"{head} {fit:.3f} | {score:.3f} | {memory:,.0f} |"
 
 
 def growth() -> list[str]:
@@ -99,20 +118,25 @@ def growth() -> list[str]:
     for size in sizes:
         shadow, target = (family(seed, size, 10, VERSIONS[:1]) for seed in (1, 2))
         for name, cells in seconds.items():
-            cells.append(f"{sum(timed(name, shadow, target.hidden())):.3f}")
+            cells.append(f"{sum(timed(name, [shadow], target.hidden())):.3f}")
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in seconds.items())]
 
 
 def main(_):
     """Measure, print as it goes, and write the tables if asked."""
-    lines = ["| attack | classes | fit, s | score, s | peak, MiB |", "|---|---|---|---|---|"]
+    lines = ["| attack | classes | shadows | fit, s | score, s | peak, MiB |"]
+    lines.append("|---|---|---|---|---|---|")
     names = [name for name in FLAGS.attacks or attacks.ATTACKS if name not in FLAGS.skip]
     for classes in FLAGS.classes:
-        shadow, target = (family(seed, FLAGS.examples, classes) for seed in (1, 2))
+        count = FLAGS.examples
+        families = [family(seed, count, classes, aside=count) for seed in (1, 2, 3)]
         for name in names:
-            lines.append(row(name, shadow, target))
+            lines.append(row(name, families))
             print(lines[-1], flush=True)
-    note = f"{FLAGS.examples:,} shadow and as many target examples, nine versions."
+    note = (
+        f"{FLAGS.examples:,} examples of the target and of each shadow, and as many aside "
+        "(population); nine versions."
+    )
     parts = ["\n".join(lines), note]
     if FLAGS.largest:
         parts.insert(1, "\n".join(growth()))

@@ -148,6 +148,36 @@ def test_files_of_shadows(files, tmp_path):
     assert saved["results"][0]["num_shadows"] == 1 and "1 shadow" in saved["provenance"]["fitted"]
 
 
+def test_several_inputs_by_name_and_a_background_class(tmp_path, capsys):
+    """Words and a mask in, three outputs of which the first is background: labels are shifted."""
+    table = RNG.standard_normal((30, 2)).astype(np.float32)
+
+    def forward(words, mask):
+        seen = tf.reduce_sum(tf.gather(table, words) * mask[..., None], axis=1)
+        return {"classes": tf.concat([tf.fill([tf.shape(words)[0], 1], -9.0), seen], 1)}
+
+    specs = [tf.TensorSpec([None, 6], tf.int32, "words"), tf.TensorSpec([None, 6], name="mask")]
+    concrete = tf.function(forward, input_signature=specs).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.experimental_lower_to_saved_model = False
+    (tmp_path / "m.tflite").write_bytes(converter.convert())
+    words, mask = RNG.integers(30, size=(300, 6)), np.float32(RNG.random((300, 6)) < 0.8)
+    y = (table[words] * mask[..., None]).sum(axis=1).argmax(axis=1)
+    for name, part in (("mine", slice(150)), ("theirs", slice(150, 300))):
+        np.savez(tmp_path / f"{name}.npz", words=words[part], mask=mask[part], y=y[part])
+    changes = {"versions": f"original={tmp_path}/m.tflite", "preprocess": "auto"}
+    assert cli.main(flags(tmp_path, tmp_path / "a", **changes)) == 2
+    assert "With --label_offset=1 it is 1.000" in capsys.readouterr().err
+    assert cli.main(flags(tmp_path, tmp_path / "a", **changes, label_offset=1)) == 0
+    saved = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert saved["versions"][0]["output"] == "logits"
+    assert saved["versions"][0]["non_member_accuracy"]["value"] == 1.0
+    np.savez(tmp_path / "mine.npz", words=words[:150], y=y[:150])
+    np.savez(tmp_path / "theirs.npz", words=words[150:], y=y[150:])
+    assert cli.main(flags(tmp_path, tmp_path / "b", **changes)) == 2
+    assert "has the inputs" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_samia_asks_for_sensitivities(files, tmp_path):
     line = flags(files, tmp_path, attacks="samia,loss", sensitivity_queries=2, marginal="none")

@@ -254,3 +254,10 @@ def test_tfds_without_images(data_dir):
         pytest.skip("imdb_reviews is not prepared in TF_COMPLEAK_DATA_DIR")
     with pytest.raises(ValueError, match=r"needs an image and a class label, has .*text: Text"):
         sources.load("tfds:imdb_reviews", data_dir=data_dir)
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((1000, 100)), y=np.arange(1000) % 2)
+    monkeypatch.setattr(sources, "memory", lambda: 2**16)
+    with pytest.raises(ValueError, match="more than there is memory"):
+        sources.load(f"npz:{tmp_path}/a.npz")

@@ -108,7 +108,7 @@ def _hint(name, found: Confidences, labels, family: Family, asking: Asking, offs
                     key = ("--preprocess", how if not shift else f"{how} --label_offset={shift}")
                     tried[key] = answer == sample.labels + shift
     best = max(tried, key=lambda key: tried[key].mean())
-    if tried[best].mean() < 2 * guessing(labels):
+    if not beats_guessing(tried[best], labels):
         return ""
     return f"With {best[0]}={best[1]} it is {tried[best].mean():.3f}. "
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 import zipfile
 import zlib
@@ -118,7 +119,10 @@ def read_npz(path: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise FileNotFoundError(f"{path}: no such file; npz:PATH names an .npz file.")
     try:
-        with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
+        with zipfile.ZipFile(file) as archive, np.load(file, allow_pickle=False) as arrays:
+            size = sum(info.file_size for info in archive.infolist())
+            if size > memory():
+                raise ValueError(f"unpacks to {size / 2**30:.0f} GiB, more than there is memory")
             missing = [name for name in needed if name not in arrays.files]
             if missing:
                 raise ValueError(f"lacks {' and '.join(missing)} (has {', '.join(arrays.files)})")
@@ -129,6 +133,11 @@ def read_npz(path: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
             reason = "holds Python objects, which are never loaded; save plain number arrays"
         names = " and ".join(needed)
         raise ValueError(f"{path}: {reason}; an .npz with arrays {names} is expected.") from error
+
+
+def memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _image_folder(path: str, **_) -> Examples:
