@@ -58,11 +58,11 @@ def test_without_a_leak_none_is_found():
 def test_each_example_is_scored_by_a_fit_without_it():
     """Planted: the label gives membership away, but only for whoever saw the example itself."""
     _versions, _mine, _others = family(leak=0.0)
-    labels = np.arange(400)  # every class once a side: memorizing a class tells nothing
+    labels = np.arange(80)  # every class once a side: memorizing a class tells nothing
     rng = np.random.default_rng(0)
-    p = {name: tuple(softmax(rng.standard_normal((400, 400))) for _ in "ab") for name in NAMES[:1]}
+    p = {name: tuple(softmax(rng.standard_normal((80, 80))) for _ in "ab") for name in NAMES[:1]}
     report = tf_compleak.audit(p, (None, labels), (None, labels), force=True, attacks=("nasr-lr",))
-    assert report.results[0].auc.low < 0.5 < report.results[0].auc.high + 0.05
+    assert report.results[0].auc.low < 0.5 < report.results[0].auc.high + 0.1
 
 
 def test_order_of_rows_does_not_tell_membership(tmp_path):

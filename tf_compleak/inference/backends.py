@@ -78,8 +78,16 @@ def kind_of(path: str) -> str:
     )
 
 
-def load_runtime(kind: str) -> None:
-    """Import what a kind of file is run on, which takes a time that is not the file's fault."""
+def load_runtime(path: str) -> None:
+    """Import what a file is run on, which takes a time that is not the file's fault.
+
+    What can be refused without it is refused first.
+    """
+    kind, file = kind_of(path), Path(path).expanduser()
+    if kind in ("keras", "h5"):
+        _harmless(file, kind)
+    if kind == "savedmodel":
+        _check_folder(file)
     importlib.import_module("ai_edge_litert.interpreter" if kind == "tflite" else "tensorflow")
 
 
@@ -275,8 +283,7 @@ class KerasFile:
 
     def __init__(self, file: Path, kind: str, batch: int, output: str):
         self.kind, self.batch = kind, batch
-        config, version = _keras_config(file) if kind == "keras" else _h5_config(file)
-        refuse_code(config)
+        version = _harmless(file, kind)
         import tensorflow as tf
 
         if version.startswith("2."):
@@ -306,6 +313,13 @@ class KerasFile:
             found = list(found.values())
         found = found[self._place] if isinstance(found, (list, tuple)) else found
         return _rows(np.asarray(found), len(given[0]))
+
+
+def _harmless(file: Path, kind: str) -> str:
+    """The version of Keras that wrote a file, once it is sure that the file holds no code."""
+    config, version = _keras_config(file) if kind == "keras" else _h5_config(file)
+    refuse_code(config)
+    return version
 
 
 def _named(tensors, model, attribute: str) -> Iterator[tuple[Any, str]]:
@@ -451,8 +465,7 @@ class SavedModel:
 
     def __init__(self, folder: Path, batch: int, output: str, signature: str):
         self.batch = batch
-        if not (folder / "saved_model.pb").is_file():
-            raise ValueError("is a folder without saved_model.pb; name a SavedModel folder")
+        _check_folder(folder)
         import tensorflow as tf
 
         self._tf = tf
@@ -489,6 +502,11 @@ class SavedModel:
             given[port.name] = self._tf.constant(part)
         found = self._call(**given)[self.output.name].numpy()
         return _rows(found, max(count, self.batch))[:count]
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "saved_model.pb").is_file():
+        raise ValueError("is a folder without saved_model.pb; name a SavedModel folder")
 
 
 def _refuse_operations(file: Path) -> None:

@@ -48,7 +48,7 @@ def _serve(connection: Connection, inputs: mmap.mmap) -> None:
     try:
         from tf_compleak.inference import backends
 
-        backends.load_runtime(backends.kind_of(settings["path"]))
+        backends.load_runtime(settings["path"])
         _tell(connection, {})
         signal.alarm(limit)
         model = backends.open_file(
