@@ -19,6 +19,8 @@ from threadpoolctl import threadpool_limits
 from tf_compleak.attacks._threads import threads
 
 DECREMENT = 1e-6
+ROUNDED = 1e-3  # a decrement that counts as none where rounding keeps it from falling further
+PATIENCE = 4  # steps without halving it
 STEPS = 100
 BLOCK = 4096
 NOISE = 1e-6  # relative rounding of an objective computed from float32 margins
@@ -58,13 +60,15 @@ def margins(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _newton(x, members, weights, hessian=None):
     """Newton steps; the Hessian is kept as long as the decrement halves at every step."""
     value, gradient = _objective(x, members, weights)
-    last = np.inf
+    last, least, stalled = np.inf, np.inf, 0
     for _ in range(STEPS):
         if hessian is None:
             hessian, last = _gram(x, weights) + _ridge(x.shape[1]), np.inf
         step = cho_solve(cho_factor(hessian), gradient)
         decrement = gradient @ step
-        if decrement < DECREMENT:
+        stalled = 0 if decrement < least / 2 else stalled + 1
+        least = min(least, decrement)
+        if decrement < DECREMENT or (decrement < ROUNDED and stalled == PATIENCE):
             break
         hessian = hessian if decrement < last / 2 else None
         last = decrement
