@@ -22,7 +22,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tf_compleak import _seeds
 from tf_compleak.attacks import load
@@ -69,6 +68,8 @@ def noise(target: Observations, folds: np.ndarray, name: str, seed: int) -> floa
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:
     """The share of noise in a score, from scores f64[N] of fits on two halves of its data."""
+    from scipy.stats import rankdata  # half a second to import
+
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 1.0
     r = max(0.0, float(np.corrcoef(rankdata(first), rankdata(second))[0, 1]))

@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tf_compleak.measure import Key, Pooled
 from tf_compleak.observations import Observations
@@ -45,6 +44,8 @@ def caught_at(values: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 def agreement(scores: np.ndarray) -> np.ndarray:
     """f64[N] in (0, 1]: the mean over the attacks of an example's rank; 1 = highest in all."""
+    from scipy.stats import rankdata  # half a second to import
+
     return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
 
 

@@ -460,6 +460,12 @@ class Report:
 
         return text.summary(self)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: verdict, figures and tables; the whole page is `report.html`."""
+        from tf_compleak.report import html
+
+        return html.fragment(self)
+
     def to_pandas(self):
         """A pandas DataFrame, one row a result; see `report.frame`. ValueError without pandas."""
         from tf_compleak.report import frame

@@ -281,3 +281,22 @@ def test_leakage_figure_shows_each_release_once(report):
     expected = [(row.auc.low, row.auc.high) for row in best]
     np.testing.assert_allclose(np.array(intervals)[:, :, 0], expected)
     assert len(axes.get_yticklabels()) == len({row.release for row in report.results}) == 23
+
+
+class TestInNotebooks:
+    def test_shows_verdict_and_each_releases_best_row(self, report):
+        shown = report._repr_html_()
+        assert wording.finding(report).split(":")[0] in shown
+        for row in wording.best_per_release(report):
+            assert f">{row.auc}<" in shown
+        assert "<html" not in shown and shown.count("<svg") == 2
+
+    def test_styles_nothing_beside_it(self, report):
+        style = re.search(r"<style>(.*?)</style>", report._repr_html_(), re.DOTALL)[1]
+        for rule in re.findall(r"([^{}]+)\{", style):
+            assert all(each.strip().startswith(".tf-compleak") for each in rule.split(","))
+
+    def test_says_that_a_report_is_void_and_escapes_every_text(self, report):
+        broken = dataclasses.replace(report.sanity, null_auc=estimate(0.7, 0.6, 0.8))
+        assert "VOID" in dataclasses.replace(report, sanity=broken)._repr_html_()
+        assert "<script" not in hostile(report)._repr_html_()

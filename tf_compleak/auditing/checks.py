@@ -6,7 +6,7 @@ import contextlib
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tf_compleak.auditing.query import Answers, Asking, Family, Opened
 from tf_compleak.inference import prepare
@@ -73,7 +73,7 @@ def guessing(labels: np.ndarray) -> float:
 def beats_guessing(right: np.ndarray, labels: np.ndarray) -> bool:
     """Whether the share of `right` is above guessing, with certainty `LEVEL` (Clopper-Pearson)."""
     hits, n = int(right.sum()), len(right)
-    low = stats.beta.ppf(1 - LEVEL, hits, n - hits + 1) if hits else 0.0
+    low = special.betaincinv(hits, n - hits + 1, 1 - LEVEL) if hits else 0.0
     return bool(low > guessing(labels))
 
 

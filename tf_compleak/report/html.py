@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from string import Template
 
-from tf_compleak.report import figures, wording
+from tf_compleak.report import figures, markup, sections, wording
 from tf_compleak.types import (
     NO_INPUTS,
     Estimate,
     Report,
     Result,
-    Subset,
     Version,
     holds_chance,
 )
@@ -23,25 +22,45 @@ TITLE = "What the versions of this model leak about its training data"
 
 def render(report: Report) -> str:
     """The page as HTML text."""
-    template = importlib.resources.files("tf_compleak.report").joinpath("report.html")
-    return Template(template.read_text(encoding="utf-8")).substitute(
+    return _template("report.html").substitute(
+        **_opening(report),
         title=TITLE,
         subtitle=_subtitle(report),
-        warnings=_warnings(report),
-        verdict=escape(wording.finding(report)),
-        tiles="\n".join(_tiles(report)),
-        roc=figures.svg(figures.roc_figure(report), "ROC curves on log axes"),
-        leakage_chart=figures.svg(figures.leakage_figure(report), "AUC of each release"),
-        versions=_versions(report),
         failures=_failures(report),
-        leakage=_leakage(report),
-        more=_marginal(report) + _exposed(report) + _strength(report) + _slices(report),
+        leakage=_leakage(report, wording.ordered(report)),
+        more=sections.more(report),
         sanity=_sanity(report),
         fitted=escape(_fitted(report)),
         methods=_methods(report),
         rows=len(report.results),
         repeat=_repeat(report),
     )
+
+
+def fragment(report: Report) -> str:
+    """What a notebook shows of a report: verdict, figures, versions, each release's best attack."""
+    return _template("notebook.html").substitute(
+        **_opening(report),
+        failures=_failures(report) if report.failures else "",
+        leakage=_leakage(report, wording.best_per_release(report)),
+    )
+
+
+def _template(name: str) -> Template:
+    file = importlib.resources.files("tf_compleak.report").joinpath(name)
+    return Template(file.read_text(encoding="utf-8"))
+
+
+def _opening(report: Report) -> dict[str, str]:
+    """What page and notebook begin with."""
+    return {
+        "warnings": _warnings(report),
+        "verdict": escape(wording.finding(report)),
+        "tiles": "\n".join(_tiles(report)),
+        "roc": figures.svg(figures.roc_figure(report), "ROC curves on log axes"),
+        "leakage_chart": figures.svg(figures.leakage_figure(report), "AUC of each release"),
+        "versions": _versions(report),
+    }
 
 
 def _fitted(report: Report) -> str:
@@ -100,79 +119,56 @@ def _tile(kind: str, title: str, big: str, lines: list[str]) -> str:
     )
 
 
-def _table(caption: str, head: Iterable[str], rows: Iterable[str]) -> str:
-    """A table; `head` is text, `rows` are finished HTML."""
-    cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "\n".join(rows)
-    return (
-        f"<table><caption><span>{escape(caption)}</span></caption>"
-        f"<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-    )
-
-
-def _row(name: str, *cells: str) -> str:
-    """A row with `name` (text) as its header; `cells` are finished HTML."""
-    return f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
-
-
-def _cell(text: object, kind: str = "") -> str:
-    return f'<td class="{escape(kind)}">{escape(str(text))}</td>'
-
-
-def _estimate(estimate: Estimate | None, sign: bool = False) -> str:
-    """A cell with a figure; the method, or the reason of n/a, as its tooltip."""
-    if estimate is None:
-        return "<td></td>"
-    text = wording.signed(estimate) if sign else str(estimate)
-    return f'<td title="{escape(estimate.method)}">{escape(text)}</td>'
-
-
 def _versions(report: Report) -> str:
     head = ["version", "status", "member accuracy", "non-member accuracy"]
     audit = any(version.agreement for version in report.versions)
     head += ["agreement with the original" if audit else "validation accuracy"]
     head += ["size", "gzip", "notes"]
     caption = "Top-1 accuracy with its interval; size of the file, plain and gzipped."
-    return _table(caption, head, (_version_row(version, audit) for version in report.versions))
+    return markup.table(
+        caption, head, (_version_row(version, audit) for version in report.versions)
+    )
 
 
 def _version_row(version: Version, audit: bool) -> str:
     notes = list(version.notes)
     if version.resolution:
         notes.append(f"outputs in steps of 1/{1 / version.resolution:g}")
-    return _row(
+    return markup.row(
         version.name,
-        _cell(version.status, version.status),
-        _estimate(version.member_accuracy),
-        _estimate(version.non_member_accuracy),
-        _estimate(version.agreement if audit else version.validation_accuracy),
-        _cell(wording.size(version.bytes), "number"),
-        _cell(wording.size(version.gzip_bytes), "number"),
-        _cell("; ".join(notes), "text"),
+        markup.cell(version.status, version.status),
+        markup.estimate(version.member_accuracy),
+        markup.estimate(version.non_member_accuracy),
+        markup.estimate(version.agreement if audit else version.validation_accuracy),
+        markup.cell(wording.size(version.bytes), "number"),
+        markup.cell(wording.size(version.gzip_bytes), "number"),
+        markup.cell("; ".join(notes), "text"),
     )
 
 
 def _failures(report: Report) -> str:
     if not report.failures:
         return "<p>None.</p>"
-    rows = (_row(each.name, _cell(each.reason, "text")) for each in report.failures)
-    return _table("Could not be made, attacked or measured.", ["name", "reason"], rows)
+    rows = (markup.row(each.name, markup.cell(each.reason, "text")) for each in report.failures)
+    return markup.table("Could not be made, attacked or measured.", ["name", "reason"], rows)
 
 
-def _leakage(report: Report) -> str:
+def _leakage(report: Report, shown: Sequence[Result]) -> str:
+    """The table of some of the rows."""
     rates = wording.rates(report)
     head = ["release", "tier", "attack", "AUC", "gain over NR", "balanced accuracy"]
     head += [f"TPR@{wording.percent(rate)}" for rate in rates]
     epsilon = wording.bounds_epsilon(report)
     head += ["epsilon"] if epsilon else []
     best = {id(row) for row in wording.best_per_release(report)}
-    rows = (
-        _result_row(report, row, id(row) in best, rates, epsilon) for row in wording.ordered(report)
-    )
+    rows = (_result_row(report, row, id(row) in best, rates, epsilon) for row in shown)
     every = [each for row in report.results for each in row.tpr_at_fpr.values()]
     reasons = "".join(f" n/a: {reason}." for reason in wording.unmeasured(every))
     reasons += f" Epsilon: {wording.EPSILON}" if epsilon else ""
-    return _table(f"{len(report.results)} rows; {wording.sample(report)}.{reasons}", head, rows)
+    count = f"{len(report.results)} rows"
+    if len(shown) < len(report.results):
+        count += f", of which each release's best {len(shown)} are shown"
+    return markup.table(f"{count}; {wording.sample(report)}.{reasons}", head, rows)
 
 
 def _result_row(report: Report, row: Result, best: bool, rates: list[float], epsilon: bool) -> str:
@@ -180,152 +176,12 @@ def _result_row(report: Report, row: Result, best: bool, rates: list[float], eps
     head = escape(name)
     if name != (full := " + ".join(row.release)):
         head = f"<details><summary>{head}</summary><span>{escape(full)}</span></details>"
-    cells = [_cell(row.tier, row.tier), _cell(row.attack), _estimate(row.auc)]
-    cells += [_estimate(row.auc_gain, sign=True), _estimate(row.accuracy)]
-    cells += [_estimate(row.tpr_at_fpr.get(rate)) for rate in rates]
-    cells += [_estimate(row.epsilon)] if epsilon else []
+    cells = [markup.cell(row.tier, row.tier), markup.cell(row.attack), markup.estimate(row.auc)]
+    cells += [markup.estimate(row.auc_gain, sign=True), markup.estimate(row.accuracy)]
+    cells += [markup.estimate(row.tpr_at_fpr.get(rate)) for rate in rates]
+    cells += [markup.estimate(row.epsilon)] if epsilon else []
     kind = f"{row.tier} best" if best else row.tier
     return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
-
-
-def _section(name: str, title: str, body: str) -> str:
-    return (
-        f'<h2 id="{name}">{escape(title)}</h2>\n<div class="scroll" tabindex="0" role="region" '
-        f'aria-labelledby="{name}">{body}</div>\n'
-    )
-
-
-def _marginal(report: Report) -> str:
-    """What each version adds: greedy order, singles, pairs, budget, and the plots."""
-    found = report.marginal
-    if found is None:
-        return ""
-    head = ["added", found.metric, "gain", "least accuracy", "gzip, all files"]
-    body = [
-        _row(
-            step.added,
-            _estimate(step.subset.figure),
-            _estimate(step.gain, sign=True),
-            _cell(f"{step.subset.least_accuracy:.3f}"),
-            _cell(wording.size(step.subset.gzip_bytes), "number"),
-        )
-        for step in found.order
-    ]
-    caption = (
-        "From the version that leaks least, always the one that adds least is added next, by the "
-        f"attack {found.attack}. The order was chosen by the figures it shows."
-    )
-    text = _section("adds", "What each version adds", _pareto(report) + _table(caption, head, body))
-    singles = [_subset_row(report, each) for each in (*found.singles, *found.pairs)]
-    head = ["versions", found.metric, "least accuracy", "files", "gzip, all files"]
-    caption = "Every version alone, and the original with every other one."
-    text += _section("alone", "Alone and in pairs", _table(caption, head, singles))
-    if found.budget:
-        text += _section("budget", f"Within {found.budget}", _budget(report, head))
-    return text
-
-
-def _budget(report: Report, head: list[str]) -> str:
-    found = report.marginal
-    cut = ", where the search was cut off" if found.cut_off else ""
-    caption = (
-        f"The largest sets of versions whose interval's upper end is within {found.budget}; "
-        f"{found.looked} sets were looked at{cut}. The intervals hold for all sets together."
-    )
-    if not found.within:
-        return f"<p>{escape(caption)}</p><p>None is: not even one version alone.</p>"
-    return _table(caption, head, (_subset_row(report, each) for each in found.within))
-
-
-def _subset_row(report: Report, subset: Subset) -> str:
-    return _row(
-        wording.release_name(subset.release, report),
-        _estimate(subset.figure),
-        _cell(f"{subset.least_accuracy:.3f}"),
-        _cell(wording.size(subset.bytes), "number"),
-        _cell(wording.size(subset.gzip_bytes), "number"),
-    )
-
-
-def _pareto(report: Report) -> str:
-    chart = figures.svg(figures.pareto_figure(report), "Leakage against size and accuracy")
-    return f'<figure style="max-width: 60rem"><div class="paper">{chart}</div></figure>\n'
-
-
-def _exposed(report: Report) -> str:
-    """The best row of every tier for each exposure."""
-    if not report.exposed:
-        return ""
-    rates = wording.rates(report)
-    head = ["exposure", "tier", "attack", "AUC", "balanced accuracy"]
-    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
-    body = [
-        _row(
-            each.exposure,
-            _cell(tier, tier),
-            _cell(wording.row_name(row, report)),
-            _estimate(row.auc),
-            _estimate(row.accuracy),
-            *(_estimate(row.tpr_at_fpr.get(rate)) for rate in rates),
-        )
-        for each in report.exposed
-        for tier in wording.TIERS
-        if (row := each.best(tier))
-    ]
-    caption = "The best attack of each tier on what the app shows, for every exposure."
-    return _section("exposures", "What the app shows", _table(caption, head, body))
-
-
-def _strength(report: Report) -> str:
-    """Attacker strength: figure and table of the rows with fewer shadows; nothing without any."""
-    rows = wording.strongest(report)
-    if not rows:
-        return ""
-    rates = wording.rates(report)
-    head = ["release", "tier", "attack", "shadows", "AUC"]
-    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
-    body = [
-        _row(
-            wording.release_name(row.release, report),
-            _cell(row.tier, row.tier),
-            _cell(row.attack),
-            _cell(str(row.num_shadows)),
-            _estimate(row.auc),
-            *(_estimate(row.tpr_at_fpr.get(rate)) for rate in rates),
-        )
-        for row in rows
-    ]
-    caption = (
-        "The attack and release that are best with all shadows, in each tier, attacked again with "
-        f"fewer; all {len(report.curve)} rows are in report.json."
-    )
-    chart = figures.svg(figures.strength_figure(report), "AUC by number of shadows")
-    figure = f'<figure style="max-width: 44rem"><div class="paper">{chart}</div></figure>\n'
-    return _section("strength", "Attacker strength", figure + _table(caption, head, body))
-
-
-def _slices(report: Report) -> str:
-    if not report.slices:
-        return ""
-    head = ["slice", "tier", "attack", "members", "non-members", "AUC"]
-    body = [
-        _row(
-            each.name,
-            _cell(each.tier, each.tier),
-            _cell(f"{each.attack} on {wording.release_name(each.release, report)}"),
-            _cell(f"{each.n_members:,}"),
-            _cell(f"{each.n_non_members:,}"),
-            _estimate(each.auc),
-        )
-        for each in report.slices
-    ]
-    first = report.slices[0]
-    caption = (
-        f"The best row of each tier on some of the examples. The {first.count} intervals hold "
-        f"together with 95%: each has the level {wording.percent(round(first.auc.level, 5))} "
-        "(Bonferroni)."
-    )
-    return _section("slices", "By class and by correctness", _table(caption, head, body))
 
 
 def _sanity(report: Report) -> str:
@@ -341,10 +197,12 @@ def _sanity(report: Report) -> str:
             held, outcome = True, NO_INPUTS
         else:
             outcome = "holds 0.5" if held else outcome
-        state = _cell(outcome, "" if held else "failed")
-        rows.append(_row(name, _estimate(auc), _cell(wording.percent(auc.level)), state))
+        state = markup.cell(outcome, "" if held else "failed")
+        rows.append(
+            markup.row(name, markup.estimate(auc), markup.cell(wording.percent(auc.level)), state)
+        )
     caption = "Both must hold AUC 0.5 within their interval, or the report is void."
-    return _table(caption, ["check", "AUC", "level", "outcome"], rows)
+    return markup.table(caption, ["check", "AUC", "level", "outcome"], rows)
 
 
 def _methods(report: Report) -> str:
