@@ -428,7 +428,7 @@ class Scored:
     values: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What one study found; `report.json` is its saved form (see `to_json`).
 
@@ -449,6 +449,9 @@ class Report:
     marginal: Marginal | None = None
     scored: Scored | None = field(default=None, compare=False, repr=False)
     schema: int = field(default=SCHEMA)
+
+    def __repr__(self) -> str:
+        return f"<Report: {len(self.results)} rows on {len(self.versions)} versions>"
 
     def best(self, tier: Tier) -> Result | None:
         """The row of `tier` with the highest AUC on the target, None if the tier has no row."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from tf_compleak.auditing.query import Answers, Asking, Family, Opened
+from tf_compleak.auditing.opened import Asking, Opened
+from tf_compleak.auditing.query import Answers, Family
 from tf_compleak.inference import prepare
 from tf_compleak.types import Output
 

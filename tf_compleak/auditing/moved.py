@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak import _seeds
-from tf_compleak.auditing.query import Asking, Family, Opened, content
+from tf_compleak.auditing.opened import Asking, Opened
+from tf_compleak.auditing.query import Family, content
 from tf_compleak.auditing.settings import Audit
 from tf_compleak.types import Output
 from tf_compleak.workdir import Stage, fingerprint

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,37 +17,14 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _checks
-from tf_compleak.auditing.sides import BLOCK, Side, read_npy
+from tf_compleak.auditing.opened import Asking, Opened
+from tf_compleak.auditing.sides import Side, read_npy
 from tf_compleak.inference import prepare
 from tf_compleak.workdir import Stage, fingerprint
 
 PART = 8192  # examples whose answers are kept together
-HELD = 64 * 2**20  # bytes of inputs that are prepared at a time
 Tell = Callable[[str, int, int, str], None]
 Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How versions are asked.
-
-    Attributes:
-      preprocess: see `inference.prepare.function`; "auto" decides by input and data.
-      output, signature: names (or the output's number) where a file has several; "" for the only.
-      batch: rows at a time where a file leaves that open.
-      threads: of each interpreter; workers: versions asked side by side.
-      time_limit: seconds for opening a file, and for a batch.
-      memory_limit: GiB of one file's process.
-    """
-
-    preprocess: str = prepare.AUTO
-    output: str = ""
-    signature: str = ""
-    batch: int = 64
-    threads: int = 1
-    workers: int = 2
-    time_limit: float = 60.0
-    memory_limit: float = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,10 +220,9 @@ class _Asked:
         if stage.facts() is None:
             _go_on(self._stop)
             model = self._opened(side)
-            block = model.block(side)
-            rows = [model.ask(side, at, min(at + block, end)) for at in range(start, end, block)]
+            outputs = model.ask(side, start, end)
             with stage.writing() as (folder, facts):
-                np.save(folder / "outputs.npy", np.concatenate(rows), allow_pickle=False)
+                np.save(folder / "outputs.npy", outputs, allow_pickle=False)
                 facts.update(model.facts())
         else:
             self._done += end - start
@@ -270,96 +245,6 @@ class _Asked:
     def close(self) -> None:
         if self._model is not None:
             self._model.close()
-
-
-class Opened:
-    """A model file in its worker process, taking rows of a side as they are."""
-
-    def __init__(self, path: str, asking: Asking, side: Side, on_batch=lambda rows: None):
-        from tf_compleak.inference.sandbox import SandboxedModel
-
-        self._model = SandboxedModel(
-            path,
-            batch=asking.batch,
-            threads=asking.threads,
-            seconds=asking.time_limit,
-            memory=int(asking.memory_limit * 2**30),
-            output=asking.output,
-            signature=asking.signature,
-        )
-        self._path, self._on_batch = path, on_batch
-        try:
-            self._ports = _matched(self._model.inputs, side, path)
-            self._scales = {
-                key: asking.preprocess
-                if asking.preprocess != prepare.AUTO
-                else prepare.scale_for(
-                    port.scale, port.zero, port.dtype, side.inputs[key].dtype == np.uint8
-                )
-                for key, port in self._ports.items()
-            }
-            self._changes = {key: prepare.function(how) for key, how in self._scales.items()}
-        except BaseException:
-            self.close()
-            raise
-
-    def block(self, side: Side) -> int:
-        """Examples that are prepared at a time: those of about 64 MB, whole batches."""
-        sizes = [side.inputs[key][:1].size for key in self._ports]
-        sizes += [abs(math.prod(port.shape)) for port in self._ports.values()]
-        count = HELD // (4 * max(1, *sizes))
-        return max(1, min(BLOCK, count) // self._model.batch) * self._model.batch
-
-    def prepared(self, side: Side, which) -> dict[str, np.ndarray]:
-        """Some rows of a side as the model takes them, by the names of its inputs."""
-        found = {}
-        for key, rows in side.rows(which).items():
-            port = self._ports[key]
-            try:
-                fit = prepare.fitted(rows, port.shape) if ":" not in self._scales[key] else rows
-                found[port.name] = np.ascontiguousarray(self._changes[key](fit), np.float32)
-            except ValueError as error:
-                raise ValueError(f"{self._path}: {error}") from error
-        return found
-
-    def predict(self, prepared: dict[str, np.ndarray]) -> np.ndarray:
-        """f32[N, C] outputs on prepared rows."""
-        return self._model.predict(prepared, self._on_batch)
-
-    def ask(self, side: Side, start: int, end: int) -> np.ndarray:
-        """f32[N, C] outputs on rows start .. end of a side."""
-        return self.predict(self.prepared(side, slice(start, end)))
-
-    @property
-    def classes(self) -> int:
-        """C, the size of the output's last axis."""
-        return int(self._model.output.shape[-1])
-
-    def facts(self) -> dict[str, Any]:
-        """What a report should know of the file and how it was asked."""
-        return {
-            "kind": self._model.kind,
-            "step": float(self._model.output.scale),
-            "batch": int(self._model.batch),
-            "preprocess": ", ".join(dict.fromkeys(self._scales.values())),
-            "output": self._model.output.name,
-        }
-
-    def close(self) -> None:
-        self._model.close()
-
-
-def _matched(ports: Sequence, side: Side, path: str) -> dict[str, Any]:
-    """The model's inputs by the names of the side's."""
-    if len(ports) == len(side.inputs) == 1:
-        return {next(iter(side.inputs)): ports[0]}
-    names = [port.name for port in ports]
-    if set(names) != set(side.inputs):
-        raise ValueError(
-            f"{path}: has the inputs {', '.join(names)}; {side.where} has the arrays "
-            f"{', '.join(side.inputs)}. Give an .npz with one array for each input, so named."
-        )
-    return {port.name: port for port in ports}
 
 
 def content(path: str) -> dict[str, Any]:

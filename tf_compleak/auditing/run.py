@@ -18,7 +18,8 @@ from tf_compleak.attacks import ATTACKS
 from tf_compleak.auditing import attacking, checks, findings, query, scoring, sides
 from tf_compleak.auditing import shadows as shadowing
 from tf_compleak.auditing.checks import Confidences
-from tf_compleak.auditing.query import Answers, Asking, Family, Given
+from tf_compleak.auditing.opened import Asking
+from tf_compleak.auditing.query import Answers, Family, Given
 from tf_compleak.auditing.settings import Audit, Where
 from tf_compleak.observations import Observations
 from tf_compleak.types import Report

@@ -12,6 +12,7 @@ A source is written SCHEME:REST, one line of `SCHEMES` each:
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ class Side:
         """Some of the inputs: uint8 as it is, else f32; ValueError for NaN or infinity."""
         found = {}
         for name, array in self.inputs.items():
-            rows = np.asarray(array[which])
+            rows = np.array(array[which])
+            _release(array)
             rows = rows if rows.dtype == np.uint8 else rows.astype(np.float32)
             _checks.finite(f"{self.where}: {name}", rows)
             found[name] = rows
@@ -76,6 +78,13 @@ class Side:
         """Some of the examples; memory-mapped inputs are copied."""
         inputs = {name: array[which] for name, array in self.inputs.items()}
         return Side(self.where, inputs, self.labels[which], self.ids[which], self.classes)
+
+
+def _release(array: np.ndarray) -> None:
+    """Let go of the pages of a mapped file that were read; else all of it stays in memory."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def load(source: str, where: str, data_dir: str | None = None) -> Side:

@@ -42,7 +42,10 @@ class Port:
 
 
 class Backend(Protocol):
-    """An opened file; `run` takes f32 rows of every input, `batch` of them or fewer."""
+    """An opened file; `run` takes rows of every input, `batch` of them or fewer.
+
+    Rows are f32; those of a quantized `.tflite` input may be in its own integers.
+    """
 
     kind: str
     batch: int
@@ -215,7 +218,7 @@ class TFLite:
         wanted = self._outputs[self._place]
         if self._runner:
             given = zip(self.inputs, rows, self._inputs, strict=True)
-            answer = self._runner(**{port.name: quantized(part, d) for port, part, d in given})
+            answer = self._runner(**{port.name: _ready(part, d) for port, part, d in given})
             return dequantized(answer[self.output.name], wanted)
         resized = False
         for detail, part in zip(self._interpreter.get_input_details(), rows, strict=True):
@@ -225,9 +228,14 @@ class TFLite:
         if resized:
             self._interpreter.allocate_tensors()
         for detail, part in zip(self._inputs, rows, strict=True):
-            self._interpreter.set_tensor(detail["index"], quantized(part, detail))
+            self._interpreter.set_tensor(detail["index"], _ready(part, detail))
         self._interpreter.invoke()
         return dequantized(self._interpreter.get_tensor(wanted["index"]), wanted)
+
+
+def _ready(rows: np.ndarray, detail: dict) -> np.ndarray:
+    """Rows as a tensor takes them: f32 rows are quantized, others are so already."""
+    return quantized(rows, detail) if rows.dtype == np.float32 else rows
 
 
 def _loaded(interpreter):

@@ -27,6 +27,7 @@ SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "imagenet": lambda unit: (unit - MEAN) / DEVIATION,
 }
 PREPROCESSES = (AUTO, "none", *SCALES)
+POINTWISE = ("none", "0-1", "-1-1")  # the same for every pixel and channel
 
 Shape = tuple[int, ...]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -37,6 +39,19 @@ def quantized(rows: np.ndarray, detail: dict) -> np.ndarray:
     np.clip(steps, low, high, out=steps)
     steps += np.float32(zero)
     return steps.astype(dtype)
+
+
+def table(change: Callable[[np.ndarray], np.ndarray], detail: dict) -> np.ndarray:
+    """What the tensor takes for each of the 256 bytes, changed by a function of single numbers."""
+    return quantized(change(np.arange(256, dtype=np.uint8)), detail)
+
+
+def looked_up(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`table[rows]` for uint8 rows; faster where the table holds bytes, too."""
+    if table.itemsize > 1:
+        return table[rows]
+    found = rows.tobytes().translate(table.tobytes())
+    return np.frombuffer(found, table.dtype).reshape(rows.shape)
 
 
 def dequantized(rows: np.ndarray, detail: dict) -> np.ndarray:

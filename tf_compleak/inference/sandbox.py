@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from tf_compleak.inference.backends import Port
+from tf_compleak.inference.worker import PAUSE
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
 HEADER = 2**20  # bytes that a JSON message may have
@@ -120,15 +121,27 @@ class SandboxedModel:
         self.close()
 
     def predict(
-        self, inputs: dict[str, np.ndarray], on_batch: Callable[[int], None] = lambda rows: None
+        self,
+        inputs: dict[str, np.ndarray],
+        on_batch: Callable[[int], None] = lambda rows: None,
+        quantized: bool = False,
     ) -> np.ndarray:
         """f32[N, C] outputs, dequantized, for f32 rows [N, ...] of every input by name.
+
+        Args:
+          on_batch: told now and then how many more rows are answered.
+          quantized: rows of quantized inputs are in the input's own integers already.
 
         Raises:
           ValueError: in one line, when the file fails on them, crashes, or exceeds a limit.
         """
         names = [port.name for port in self.inputs]
-        rows = [np.ascontiguousarray(inputs[name], np.float32) for name in names]
+        rows = [
+            np.ascontiguousarray(
+                inputs[port.name], port.dtype if quantized and port.scale else np.float32
+            )
+            for port in self.inputs
+        ]
         count = len(rows[0])
         each = sum(part[:1].nbytes for part in rows) or 1
         if each > MESSAGE:
@@ -148,14 +161,15 @@ class SandboxedModel:
     def _block(self, names: Sequence[str], rows: list[np.ndarray], on_batch) -> np.ndarray:
         count, start = len(rows[0]), 0
         for part in rows:
-            place = np.frombuffer(self._memory_map, np.float32, part.size, start)
+            place = np.frombuffer(self._memory_map, part.dtype, part.size, start)
             np.copyto(place.reshape(part.shape), part)
             start += part.nbytes
             del place  # the map can be closed only when nothing looks into it
-        self._send({"shapes": [list(part.shape) for part in rows], "names": list(names)})
+        shapes, dtypes = ([list(p.shape) for p in rows], [p.dtype.name for p in rows])
+        self._send({"shapes": shapes, "dtypes": dtypes, "names": list(names)})
         done = 0
         while done < count:
-            told = self._receive("answering", self._seconds)
+            told = self._receive("answering", self._seconds + PAUSE)
             fresh = min(int(told.get("rows", 0)), count - done)
             if fresh < 1:
                 raise ValueError(f"{self.path}: the worker process answered nonsense.")

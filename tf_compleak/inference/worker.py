@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+PAUSE = 0.1  # seconds between two messages on how many rows are answered
+
 
 def main(arguments: Iterable[str]) -> None:
     """Serve one model file.
@@ -73,8 +75,10 @@ def _serve(connection: Connection, inputs: mmap.mmap) -> None:
     while True:
         asked = json.loads(connection.recv_bytes())
         parts, start = {}, 0
-        for name, shape in zip(asked["names"], asked["shapes"], strict=True):
-            rows = np.frombuffer(inputs, np.float32, math.prod(shape), start).reshape(shape)
+        for name, shape, dtype in zip(
+            *(asked[k] for k in ("names", "shapes", "dtypes")), strict=True
+        ):
+            rows = np.frombuffer(inputs, dtype, math.prod(shape), start).reshape(shape)
             parts[name], start = rows, start + rows.nbytes
         try:
             _answer(connection, model, parts, limit)
@@ -84,13 +88,16 @@ def _serve(connection: Connection, inputs: mmap.mmap) -> None:
 
 
 def _answer(connection: Connection, model, parts: dict[str, np.ndarray], limit: int) -> None:
-    count = len(next(iter(parts.values())))
+    count, told, spoken = len(next(iter(parts.values()))), 0, time.monotonic()
     found = []
     for start in range(0, count, model.batch):
         signal.alarm(limit)
         rows = {name: part[start : start + model.batch] for name, part in parts.items()}
         found.append(model.run(rows))
-        _tell(connection, {"rows": len(found[-1])})
+        done = min(start + model.batch, count)
+        if done == count or time.monotonic() - spoken > PAUSE:
+            _tell(connection, {"rows": done - told})
+            told, spoken = done, time.monotonic()
     signal.alarm(0)
     outputs = np.concatenate(found)
     _tell(connection, {"shape": list(outputs.shape)})

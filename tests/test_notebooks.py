@@ -1,0 +1,39 @@
+"""The notebooks run from the first cell to the last, offline, and show what they promise."""
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+
+FOLDER = Path(__file__).parents[1] / "benchmarks" / "colab"
+
+
+@pytest.mark.parametrize("name", ["audit_tflite", "quickstart"])
+def test_runs_with_inline_plots(name, tmp_path):
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    place = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=240, resources=place).execute()
+    shown = [
+        output.data
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "data" in output
+    ]
+    assert any("image/png" in data for data in shown)
+    (report,) = (data for data in shown if "tf-compleak" in data.get("text/html", ""))
+    assert report["text/plain"].startswith("<Report: ")
+    for word in ('class="verdict"', "AUC", "<svg", "original"):
+        assert word in report["text/html"]
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.ipynb")), ids=lambda file: file.stem)
+def test_is_kept_without_outputs(file):
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    assert all(not cell.get("outputs") for cell in notebook.cells)
+
+
+def test_an_audit_takes_less_than_ten_cells():
+    assert len(nbformat.read(FOLDER / "audit_tflite.ipynb", as_version=4).cells) < 10
