@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak import _checks, commands
+from tf_compleak import _checks, commands, signals
 
 QUICKSTART = Path(__file__).parent / "flagfiles" / "quickstart.cfg"
 
@@ -34,10 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print("\ntf-compleak: interrupted; the same command continues from here.", file=sys.stderr)
-        return 130
+        with signals.ending():
+            return _dispatch(arguments)
+    except signals.Ended as ended:
+        print(ended.line, file=sys.stderr)
+        return ended.code
     except (ValueError, OSError, flags.Error) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         text += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in text), "")
@@ -73,7 +74,8 @@ def _defaults(command: str) -> dict[str, Any]:
     if command == "run":
         from tf_compleak.study import Options, Study
 
-        return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": ""}
+        more = {"workdir": "runs/study", "fail_if": "", "dry_run": False}
+        return _fields(Study, Options) | more
     from tf_compleak.auditing.settings import Audit, Where
 
     given = {"versions": (), "members": "", "non_members": "", "fail_if": ""}
@@ -105,7 +107,7 @@ def _define_one(values: flags.FlagValues, name: str, default, text: str) -> None
 
 
 def _help(command: str) -> str:
-    values = _define(command)
+    values = _define(command) if COMMANDS[command].flags else {}
     lines = [COMMANDS[command].about]
     for title, group in COMMANDS[command].flags.items():
         lines.append(f"{title}:")
@@ -113,6 +115,8 @@ def _help(command: str) -> str:
             default = (values[name].default_as_str or "'none'").strip("'")
             lines.append(f"  --{name}\n      {text}\n      (default: {default or 'none'})")
         lines.append("")
+    if not COMMANDS[command].flags:
+        return COMMANDS[command].about.rstrip()
     shipped = "; `quickstart` is shipped with this tool" if command == "run" else ""
     lines.append(f"  --flagfile\n      file with one flag a line{shipped}")
     return "\n".join(lines)
@@ -160,7 +164,7 @@ def _flagfile(command: str, values: flags.FlagValues, line: str) -> str:
     lines += [
         values[name].serialize()
         for name in names
-        if name not in ("overwrite",) and values[name].value is not None
+        if name not in ("overwrite", "dry_run") and values[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
 
@@ -225,9 +229,41 @@ def _run(arguments: list[str]) -> int:
         command=line,
         flags=_flagfile("run", values, line),
     )
+    if values.dry_run:
+        return _dry_run(study, options)
     with Live(Console(stderr=True)) as live:
         report = pipeline.run(study, options, live.tell)
     return _show(report, options.workdir, values.fail_if)
+
+
+def _dry_run(study, options) -> int:
+    from tf_compleak import showing
+
+    tasks = showing.would_run(study, options)
+    with contextlib.suppress(BrokenPipeError):
+        for name, why in tasks:
+            print(f"{name}: {why}")
+        print(f"{len(tasks)} tasks to do; nothing was written.")
+    return 0
+
+
+# show ---------------------------------------------------------------------------------------------
+
+
+def _state(arguments: list[str]) -> int:
+    from tf_compleak import showing
+
+    words = [word for word in arguments if not word.startswith("-")]
+    unknown = [word for word in arguments if word.startswith("-") and word != "--verify"]
+    if unknown:
+        raise _UsageError(f"unknown flag {unknown[0]}; tf-compleak show takes --verify only.")
+    if len(words) != 1:
+        raise _UsageError("tf-compleak show WORKDIR: name one workdir.")
+    root = os.path.expanduser(words[0])
+    found = list(showing.states(root, thorough="--verify" in arguments))
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(showing.text(root, found)))
+    return 0
 
 
 # audit --------------------------------------------------------------------------------------------
@@ -298,4 +334,5 @@ class _Command:
 COMMANDS = {
     "run": _Command(commands.RUN, commands.RUN_FLAGS, _run),
     "audit": _Command(commands.AUDIT, commands.AUDIT_FLAGS, _audit),
+    "show": _Command(commands.SHOW, {}, _state),
 }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
 import importlib
 import os
 import pickle
@@ -22,7 +23,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any, Protocol
 
 STEAL_SECONDS = 6.0
 TICK = 0.25
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 Report = Callable[[str, int, int, str], None]  # task, done, total, text
 
@@ -99,10 +101,10 @@ class Inline:
         """See `Executor.run`."""
         outcomes: dict[str, Outcome] = {}
         for task in tasks:
-            broken = _broken(task, outcomes)
-            outcomes[task.name] = broken or call(task, report)
+            report(task.name, 0, 1, "")
+            outcomes[task.name] = _broken(task, outcomes) or call(task, report)
             _stop_if_fatal(outcomes[task.name])
-            report(task.name, 1, 1, "")
+            report(task.name, 1, 1, outcomes[task.name].error or "")
         return outcomes
 
 
@@ -129,12 +131,14 @@ class Processes:
             for task in [task for task in waiting if _broken(task, outcomes)]:
                 outcomes[task.name] = _broken(task, outcomes)
                 waiting.remove(task)
+                report(task.name, 1, 1, outcomes[task.name].error)
             self._replace_dead()
             for worker in self._workers:
-                task = None if worker.task else self._pick(worker, waiting, outcomes)
+                task = None if worker.task else pick(worker, self._workers, waiting, outcomes)
                 if task:
                     waiting.remove(task)
                     worker.start(task)
+                    report(task.name, 0, 1, "")
             busy = {w.connection: w for w in self._workers if w.task}
             for connection in wait(list(busy), timeout=TICK):
                 self._receive(busy[connection], outcomes, report)
@@ -154,31 +158,45 @@ class Processes:
         except (EOFError, OSError, pickle.UnpicklingError):
             outcomes[task.name] = Outcome(error=worker.obituary())
             worker.task = None
-            report(task.name, 1, 1, "failed")
+            report(task.name, 1, 1, outcomes[task.name].error)
             return
         if kind == "progress":
             report(task.name, *message)
             return
         outcomes[task.name] = worker.finish(message[0])
         _stop_if_fatal(outcomes[task.name])
-        report(task.name, 1, 1, "" if outcomes[task.name].error is None else "failed")
+        report(task.name, 1, 1, outcomes[task.name].error or "")
 
-    def _pick(self, worker: _Worker, waiting: list[Task], outcomes: dict) -> Task | None:
-        ready = [task for task in waiting if all(need in outcomes for need in task.needs)]
-        for task in ready:
-            if task.affinity in worker.warm:
-                return task
-        others = [other for other in self._workers if other is not worker]
-        warm_elsewhere = set().union(*(other.warm for other in others))
-        for task in ready:
-            if not task.affinity or task.affinity not in warm_elsewhere:
-                return task
-        queued = collections.Counter(task.affinity for task in waiting)
-        for task in ready:
-            seconds = max(other.seconds(task.affinity) for other in others)
-            if seconds * queued[task.affinity] > STEAL_SECONDS:
-                return task
-        return None
+
+class Warm(Protocol):
+    """What the choice of a task needs to know of a worker."""
+
+    warm: Collection[str]  # the affinities whose graphs it has
+
+    def seconds(self, affinity: str) -> float:
+        """What a warm task of that affinity takes there, as far as known."""
+        ...
+
+
+def pick(
+    worker: Warm, workers: Sequence[Warm], waiting: Sequence[Task], finished: Container[str]
+) -> Task | None:
+    """The task that an idle worker is given, None when it had better wait."""
+    ready = [task for task in waiting if all(need in finished for need in task.needs)]
+    for task in ready:
+        if task.affinity in worker.warm:
+            return task
+    others = [other for other in workers if other is not worker]
+    warm_elsewhere = set().union(*(other.warm for other in others))
+    for task in ready:
+        if not task.affinity or task.affinity not in warm_elsewhere:
+            return task
+    queued = collections.Counter(task.affinity for task in waiting)
+    for task in ready:
+        seconds = max(other.seconds(task.affinity) for other in others)
+        if seconds * queued[task.affinity] > STEAL_SECONDS:
+            return task
+    return None
 
 
 class _Worker:
@@ -270,7 +288,10 @@ def _die_with(parent: int) -> None:
 
 
 def _serve(connection: Connection) -> None:
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):  # Linux: at once, in the middle of anything
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     last = 0.0
 
     def report(name: str, done: int, total: int, text: str) -> None:

@@ -15,6 +15,7 @@ from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
+GROWING = ("versions", "attacks", "releases", "shadow_counts")
 TUNED = ("pruning", "clustering", "quantization")
 
 
@@ -126,9 +127,34 @@ class Study:
             key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
         }
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Study:
+        """The study of a dict that `to_json` made; ValueError when it is no such dict."""
+        try:
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            fields["releases"] = tuple(tuple(text.split("+")) for text in fields["releases"])
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a study of this version of tf-compleak ({error}).") from error
+
     def difference(self, other: dict[str, Any]) -> list[str]:
-        """One text for each field in which a saved study (`to_json`) differs from this one."""
-        return difference(self.to_json(), other)
+        """One text for each field in which a saved study (`to_json`) differs from this one.
+
+        Fields to which this one only adds (versions, attacks, ...) are no difference: whatever the
+        saved study made stays as it is.
+        """
+        mine = self.to_json()
+        kept = {key: value for key, value in other.items() if not _adds(key, mine, value)}
+        return difference({key: mine[key] for key in mine if key in kept or key not in other}, kept)
+
+
+def _adds(key: str, mine: dict[str, Any], saved: Any) -> bool:
+    """Whether a field of this study has all that the saved one had, and nothing is done anew."""
+    if key not in GROWING or not isinstance(saved, list):
+        return False
+    if key == "releases" and not (saved and mine[key]):
+        return saved == mine[key]
+    return set(saved) <= set(mine[key])
 
 
 def difference(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def audit(
         shadows=tuple(shadows),
         **settings,
     )
-    with _folder(where.workdir) as root:
+    with _folder(where.workdir) as root, Workdir(root).locked():
         with Workdir(root).claim(settings, overwrite=where.overwrite or _unfinished(root)):
             target, dropped = _target(versions, members, non_members, settings, where)
             known = [shadowing.load(path, settings.names, i) for i, path in enumerate(shadows)]
