@@ -1,6 +1,7 @@
 """The lock: one process at a time; locks of the dead are recognised."""
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -96,7 +97,7 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path):
     held = sorted(tuple(map(float, out.split()[1:])) for out, _ in ends if out)
     refused = [error for _, error in ends if "in use by process" in error]
     assert len(held) + len(refused) == 4 and held
-    for (_, ended), (started, _) in zip(held, held[1:], strict=False):
+    for (_, ended), (started, _) in itertools.pairwise(held):
         assert ended <= started  # one that started late may have it after another
 
 

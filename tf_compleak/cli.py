@@ -145,7 +145,8 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
     if not values.workdir:
         raise _UsageError("--workdir: empty; name a folder.")
     _checks.between("--workers", values.workers, 0, 1024)
-    _checks.choice("--executor", values.executor, ("processes", "inline"))
+    if command == "audit":
+        _checks.choice("--executor", values.executor, ("processes", "inline"))
     if values.fail_if:
         from tf_compleak import gate
 
@@ -226,6 +227,9 @@ def _run(arguments: list[str]) -> int:
         overwrite=values.overwrite,
         workers=values.workers,
         executor=values.executor,
+        ray_address=values.ray_address,
+        ray_resources=tuple(values.ray_resources),
+        ray_retries=values.ray_retries,
         command=line,
         flags=_flagfile("run", values, line),
     )

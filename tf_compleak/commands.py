@@ -156,7 +156,14 @@ RUN_FLAGS = {
         ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
         ("dry_run", "list what would be done and why, and end"),
         ("workers", "processes; 0: one per core, up to 8"),
-        ("executor", "processes | inline (everything in this process, for debugging)"),
+        ("executor", "processes | inline (everything in this process, for debugging) | ray"),
+        ("ray_address", "HOST:PORT of a Ray cluster, or auto; empty: one is started for this run"),
+        (
+            "ray_resources",
+            "what a stage asks of Ray, such as train:gpu=1,attack:cpu=2; stages: data, train, "
+            "version, extra, attack; others ask for as many CPUs as --threads",
+        ),
+        ("ray_retries", "how often a task is begun again when Ray loses its machine"),
     ],
 }
 

@@ -102,8 +102,8 @@ class Inline:
         outcomes: dict[str, Outcome] = {}
         for task in tasks:
             report(task.name, 0, 1, "")
-            outcomes[task.name] = _broken(task, outcomes) or call(task, report)
-            _stop_if_fatal(outcomes[task.name])
+            outcomes[task.name] = broken(task, outcomes) or call(task, report)
+            stop_if_fatal(outcomes[task.name])
             report(task.name, 1, 1, outcomes[task.name].error or "")
         return outcomes
 
@@ -113,7 +113,7 @@ class Processes:
 
     def __init__(self, workers: int, threads: int, logs: Path):
         self._count, self._threads, self._logs = workers, threads, logs
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Processes:
         return self
@@ -126,10 +126,10 @@ class Processes:
         """See `Executor.run`; OSError when a task meets a full disk or the like."""
         waiting, outcomes = list(tasks), {}
         while len(self._workers) < min(self._count, len(waiting)):
-            self._workers.append(_Worker(len(self._workers), self._threads, self._logs))
+            self._workers.append(Worker(len(self._workers), self._threads, self._logs))
         while waiting or any(worker.task for worker in self._workers):
-            for task in [task for task in waiting if _broken(task, outcomes)]:
-                outcomes[task.name] = _broken(task, outcomes)
+            for task in [task for task in waiting if broken(task, outcomes)]:
+                outcomes[task.name] = broken(task, outcomes)
                 waiting.remove(task)
                 report(task.name, 1, 1, outcomes[task.name].error)
             self._replace_dead()
@@ -149,9 +149,9 @@ class Processes:
         for place, worker in enumerate(self._workers):
             if not worker.task and not worker.alive():
                 worker.kill()
-                self._workers[place] = _Worker(worker.index, self._threads, self._logs)
+                self._workers[place] = Worker(worker.index, self._threads, self._logs)
 
-    def _receive(self, worker: _Worker, outcomes: dict, report: Report) -> None:
+    def _receive(self, worker: Worker, outcomes: dict, report: Report) -> None:
         task = worker.task
         try:
             kind, *message = worker.connection.recv()
@@ -164,7 +164,7 @@ class Processes:
             report(task.name, *message)
             return
         outcomes[task.name] = worker.finish(message[0])
-        _stop_if_fatal(outcomes[task.name])
+        stop_if_fatal(outcomes[task.name])
         report(task.name, 1, 1, outcomes[task.name].error or "")
 
 
@@ -199,8 +199,8 @@ def pick(
     return None
 
 
-class _Worker:
-    """One child process, the task it is at, and the affinities it is warm for."""
+class Worker:
+    """One child process, the task it is at, and the affinities it is warm for; a `Warm`."""
 
     def __init__(self, index: int, threads: int, logs: Path):
         self.index, self.task, self._started = index, None, 0.0
@@ -270,12 +270,14 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _broken(task: Task, outcomes: dict[str, Outcome]) -> Outcome | None:
+def broken(task: Task, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The outcome of a task that cannot begin, since one that it needs failed; else None."""
     reasons = [outcomes[need].error for need in task.needs if need in outcomes]
     return next((Outcome(error=reason) for reason in reasons if reason), None)
 
 
-def _stop_if_fatal(outcome: Outcome) -> None:
+def stop_if_fatal(outcome: Outcome) -> None:
+    """Raise OSError for an outcome after which nothing else can go well, such as a full disk."""
     if outcome.fatal:
         raise OSError(outcome.error)
 

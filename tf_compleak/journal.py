@@ -2,7 +2,7 @@
 
 What is told, as (task, done, total, text):
   (task, 0, 0, why)        it is to be done, and why
-  (task, 0, 1, "")         a worker has begun it
+  (task, 0, 1, "")         a worker has begun it (or begins it again: a text says why)
   (task, done, total, text)    it has come that far
   (task, 1, 1, error)      it has ended; an empty text: well
 """
@@ -44,7 +44,7 @@ class Journal:
             return
         if (done, total) == (0, 1):
             self._began[task] = time.monotonic()
-            self._say(task, "begun")
+            self._say(task, text or "begun")
         elif done == total == 1:
             seconds = time.monotonic() - self._began.pop(task, time.monotonic())
             state = "failed" if text else "done"

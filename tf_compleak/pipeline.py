@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from tf_compleak import evaluate, exposure, measure, planning, provenance, stages
+from tf_compleak.cluster import Cluster, parse_resources
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.journal import Journal
 from tf_compleak.planning import Pair
@@ -53,6 +54,15 @@ def _executor(study: Study, options: Options, workdir: Workdir) -> Executor:
         return Inline(study.threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = options.workers or max(1, min(cores, 8) // study.threads)
+    if options.executor == "ray":
+        return Cluster(
+            options.workers,
+            study.threads,
+            workdir.logs(),
+            options.ray_address,
+            parse_resources(options.ray_resources),
+            options.ray_retries,
+        )
     return Processes(workers, study.threads, workdir.logs())
 
 

@@ -15,6 +15,7 @@ from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
+EXECUTORS = ("processes", "inline", "ray")
 GROWING = ("versions", "attacks", "releases", "shadow_counts")
 TUNED = ("pruning", "clustering", "quantization")
 
@@ -184,7 +185,8 @@ class Options:
       data_dir: where prepared TFDS data sets are.
       overwrite: take over a workdir that another study made.
       workers: processes; 0 for one per core, up to 8.
-      executor: "processes" or "inline" (this process, for debugging).
+      executor: one of `EXECUTORS`; "inline" is this process, for debugging.
+      ray_address, ray_resources, ray_retries: see `cluster.Cluster`.
       command, flags: what the report says about repeating the run.
     """
 
@@ -193,8 +195,16 @@ class Options:
     overwrite: bool = False
     workers: int = 0
     executor: str = "processes"
+    ray_address: str = ""
+    ray_resources: tuple[str, ...] = ()
+    ray_retries: int = 3
     command: str = ""
     flags: str = ""
+
+    def __post_init__(self):
+        _checks.between("--workers", self.workers, 0, 1024)
+        _checks.choice("--executor", self.executor, EXECUTORS)
+        _checks.between("--ray_retries", self.ray_retries, 0, 100)
 
 
 def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:
