@@ -29,7 +29,7 @@ class Clock:
 
     def tell(self, task, done, total, text):
         """Note when a task ends."""
-        if total == 1:
+        if done == total == 1:
             now = time.perf_counter()
             self.seconds[kind(task)] += now - self.ended
             self.count[kind(task)] += 1

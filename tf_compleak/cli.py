@@ -270,6 +270,38 @@ def _state(arguments: list[str]) -> int:
     return 0
 
 
+# tensorboard --------------------------------------------------------------------------------------
+
+
+def _tensorboard(arguments: list[str]) -> int:
+    flagged = [word for word in arguments if word.startswith("-")]
+    roots = [os.path.expanduser(word) for word in arguments if not word.startswith("-")]
+    logdir = flagged[0].partition("=")[2] if len(flagged) == 1 else ""
+    if not roots or not logdir or flagged[0].lstrip("-").partition("=")[0] != "logdir":
+        raise _UsageError("tf-compleak tensorboard WORKDIR... --logdir=DIR: name both.")
+    _checks.distinct("tf-compleak tensorboard", [os.path.abspath(root) for root in roots])
+    from tf_compleak import showing
+    from tf_compleak.report import tensorboard
+    from tf_compleak.types import Report
+
+    names = _run_names(roots)
+    reports = {name: Report.load(root) for name, root in names.items()}
+    curves = {name: showing.histories(root) for name, root in names.items()}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorboard.write(reports, os.path.expanduser(logdir), curves)
+    print(f"{len(reports)} run(s) written; look at them with: tensorboard --logdir={logdir}")
+    return 0
+
+
+def _run_names(roots: list[str]) -> dict[str, str]:
+    """Workdirs by what tells them apart: the last folder, or their paths below a common one."""
+    names = [os.path.basename(os.path.abspath(root)) for root in roots]
+    if len(set(names)) < len(names):
+        paths = [os.path.abspath(root) for root in roots]
+        names = [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
+    return dict(zip(names, roots, strict=True))
+
+
 # audit --------------------------------------------------------------------------------------------
 
 
@@ -339,4 +371,5 @@ COMMANDS = {
     "run": _Command(commands.RUN, commands.RUN_FLAGS, _run),
     "audit": _Command(commands.AUDIT, commands.AUDIT_FLAGS, _audit),
     "show": _Command(commands.SHOW, {}, _state),
+    "tensorboard": _Command(commands.TENSORBOARD, {}, _tensorboard),
 }

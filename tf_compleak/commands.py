@@ -7,6 +7,7 @@ Usage:
   tf-compleak run [flags]      train a target and shadows, compress them, attack, report
   tf-compleak audit [flags]    audit model files that exist already, or just their outputs
   tf-compleak show WORKDIR     the state of every stage of a run or an audit
+  tf-compleak tensorboard WORKDIR... --logdir=DIR     reports as TensorBoard runs
   tf-compleak run --help       every flag of a command, with examples
   tf-compleak --version
 
@@ -66,6 +67,17 @@ Usage:
   tf-compleak show WORKDIR --verify    every file is read and its SHA-256 compared
 
 What a run would do after a change of flags: tf-compleak run ... --dry_run
+"""
+
+TENSORBOARD = """\
+tf-compleak tensorboard: the figures of one or more workdirs as TensorBoard runs: scalars (MI/...),
+training curves, and HParams: the settings in which the studies differ, beside their best rows.
+
+Usage:
+  tf-compleak tensorboard WORKDIR... --logdir=DIR
+  tensorboard --logdir=DIR
+
+Needs TensorBoard: pip install 'tf-compleak[tensorboard]'
 """
 
 # name, help; grouped as --help shows them.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import functools
 import importlib
 import os
 import pickle
@@ -70,14 +71,18 @@ def call(task: Task, report: Report) -> Outcome:
     module, function = task.function.split(":")
     try:
         work = getattr(importlib.import_module(module), function)
-        return Outcome(
-            work(lambda done, total, text="": report(task.name, done, total, text), *task.args)
-        )
+        return Outcome(work(functools.partial(_progress, report, task.name), *task.args))
     except Exception as error:
         fatal = isinstance(error, (OSError, MemoryError))
         plain = (fatal or isinstance(error, ValueError)) and str(error)
         text = str(error) if plain else f"{type(error).__name__}: {error}"
         return Outcome(error=text, fatal=fatal, trace=traceback.format_exc())
+
+
+def _progress(report: Report, name: str, done: int, total: int, text: str = "") -> None:
+    """What a task says of itself; 1 of 1 would say that it has ended, which its executor does."""
+    scale = 2 if total == 1 else 1
+    report(name, scale * done, scale * total, text)
 
 
 class Inline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -127,6 +128,17 @@ def _found(root: Path, thorough: bool) -> Iterator[State]:
         yield (
             State(name, OPEN, f"damaged: {broken}") if broken else State(name, DONE, "", size, made)
         )
+
+
+def histories(root: str) -> dict[str, list[dict[str, float]]]:
+    """What every epoch of every family's training gave, as `history.csv` says, by family."""
+    found = {}
+    for folder in sorted((Workdir(root).root / "families").glob("*")):
+        file = folder / "training" / "history.csv"
+        if file.exists():
+            rows = csv.DictReader(file.read_text().splitlines())
+            found[folder.name] = [{key: float(v) for key, v in row.items()} for row in rows]
+    return found
 
 
 def text(root: str, found: list[State]) -> Iterator[str]:
