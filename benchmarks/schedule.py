@@ -1,8 +1,8 @@
 """A simulated schedule: the pipeline's own tasks on simulated workers, by its own rule.
 
 Which task an idle worker gets is decided by `executors.pick`, the rule of the real executors; what
-a task takes is told by a function. Idle workers look again whenever a task ends, the real ones every
-quarter of a second too.
+a task takes is told by a function. Idle workers look again whenever a task ends, the real ones
+every quarter of a second too.
 """
 
 import dataclasses

@@ -87,7 +87,7 @@ MAY = {
     },
     "cli": {
         *("", "_checks", "_progress", "auditing", "commands", "gate", "study", "pipeline"),
-        *("report", "showing", "signals", "types", "workdir"),
+        *("report", "showing", "signals", "storage", "types"),
     },
     "__main__": {"cli"},
     "__init__": {"types"},

@@ -2,6 +2,9 @@
 
 import json
 import sys
+from pathlib import Path
+
+from tf_compleak.workdir import Workdir
 
 FLAGS = {
     "num_members": 60,
@@ -33,6 +36,6 @@ def figures(workdir):
 
 def events(workdir):
     """Every end of a task that the workdir's journal has, as (task, state)."""
-    path = workdir / "logs" / "stages.jsonl"
+    path = Path(Workdir(workdir).logs()) / "stages.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(event["task"], event["state"]) for event in map(json.loads, lines)]

@@ -174,10 +174,11 @@ def _show(report, workdir: str, fail_if: str) -> int:
     """Write the page, print the tables, and judge; the exit code."""
     from rich.console import Console
 
+    from tf_compleak import storage
     from tf_compleak.report import html, text
-    from tf_compleak.workdir import write_text
 
-    write_text(Path(workdir) / "report.html", html.render(report))
+    place = storage.path(workdir)
+    storage.write_text(place / "report.html", html.render(report))
     with contextlib.suppress(BrokenPipeError):
         text.print_report(report, Console())
     if not fail_if:
@@ -185,7 +186,7 @@ def _show(report, workdir: str, fail_if: str) -> int:
     from tf_compleak import gate
 
     verdict = gate.judge(report, gate.parse(fail_if))
-    gate.write(verdict, Path(workdir))
+    gate.write(verdict, place)
     print(f"tf-compleak: {verdict.line()}", file=sys.stderr)
     return 3 if verdict.failed else 0
 

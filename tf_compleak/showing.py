@@ -133,7 +133,8 @@ def _found(root: Path, thorough: bool) -> Iterator[State]:
 def histories(root: str) -> dict[str, list[dict[str, float]]]:
     """What every epoch of every family's training gave, as `history.csv` says, by family."""
     found = {}
-    for folder in sorted((Workdir(root).root / "families").glob("*")):
+    families = Workdir(root).root / "families"
+    for folder in sorted(families.iterdir()) if families.exists() else ():
         file = folder / "training" / "history.csv"
         if file.exists():
             rows = csv.DictReader(file.read_text().splitlines())

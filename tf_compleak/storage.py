@@ -14,10 +14,24 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import fsspec
 from etils import epath
+from etils.epath import backend, gpath
 
 ASIDE = ".aside-"
 SCHEMES = ("gs://", "s3://", "az://", "hf://")  # what etils.epath speaks
+
+
+class _Bucket(gpath.PosixGPath):
+    """A path in object storage, through fsspec.
+
+    Where TensorFlow is installed, epath goes through TensorFlow: slow to load, and of these schemes
+    it has `gs://` alone.
+    """
+
+    @property
+    def _backend(self):
+        return backend.fsspec_backend
 
 
 def path(where: str | os.PathLike) -> epath.Path:
@@ -26,7 +40,14 @@ def path(where: str | os.PathLike) -> epath.Path:
     if "://" in text and not text.startswith(SCHEMES):
         known = ", ".join(SCHEMES)
         raise ValueError(f"--workdir={text}: unknown scheme; known: {known}, or a plain folder.")
-    return epath.Path(text)
+    if "://" not in text:
+        return epath.Path(text)
+    scheme = text.partition("://")[0]
+    try:
+        fsspec.get_filesystem_class({"gs": "gcs"}.get(scheme, scheme))
+    except ImportError as error:
+        raise ValueError(f"--workdir={text}: {error}.") from error
+    return _Bucket(text)
 
 
 def is_local(where: os.PathLike) -> bool:
