@@ -19,11 +19,11 @@ import shutil
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import schedule
 from absl import app, flags
 from results import write_section
+from studies import ends, kind, quickstart, shipped
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("parts", ["speed", "memory"], "which of speed, memory")
@@ -47,23 +47,6 @@ from tf_compleak.study import Options, Study
 study = Study.from_json(json.loads(sys.argv[1]))
 pipeline.run(study, Options(workdir=sys.argv[2], executor="inline"))
 """
-
-
-def quickstart():
-    """The shipped study."""
-    from tf_compleak import cli
-
-    return cli._study(cli._parse("run", ["--flagfile=quickstart"]))
-
-
-def shipped(study, root: str, workers: int) -> float:
-    """Seconds of the study as it is run, figures included."""
-    from tf_compleak import pipeline
-    from tf_compleak.study import Options
-
-    started = time.perf_counter()
-    pipeline.run(study, Options(workdir=root, workers=workers))
-    return time.perf_counter() - started
 
 
 def forget() -> None:
@@ -120,16 +103,8 @@ def timed(step) -> float:
     return time.perf_counter() - started
 
 
-def ends(root: str) -> dict[str, float]:
-    """Seconds of every task of a finished run, by name, as its journal says."""
-    lines = (Path(root) / "logs" / "stages.jsonl").read_text().splitlines()
-    return {event["task"]: event["seconds"] for event in map(json.loads, lines)}
-
-
 def shares(root: str) -> str:
     """A table of the seconds that tasks took, by kind."""
-    from quickstart_stages import kind
-
     seconds, count = collections.Counter(), collections.Counter()
     for task, took in ends(root).items():
         seconds[kind(task)] += took
