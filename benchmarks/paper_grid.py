@@ -16,7 +16,7 @@ import numpy as np
 import schedule
 from absl import app, flags
 from results import write_section
-from studies import ends, quickstart, shipped
+from studies import ends, quickstart, shipped, usable
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", "", "a finished run of the quickstart; empty: it is run first")
@@ -140,7 +140,7 @@ def measured(study, root: str) -> Measured:
     tuned = {a: s for a, s in warm.items() if a not in ("train", "4 export")}
     examples = study.num_members + study.num_non_members
     attacks = {}
-    for task in schedule.phases(study)[1]:
+    for task in schedule.phases(study, usable(root))[1]:
         attacks.setdefault(task.affinity, []).append(took[task.name] / examples)
     return Measured(
         {a: max(1.0, s / study.finetune_epochs / epoch) for a, s in tuned.items()},

@@ -23,7 +23,7 @@ import time
 import schedule
 from absl import app, flags
 from results import write_section
-from studies import ends, kind, quickstart, shipped
+from studies import ends, kind, quickstart, shipped, usable
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("parts", ["speed", "memory"], "which of speed, memory")
@@ -83,7 +83,7 @@ def separately(study, made: str, root: str) -> dict[str, float]:
     whole = f"{root}/whole"
     shutil.copytree(made, whole)
     shutil.rmtree(f"{whole}/attacks")
-    for step in planning.attacking(study, whole, study.versions):
+    for step in planning.attacking(study, whole, usable(made)):
         forget()
         seconds["attacks"] += timed(step)
     started = time.perf_counter()
@@ -119,7 +119,8 @@ def shares(root: str) -> str:
 def simulated(study, root: str, workers: int) -> float:
     """The makespan of the run's own tasks, each as long as it was, on simulated workers."""
     took = ends(root)
-    return schedule.simulate(schedule.phases(study), workers, lambda task, _: took[task.name])[0]
+    phases = schedule.phases(study, usable(root))
+    return schedule.simulate(phases, workers, lambda task, _: took[task.name])[0]
 
 
 def speed() -> None:

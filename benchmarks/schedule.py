@@ -70,10 +70,15 @@ def _phase(waiting: list[Task], crew: list[Worker], clock: Clock, cost: Cost) ->
         worker.task = None
 
 
-def phases(study: Study) -> list[list[Task]]:
-    """The tasks of a study as `pipeline.run` hands them to its executor: building, attacking."""
+def phases(study: Study, usable: Sequence[str] = ()) -> list[list[Task]]:
+    """The tasks of a study as `pipeline.run` hands them to its executor: building, attacking.
+
+    `usable` are the versions that did not fail; by default all.
+    """
     building = [step.task for step in planning.building(study, "")]
-    attacking = [step.task for step in planning.attacking(study, "", study.versions)]
+    attacking = [
+        step.task for step in planning.attacking(study, "", tuple(usable) or study.versions)
+    ]
     return [building, attacking]
 
 

@@ -39,3 +39,9 @@ def kind(task: str) -> str:
     if first in ("original", "int8-ptq", "dynamic-ptq", "float16-ptq"):
         return "versions: original and post-training"
     return f"attack: {first}" if first not in ("null", "blind") else "sanity runs"
+
+
+def usable(root: str) -> tuple[str, ...]:
+    """The versions of a finished run that did not fail."""
+    report = json.loads((Path(root) / "report.json").read_text())
+    return tuple(each["name"] for each in report["versions"] if each["status"] == "ok")

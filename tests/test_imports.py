@@ -86,7 +86,17 @@ MAY = {
         *("attacks", "compression"),
     },
     "cli": {
-        *("", "_checks", "_progress", "auditing", "commands", "gate", "study", "pipeline"),
+        *(
+            "",
+            "_checks",
+            "_progress",
+            "auditing",
+            "cluster",
+            "commands",
+            "gate",
+            "study",
+            "pipeline",
+        ),
         *("report", "showing", "signals", "storage", "types"),
     },
     "__main__": {"cli"},

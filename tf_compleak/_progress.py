@@ -102,6 +102,7 @@ class Live:
         self._console = console
         self.tally = Tally()
         self._bars: dict[str, int] = {}
+        self._failure = ""
         self._spoken = time.monotonic()
         self._progress = Progress(
             TextColumn("  {task.description}"),
@@ -124,7 +125,7 @@ class Live:
         self._screen.stop()
 
     def _view(self) -> Group:
-        return Group(Text(self.tally.line()), self._progress)
+        return Group(Text(self.tally.line()), Text(self._failure, style="red"), self._progress)
 
     def tell(self, task: str, done: int, total: int, text: str) -> None:
         """Take one piece of news."""
@@ -147,8 +148,8 @@ class Live:
     def _end(self, task: str, error: str) -> None:
         if task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
-        if error:
-            self._say(f"{task} failed: {error}")
+        if error:  # the report has all of them, or the error that ends the run
+            self._failure = f"{task} failed: {error}"
         elif not self._console.is_terminal and time.monotonic() - self._spoken > QUIET_SECONDS:
             self._say(f"{self.tally.line()}; the last: {task}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak import _checks, commands, signals
+from tf_compleak import _checks, cluster, commands, signals
 
 QUICKSTART = Path(__file__).parent / "flagfiles" / "quickstart.cfg"
 
@@ -145,7 +145,9 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
     if not values.workdir:
         raise _UsageError("--workdir: empty; name a folder.")
     _checks.between("--workers", values.workers, 0, 1024)
-    if command == "audit":
+    if command == "run":
+        cluster.parse_resources(values.ray_resources)
+    else:
         _checks.choice("--executor", values.executor, ("processes", "inline"))
     if values.fail_if:
         from tf_compleak import gate
