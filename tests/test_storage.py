@@ -10,7 +10,7 @@ import pytest
 import tiny
 from test_resume import run, study
 
-from tf_compleak import showing, stage, storage
+from tf_compleak import cli, showing, stage, storage
 from tf_compleak.stage import Damaged, Stage
 from tf_compleak.study import Options
 from tf_compleak.workdir import Workdir
@@ -79,6 +79,12 @@ def test_the_lock_of_a_bucket(root):
 def test_unknown_schemes_get_one_line():
     with pytest.raises(ValueError, match=r"unknown scheme; known: gs://"):
         Workdir("ftp://host/folder")
+
+
+def test_audits_need_a_folder(capsys):
+    flags = ["--versions=a=x.tflite", "--members=npz:a.npz", "--non_members=npz:b.npz"]
+    assert cli.main(["audit", *flags, "--workdir=s3://mine/audit"]) == 2
+    assert "audits need a folder" in capsys.readouterr().err
 
 
 def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):

@@ -84,6 +84,8 @@ def _text(given) -> str:
 
 @contextlib.contextmanager
 def _folder(workdir: str) -> Iterator[Path]:
+    if "://" in workdir:
+        raise ValueError(f"--workdir={workdir}: audits need a folder; a bucket is for run only.")
     if workdir:
         yield Path(workdir)
         return
