@@ -262,6 +262,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     monkeypatch.setattr(Split, "scored", property(together))
     facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
     monkeypatch.setattr(Stage, "facts", facts)
+    monkeypatch.setattr(Stage, "folder", lambda stage: Path(stage.path))
     scores, members = stages.null_scores(src, ByPlace(), run)
     assert intervals.auc_estimate(scores, members).value == 1.0
 
