@@ -12,6 +12,7 @@ import time
 
 from absl import app, flags
 from results import write_section
+from studies import kind, quickstart
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("workers", 0, "processes; 0: one per core")
@@ -29,34 +30,20 @@ class Clock:
 
     def tell(self, task, done, total, text):
         """Note when a task ends."""
-        if total == 1:
+        if done == total == 1:
             now = time.perf_counter()
             self.seconds[kind(task)] += now - self.ended
             self.count[kind(task)] += 1
             self.ended = now
 
 
-def kind(task: str) -> str:
-    """The part of the pipeline that a task belongs to."""
-    first = task.split()[0]
-    if first in ("data", "train"):
-        return first
-    for name in ("pruning", "clustering", "int8-qat"):
-        if first.startswith(name):
-            return f"versions: {name}"
-    if first in ("original", "int8-ptq", "dynamic-ptq", "float16-ptq"):
-        return "versions: original and post-training"
-    return f"attack: {first}" if first not in ("null", "blind") else "sanity runs"
-
-
 def main(_):
     """Run the quickstart once, print the table."""
-    from tf_compleak import cli
     from tf_compleak.pipeline import run
     from tf_compleak.report import html
     from tf_compleak.study import Options
 
-    study = cli._study(cli._parse("run", ["--flagfile=quickstart"]))
+    study = quickstart()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         report = run(study, Options(workdir=folder, workers=FLAGS.workers), clock.tell)

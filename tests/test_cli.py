@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tf_compleak import cli
 from tf_compleak.metrics import intervals
+from tf_compleak.stage import SCHEMA
 from tf_compleak.types import Report
 
 SMALL = """
@@ -113,7 +115,10 @@ def test_every_field_of_the_settings_is_a_flag(command, more):
         ("--batch_size=abc", "batch_size"),
         ("--num_shadow=1", "Did you mean --num_shadows"),
         ("--flagfile=/no/such.cfg", "/no/such.cfg"),
-        ("--executor=threads", "--executor"),
+        ("--executor=threads", "--executor: unknown 'threads'"),
+        ("--ray_resources=train:gpu", "--ray_resources: 'train:gpu'; write STAGE:RESOURCE=AMOUNT"),
+        ("--ray_retries=-1", "--ray_retries"),
+        ("--workdir=ftp://host/w", "unknown scheme; known: gs://"),
         ("--calibration=memebrs", "Did you mean 'members'"),
         ("--max_accuracy_drop=nan", "--max_accuracy_drop"),
         ("--seed=-1", "--seed"),
@@ -206,7 +211,8 @@ def test_the_written_flagfile_repeats_the_run(finished, tmp_path):
     values = cli._parse("run", [f"--flagfile={finished[0] / 'flags.cfg'}", f"--workdir={tmp_path}"])
     again = cli._study(values)
     assert isinstance(again, Study)
-    assert again.to_json() == json.loads((finished[0] / "study.json").read_text())
+    saved = json.loads((finished[0] / "study.json").read_text())
+    assert saved.pop("schema") == SCHEMA and again.to_json() == saved
 
 
 def test_a_finished_study_is_reused_and_another_one_is_refused(finished):
@@ -256,6 +262,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     monkeypatch.setattr(Split, "scored", property(together))
     facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
     monkeypatch.setattr(Stage, "facts", facts)
+    monkeypatch.setattr(Stage, "folder", lambda stage: Path(stage.path))
     scores, members = stages.null_scores(src, ByPlace(), run)
     assert intervals.auc_estimate(scores, members).value == 1.0
 
@@ -292,7 +299,9 @@ def test_ctrl_c_ends_with_one_line_and_no_process_left(tmp_path):
     time.sleep(6)
     children = _children(process.pid)
     process.send_signal(signal.SIGINT)
+    started = time.monotonic()
     _, error = process.communicate(timeout=30)
+    assert time.monotonic() - started < 5
     assert process.returncode == 130
     assert "continues" in error and "Traceback" not in error
     assert children
@@ -323,6 +332,41 @@ def test_halves_with_every_kind_of_question_and_fewer_shadows(tmp_path):
     assert ("lira-online", 1) not in counts
     scores = np.load(tmp_path / "w" / "examples" / "scores.npy", allow_pickle=False)
     assert scores.shape == (len(report.results), 200)
+
+
+@pytest.mark.parametrize("limit", [2000, 100_000])
+def test_where_no_more_can_be_written_there_is_one_line_and_a_usable_workdir(tmp_path, limit):
+    """The system's limit on the size of files stands for a full disk: it needs no rights."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # noqa: E731
+    done = subprocess.run(
+        command(tmp_path / "w", "--executor=inline"),
+        capture_output=True,
+        text=True,
+        preexec_fn=small,
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "--workdir" not in line.partition(":")[0]
+    assert "No space left" in line or "File too large" in line
+    again = subprocess.run(
+        command(tmp_path / "w", "--dry_run"), capture_output=True, text=True, check=True
+    )
+    assert again.stdout.startswith("data: missing")
+    assert not list(tmp_path.rglob("stage.json"))
+
+
+def test_a_read_only_folder_gets_one_line(tmp_path, capsys):
+    place = tmp_path / "read_only"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,ro", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a read-only disk")
+    try:
+        for workdir in (place, place / "w"):
+            line = fails(capsys, tmp_path, f"--workdir={workdir}")
+            assert f"--workdir={workdir}: cannot be made or written (Read-only file" in line
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.mark.slow

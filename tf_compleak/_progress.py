@@ -1,58 +1,158 @@
-"""Progress on the terminal: finished tasks, and a bar for each task under way."""
+"""Progress: one live view of the stages on a terminal, now and then a plain line elsewhere.
+
+What is told is described in `journal.py`.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live as Screen
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 QUIET_SECONDS = 10.0
+DAMAGED = "damaged"
+
+
+class Tally:
+    """Counts what is told: stages to do, running, done, failed; their rate and the time left."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._started: float | None = None
+        self._seconds: dict[str, list[float]] = defaultdict(list)  # by kind, of finished stages
+        self._most = 1
+        self.known: set[str] = set()
+        self.running: dict[str, float] = {}
+        self.done = 0
+        self.failed = 0
+
+    def hear(self, task: str, done: int, total: int, text: str) -> None:
+        """Take one piece of news."""
+        self.known.add(task)
+        if total == 0:
+            return
+        now = self._clock()
+        self._started = now if self._started is None else self._started
+        if done == total == 1:
+            began = self.running.pop(task, None)
+            if began is not None and not text:
+                self._seconds[_kind(task)].append(now - began)
+            self.failed += bool(text)
+            self.done += not text
+        else:
+            self.running.setdefault(task, now)
+            self._most = max(self._most, len(self.running))
+
+    @property
+    def ended(self) -> int:
+        """Stages that are done or have failed."""
+        return self.done + self.failed
+
+    def rate(self) -> float:
+        """Stages a minute that have ended."""
+        passed = 0.0 if self._started is None else self._clock() - self._started
+        return 60 * self.ended / passed if passed > 0 else 0.0
+
+    def left(self) -> float | None:
+        """Seconds to go: what stages of the same kind took, over the workers; None: not known."""
+        every = [value for values in self._seconds.values() for value in values]
+        open_ = len(self.known) - self.ended
+        if not every or not open_:
+            return None
+        mean = sum(every) / len(every)
+        work = mean * (open_ - len(self.running))
+        for task, began in self.running.items():
+            own = self._seconds[_kind(task)] or [mean]
+            work += max(0.0, sum(own) / len(own) - (self._clock() - began))
+        return work / self._most
+
+    def line(self) -> str:
+        """The numbers in words."""
+        left = self.left()
+        parts = [
+            f"{self.done} of {len(self.known)} stages done",
+            *([f"{self.failed} failed"] if self.failed else []),
+            f"{len(self.running)} running",
+            f"{self.rate():.1f} a minute",
+            *([f"about {_minutes(left)} left"] if left is not None else []),
+        ]
+        return ", ".join(parts)
+
+
+def _kind(task: str) -> str:
+    return task.split(" ", 1)[0]
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Live:
-    """Shows what `pipeline.run` tells: bars on a terminal, now and then a line elsewhere."""
+    """Shows what `pipeline.run` tells."""
 
     def __init__(self, console: Console):
         self._console = console
+        self.tally = Tally()
         self._bars: dict[str, int] = {}
-        self._finished = 0
+        self._failure = ""
         self._spoken = time.monotonic()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[text]}"),
             console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("tasks finished", total=None, text="")
+        self._screen = Screen(
+            get_renderable=self._view, console=console, transient=True, refresh_per_second=4
+        )
 
     def __enter__(self) -> Live:
-        self._progress.start()
+        if self._console.is_terminal:
+            self._screen.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self._progress.stop()
+        self._screen.stop()
+
+    def _view(self) -> Group:
+        return Group(Text(self.tally.line()), Text(self._failure, style="red"), self._progress)
 
     def tell(self, task: str, done: int, total: int, text: str) -> None:
-        """Take one piece of news: `task` has done `done` of `total`; done = total = 1 ends it."""
-        short = task if len(task) <= 40 else f"{task[:37]}..."
-        if total == 1:
-            self._end(task, short, text)
-        elif task not in self._bars:
-            self._bars[task] = self._progress.add_task(short, total=total, text=text)
+        """Take one piece of news."""
+        self.tally.hear(task, done, total, text)
+        if total == 0:
+            if text.startswith(DAMAGED):
+                self._say(f"{task}: {text}; made again")
+        elif done == total == 1:
+            self._end(task, text)
         else:
-            self._progress.update(self._bars[task], completed=done, total=total, text=text)
+            self._move(task, done, total, text)
 
-    def _end(self, task: str, short: str, text: str) -> None:
-        self._finished += 1
-        self._progress.update(self._all, completed=self._finished)
+    def _move(self, task: str, done: int, total: int, text: str) -> None:
+        if task not in self._bars:
+            short = task if len(task) <= 40 else f"{task[:37]}..."
+            self._bars[task] = self._progress.add_task(escape(short), total=None, text="")
+        if (done, total) != (0, 1):
+            self._progress.update(self._bars[task], completed=done, total=total, text=escape(text))
+
+    def _end(self, task: str, error: str) -> None:
         if task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
-        slow = time.monotonic() - self._spoken > QUIET_SECONDS
-        if slow and text != "failed" and not self._console.is_terminal:
-            self._spoken = time.monotonic()
-            self._console.print(f"{self._finished} tasks, the last: {short} done", markup=False)
+        if error:  # the report has all of them, or the error that ends the run
+            self._failure = f"{task} failed: {error}"
+        elif not self._console.is_terminal and time.monotonic() - self._spoken > QUIET_SECONDS:
+            self._say(f"{self.tally.line()}; the last: {task}")
+
+    def _say(self, line: str) -> None:
+        self._spoken = time.monotonic()
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

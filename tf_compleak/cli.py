@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak import _checks, commands
+from tf_compleak import _checks, cluster, commands, signals
 
 QUICKSTART = Path(__file__).parent / "flagfiles" / "quickstart.cfg"
 
@@ -34,10 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print("\ntf-compleak: interrupted; the same command continues from here.", file=sys.stderr)
-        return 130
+        with signals.ending():
+            return _dispatch(arguments)
+    except signals.Ended as ended:
+        print(ended.line, file=sys.stderr)
+        return ended.code
     except (ValueError, OSError, flags.Error) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         text += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in text), "")
@@ -73,7 +74,8 @@ def _defaults(command: str) -> dict[str, Any]:
     if command == "run":
         from tf_compleak.study import Options, Study
 
-        return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": ""}
+        more = {"workdir": "runs/study", "fail_if": "", "dry_run": False}
+        return _fields(Study, Options) | more
     from tf_compleak.auditing.settings import Audit, Where
 
     given = {"versions": (), "members": "", "non_members": "", "fail_if": ""}
@@ -105,7 +107,7 @@ def _define_one(values: flags.FlagValues, name: str, default, text: str) -> None
 
 
 def _help(command: str) -> str:
-    values = _define(command)
+    values = _define(command) if COMMANDS[command].flags else {}
     lines = [COMMANDS[command].about]
     for title, group in COMMANDS[command].flags.items():
         lines.append(f"{title}:")
@@ -113,6 +115,8 @@ def _help(command: str) -> str:
             default = (values[name].default_as_str or "'none'").strip("'")
             lines.append(f"  --{name}\n      {text}\n      (default: {default or 'none'})")
         lines.append("")
+    if not COMMANDS[command].flags:
+        return COMMANDS[command].about.rstrip()
     shipped = "; `quickstart` is shipped with this tool" if command == "run" else ""
     lines.append(f"  --flagfile\n      file with one flag a line{shipped}")
     return "\n".join(lines)
@@ -141,7 +145,10 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
     if not values.workdir:
         raise _UsageError("--workdir: empty; name a folder.")
     _checks.between("--workers", values.workers, 0, 1024)
-    _checks.choice("--executor", values.executor, ("processes", "inline"))
+    if command == "run":
+        cluster.parse_resources(values.ray_resources)
+    else:
+        _checks.choice("--executor", values.executor, ("processes", "inline"))
     if values.fail_if:
         from tf_compleak import gate
 
@@ -160,7 +167,7 @@ def _flagfile(command: str, values: flags.FlagValues, line: str) -> str:
     lines += [
         values[name].serialize()
         for name in names
-        if name not in ("overwrite",) and values[name].value is not None
+        if name not in ("overwrite", "dry_run") and values[name].value is not None
     ]
     return "\n".join(line for line in lines if line) + "\n"
 
@@ -169,10 +176,11 @@ def _show(report, workdir: str, fail_if: str) -> int:
     """Write the page, print the tables, and judge; the exit code."""
     from rich.console import Console
 
+    from tf_compleak import storage
     from tf_compleak.report import html, text
-    from tf_compleak.workdir import write_text
 
-    write_text(Path(workdir) / "report.html", html.render(report))
+    place = storage.path(workdir)
+    storage.write_text(place / "report.html", html.render(report))
     with contextlib.suppress(BrokenPipeError):
         text.print_report(report, Console())
     if not fail_if:
@@ -180,7 +188,7 @@ def _show(report, workdir: str, fail_if: str) -> int:
     from tf_compleak import gate
 
     verdict = gate.judge(report, gate.parse(fail_if))
-    gate.write(verdict, Path(workdir))
+    gate.write(verdict, place)
     print(f"tf-compleak: {verdict.line()}", file=sys.stderr)
     return 3 if verdict.failed else 0
 
@@ -222,12 +230,79 @@ def _run(arguments: list[str]) -> int:
         overwrite=values.overwrite,
         workers=values.workers,
         executor=values.executor,
+        ray_address=values.ray_address,
+        ray_resources=tuple(values.ray_resources),
+        ray_retries=values.ray_retries,
         command=line,
         flags=_flagfile("run", values, line),
     )
+    if values.dry_run:
+        return _dry_run(study, options)
     with Live(Console(stderr=True)) as live:
         report = pipeline.run(study, options, live.tell)
     return _show(report, options.workdir, values.fail_if)
+
+
+def _dry_run(study, options) -> int:
+    from tf_compleak import showing
+
+    tasks = showing.would_run(study, options)
+    with contextlib.suppress(BrokenPipeError):
+        for name, why in tasks:
+            print(f"{name}: {why}")
+        print(f"{len(tasks)} tasks to do; nothing was written.")
+    return 0
+
+
+# show ---------------------------------------------------------------------------------------------
+
+
+def _state(arguments: list[str]) -> int:
+    from tf_compleak import showing
+
+    words = [word for word in arguments if not word.startswith("-")]
+    unknown = [word for word in arguments if word.startswith("-") and word != "--verify"]
+    if unknown:
+        raise _UsageError(f"unknown flag {unknown[0]}; tf-compleak show takes --verify only.")
+    if len(words) != 1:
+        raise _UsageError("tf-compleak show WORKDIR: name one workdir.")
+    root = os.path.expanduser(words[0])
+    found = list(showing.states(root, thorough="--verify" in arguments))
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(showing.text(root, found)))
+    return 0
+
+
+# tensorboard --------------------------------------------------------------------------------------
+
+
+def _tensorboard(arguments: list[str]) -> int:
+    flagged = [word for word in arguments if word.startswith("-")]
+    roots = [os.path.expanduser(word) for word in arguments if not word.startswith("-")]
+    logdir = flagged[0].partition("=")[2] if len(flagged) == 1 else ""
+    if not roots or not logdir or flagged[0].lstrip("-").partition("=")[0] != "logdir":
+        raise _UsageError("tf-compleak tensorboard WORKDIR... --logdir=DIR: name both.")
+    _checks.distinct("tf-compleak tensorboard", [os.path.abspath(root) for root in roots])
+    from tf_compleak import showing
+    from tf_compleak.report import tensorboard
+    from tf_compleak.types import Report
+
+    names = _run_names(roots)
+    reports = {name: Report.load(root) for name, root in names.items()}
+    curves = {name: showing.histories(root) for name, root in names.items()}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorboard.write(reports, os.path.expanduser(logdir), curves)
+    print(f"{len(reports)} run(s) written; look at them with: tensorboard --logdir={logdir}")
+    return 0
+
+
+def _run_names(roots: list[str]) -> dict[str, str]:
+    """Workdirs by what tells them apart: the last folder, or their paths below a common one."""
+    names = [os.path.basename(os.path.abspath(root)) for root in roots]
+    if len(set(names)) < len(names):
+        paths = [os.path.abspath(root) for root in roots]
+        names = [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
+    return dict(zip(names, roots, strict=True))
 
 
 # audit --------------------------------------------------------------------------------------------
@@ -298,4 +373,6 @@ class _Command:
 COMMANDS = {
     "run": _Command(commands.RUN, commands.RUN_FLAGS, _run),
     "audit": _Command(commands.AUDIT, commands.AUDIT_FLAGS, _audit),
+    "show": _Command(commands.SHOW, {}, _state),
+    "tensorboard": _Command(commands.TENSORBOARD, {}, _tensorboard),
 }

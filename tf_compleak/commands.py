@@ -6,6 +6,8 @@ tf-compleak: what do compressed versions of a model tell about its training data
 Usage:
   tf-compleak run [flags]      train a target and shadows, compress them, attack, report
   tf-compleak audit [flags]    audit model files that exist already, or just their outputs
+  tf-compleak show WORKDIR     the state of every stage of a run or an audit
+  tf-compleak tensorboard WORKDIR... --logdir=DIR     reports as TensorBoard runs
   tf-compleak run --help       every flag of a command, with examples
   tf-compleak --version
 
@@ -27,7 +29,9 @@ Examples:
 
 A workdir holds everything a study made; the same command continues where it was stopped. Releases:
 NR, one version alone; SR, the original with one other; MR, two or more others, with or without it.
-Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted.
+Versions, attacks and releases may be added to a finished study: only what is new is computed.
+Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted,
+143 terminated.
 """
 
 AUDIT = """\
@@ -53,6 +57,27 @@ its members.npz and non_members.npz (or members_x.npy, members_y.npy, ..., or im
 Without shadows the attacks are cross-fitted over the known examples: an auditor's upper view.
 
 Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted.
+"""
+
+SHOW = """\
+tf-compleak show: the state of every stage of a workdir: done, failed, or to do, and why.
+
+Usage:
+  tf-compleak show WORKDIR             sizes of all files are checked
+  tf-compleak show WORKDIR --verify    every file is read and its SHA-256 compared
+
+What a run would do after a change of flags: tf-compleak run ... --dry_run
+"""
+
+TENSORBOARD = """\
+tf-compleak tensorboard: the figures of one or more workdirs as TensorBoard runs: scalars (MI/...),
+training curves, and HParams: the settings in which the studies differ, beside their best rows.
+
+Usage:
+  tf-compleak tensorboard WORKDIR... --logdir=DIR
+  tensorboard --logdir=DIR
+
+Needs TensorBoard: pip install 'tf-compleak[tensorboard]'
 """
 
 # name, help; grouped as --help shows them.
@@ -139,10 +164,18 @@ RUN_FLAGS = {
         ),
     ],
     "Running": [
-        ("workdir", "folder of the study; made if missing, refused if another study's"),
+        ("workdir", "folder of the study; made if missing, refused if another study's or in use"),
         ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
+        ("dry_run", "list what would be done and why, and end"),
         ("workers", "processes; 0: one per core, up to 8"),
-        ("executor", "processes | inline (everything in this process, for debugging)"),
+        ("executor", "processes | inline (everything in this process, for debugging) | ray"),
+        ("ray_address", "HOST:PORT of a Ray cluster, or auto; empty: one is started for this run"),
+        (
+            "ray_resources",
+            "what a stage asks of Ray, such as train:gpu=1,attack:cpu=2; stages: data, train, "
+            "version, extra, attack; others ask for as many CPUs as --threads",
+        ),
+        ("ray_retries", "how often a task is begun again when Ray loses its machine"),
     ],
 }
 

@@ -27,7 +27,7 @@ def version(source: Source, name: str, failure: Failure | None) -> Version:
     return Version(
         name=name,
         recipe=name,
-        path=str((made.path / "model.tflite").relative_to(source.root)) if facts else "",
+        path=f"families/target/versions/{name}/model.tflite" if facts else "",
         bytes=facts.get("bytes", 0),
         gzip_bytes=facts.get("gzip_bytes", 0),
         member_accuracy=share("correct_members", len(split.members)),
@@ -101,8 +101,9 @@ def _scores(stage: Stage) -> Scores:
 
 def arrays(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Scores f64[N] and members bool[N] of a finished attack."""
+    folder = stage.folder()
     return tuple(
-        np.load(stage.path / f"{name}.npy", allow_pickle=False) for name in ("scores", "members")
+        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("scores", "members")
     )
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
+import functools
 import importlib
 import os
 import pickle
@@ -22,7 +24,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -30,6 +32,7 @@ from typing import Any, Protocol
 
 STEAL_SECONDS = 6.0
 TICK = 0.25
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 Report = Callable[[str, int, int, str], None]  # task, done, total, text
 
@@ -68,14 +71,18 @@ def call(task: Task, report: Report) -> Outcome:
     module, function = task.function.split(":")
     try:
         work = getattr(importlib.import_module(module), function)
-        return Outcome(
-            work(lambda done, total, text="": report(task.name, done, total, text), *task.args)
-        )
+        return Outcome(work(functools.partial(_progress, report, task.name), *task.args))
     except Exception as error:
         fatal = isinstance(error, (OSError, MemoryError))
         plain = (fatal or isinstance(error, ValueError)) and str(error)
         text = str(error) if plain else f"{type(error).__name__}: {error}"
         return Outcome(error=text, fatal=fatal, trace=traceback.format_exc())
+
+
+def _progress(report: Report, name: str, done: int, total: int, text: str = "") -> None:
+    """What a task says of itself; 1 of 1 would say that it has ended, which its executor does."""
+    scale = 2 if total == 1 else 1
+    report(name, scale * done, scale * total, text)
 
 
 class Inline:
@@ -99,10 +106,10 @@ class Inline:
         """See `Executor.run`."""
         outcomes: dict[str, Outcome] = {}
         for task in tasks:
-            broken = _broken(task, outcomes)
-            outcomes[task.name] = broken or call(task, report)
-            _stop_if_fatal(outcomes[task.name])
-            report(task.name, 1, 1, "")
+            report(task.name, 0, 1, "")
+            outcomes[task.name] = broken(task, outcomes) or call(task, report)
+            stop_if_fatal(outcomes[task.name])
+            report(task.name, 1, 1, outcomes[task.name].error or "")
         return outcomes
 
 
@@ -111,7 +118,7 @@ class Processes:
 
     def __init__(self, workers: int, threads: int, logs: Path):
         self._count, self._threads, self._logs = workers, threads, logs
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Processes:
         return self
@@ -124,17 +131,19 @@ class Processes:
         """See `Executor.run`; OSError when a task meets a full disk or the like."""
         waiting, outcomes = list(tasks), {}
         while len(self._workers) < min(self._count, len(waiting)):
-            self._workers.append(_Worker(len(self._workers), self._threads, self._logs))
+            self._workers.append(Worker(len(self._workers), self._threads, self._logs))
         while waiting or any(worker.task for worker in self._workers):
-            for task in [task for task in waiting if _broken(task, outcomes)]:
-                outcomes[task.name] = _broken(task, outcomes)
+            for task in [task for task in waiting if broken(task, outcomes)]:
+                outcomes[task.name] = broken(task, outcomes)
                 waiting.remove(task)
+                report(task.name, 1, 1, outcomes[task.name].error)
             self._replace_dead()
             for worker in self._workers:
-                task = None if worker.task else self._pick(worker, waiting, outcomes)
+                task = None if worker.task else pick(worker, self._workers, waiting, outcomes)
                 if task:
                     waiting.remove(task)
                     worker.start(task)
+                    report(task.name, 0, 1, "")
             busy = {w.connection: w for w in self._workers if w.task}
             for connection in wait(list(busy), timeout=TICK):
                 self._receive(busy[connection], outcomes, report)
@@ -145,44 +154,58 @@ class Processes:
         for place, worker in enumerate(self._workers):
             if not worker.task and not worker.alive():
                 worker.kill()
-                self._workers[place] = _Worker(worker.index, self._threads, self._logs)
+                self._workers[place] = Worker(worker.index, self._threads, self._logs)
 
-    def _receive(self, worker: _Worker, outcomes: dict, report: Report) -> None:
+    def _receive(self, worker: Worker, outcomes: dict, report: Report) -> None:
         task = worker.task
         try:
             kind, *message = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             outcomes[task.name] = Outcome(error=worker.obituary())
             worker.task = None
-            report(task.name, 1, 1, "failed")
+            report(task.name, 1, 1, outcomes[task.name].error)
             return
         if kind == "progress":
             report(task.name, *message)
             return
         outcomes[task.name] = worker.finish(message[0])
-        _stop_if_fatal(outcomes[task.name])
-        report(task.name, 1, 1, "" if outcomes[task.name].error is None else "failed")
-
-    def _pick(self, worker: _Worker, waiting: list[Task], outcomes: dict) -> Task | None:
-        ready = [task for task in waiting if all(need in outcomes for need in task.needs)]
-        for task in ready:
-            if task.affinity in worker.warm:
-                return task
-        others = [other for other in self._workers if other is not worker]
-        warm_elsewhere = set().union(*(other.warm for other in others))
-        for task in ready:
-            if not task.affinity or task.affinity not in warm_elsewhere:
-                return task
-        queued = collections.Counter(task.affinity for task in waiting)
-        for task in ready:
-            seconds = max(other.seconds(task.affinity) for other in others)
-            if seconds * queued[task.affinity] > STEAL_SECONDS:
-                return task
-        return None
+        stop_if_fatal(outcomes[task.name])
+        report(task.name, 1, 1, outcomes[task.name].error or "")
 
 
-class _Worker:
-    """One child process, the task it is at, and the affinities it is warm for."""
+class Warm(Protocol):
+    """What the choice of a task needs to know of a worker."""
+
+    warm: Collection[str]  # the affinities whose graphs it has
+
+    def seconds(self, affinity: str) -> float:
+        """What a warm task of that affinity takes there, as far as known."""
+        ...
+
+
+def pick(
+    worker: Warm, workers: Sequence[Warm], waiting: Sequence[Task], finished: Container[str]
+) -> Task | None:
+    """The task that an idle worker is given, None when it had better wait."""
+    ready = [task for task in waiting if all(need in finished for need in task.needs)]
+    for task in ready:
+        if task.affinity in worker.warm:
+            return task
+    others = [other for other in workers if other is not worker]
+    warm_elsewhere = set().union(*(other.warm for other in others))
+    for task in ready:
+        if not task.affinity or task.affinity not in warm_elsewhere:
+            return task
+    queued = collections.Counter(task.affinity for task in waiting)
+    for task in ready:
+        seconds = max(other.seconds(task.affinity) for other in others)
+        if seconds * queued[task.affinity] > STEAL_SECONDS:
+            return task
+    return None
+
+
+class Worker:
+    """One child process, the task it is at, and the affinities it is warm for; a `Warm`."""
 
     def __init__(self, index: int, threads: int, logs: Path):
         self.index, self.task, self._started = index, None, 0.0
@@ -252,12 +275,14 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _broken(task: Task, outcomes: dict[str, Outcome]) -> Outcome | None:
+def broken(task: Task, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The outcome of a task that cannot begin, since one that it needs failed; else None."""
     reasons = [outcomes[need].error for need in task.needs if need in outcomes]
     return next((Outcome(error=reason) for reason in reasons if reason), None)
 
 
-def _stop_if_fatal(outcome: Outcome) -> None:
+def stop_if_fatal(outcome: Outcome) -> None:
+    """Raise OSError for an outcome after which nothing else can go well, such as a full disk."""
     if outcome.fatal:
         raise OSError(outcome.error)
 
@@ -270,7 +295,10 @@ def _die_with(parent: int) -> None:
 
 
 def _serve(connection: Connection) -> None:
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):  # Linux: at once, in the middle of anything
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     last = 0.0
 
     def report(name: str, done: int, total: int, text: str) -> None:

@@ -14,16 +14,16 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from tf_compleak import storage
 from tf_compleak.measure import Key, Pooled
 from tf_compleak.observations import Observations
+from tf_compleak.storage import write_text
 from tf_compleak.types import Report, Scored
-from tf_compleak.workdir import write_text
 
 MOST = 1000
 ARRAYS = ("ids", "labels", "members")
@@ -62,7 +62,7 @@ def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
 
 def save(report: Report, folder: str | os.PathLike) -> None:
     """Write `report.json` and, where there are scores, `examples/`; each aside and renamed."""
-    folder = Path(folder)
+    folder = storage.path(folder)
     if report.scored is not None:
         _write_examples(folder / "examples", report)
     write_text(folder / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
@@ -70,9 +70,9 @@ def save(report: Report, folder: str | os.PathLike) -> None:
 
 def load(folder: str | os.PathLike) -> Report:
     """The report that `save` wrote; see `Report.load`."""
-    file = Path(folder) / "report.json"
+    file = storage.path(folder) / "report.json"
     try:
-        report = Report.from_json(json.loads(file.read_text(encoding="utf-8")))
+        report = Report.from_json(json.loads(file.read_text()))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file}: no such file; name the folder of a report.") from error
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -99,8 +99,7 @@ def _write_examples(folder: Path, report: Report) -> None:
     rates = np.stack([caught_at(row, seen.members) for row in seen.values])
     ranks = agreement(seen.values)
     names = [(row.attack, "+".join(row.release)) for row in report.results]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=folder.parent))
+    aside = storage.scratch(folder)
     try:
         for name in ARRAYS:
             np.save(aside / f"{name}.npy", getattr(seen, name), allow_pickle=False)
@@ -111,10 +110,7 @@ def _write_examples(folder: Path, report: Report) -> None:
         people = zip(seen.ids, seen.labels, seen.members.astype(int), ranks, strict=True)
         _csv(aside / "examples.csv", ["id", "class", "member", "agreement"], people)
         _csv(aside / "exposed.csv", *_exposed(seen, names, rates, ranks))
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
+        storage.put(aside, folder, "examples.csv")
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

@@ -7,13 +7,14 @@ import os
 import time
 from collections.abc import Callable
 
-from tf_compleak import evaluate, exposure, measure, provenance, stages
-from tf_compleak.attacks import ATTACKS
-from tf_compleak.compression import recipes
+from tf_compleak import evaluate, exposure, measure, planning, provenance, stages
+from tf_compleak.cluster import Cluster, parse_resources
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
-from tf_compleak.source import BLIND, Source, extras, nulled, spec
-from tf_compleak.study import Options, Run, Study, families, plan, releases, runs
-from tf_compleak.types import Failure, Release, Report, Result
+from tf_compleak.journal import Journal
+from tf_compleak.planning import Pair
+from tf_compleak.source import Source, data_stage, spec
+from tf_compleak.study import Options, Study, families, plan, releases, runs
+from tf_compleak.types import Failure, Report, Result
 from tf_compleak.workdir import Workdir, write_text
 
 Tell = Callable[[str, int, int, str], None]
@@ -23,44 +24,28 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
     """Run a study, reusing its finished stages; writes `report.json` and returns the report.
 
     Args:
-      tell: told (task, done, total, text) as the work goes on.
+      tell: told (task, done, total, text) as the work goes on; see `journal.Journal`.
 
     Raises:
       ValueError, FileNotFoundError, OSError: for bad input or an unusable workdir, in one line.
     """
     started = time.monotonic()
     workdir = Workdir(options.workdir)
-    with _executor(study, options, workdir) as executor:
+    with workdir.locked(), _executor(study, options, workdir) as executor:
         with workdir.claim(study, overwrite=options.overwrite):
+            tell = Journal(workdir.logs(), tell).tell
             source = _source(executor, study, options, tell)
         if options.flags:
             write_text(workdir.root / "flags.cfg", options.flags)
         failures = _versions(executor, source, tell)
         usable = tuple(name for name in study.versions if name not in failures)
         done, failed = _attacks(executor, source, usable, tell)
-    if not done:
-        raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
-    scores = evaluate.pooled(source, done)
-    report = Report(
-        study=study.to_json(),
-        provenance=_provenance(source, options, started),
-        versions=tuple(
-            evaluate.version(source, name, failures.get(name)) for name in study.versions
-        ),
-        results=evaluate.rows(study, scores, tell),
-        failures=(*failures.values(), *_left_out(study, failures), *failed),
-        sanity=evaluate.sanity(
-            source, _null(study, usable), {each.name: each.reason for each in failed}
-        ),
-        curve=_curve(source, done, tell),
-    )
-    observed = source.observations("target", usable)
-    report = dataclasses.replace(
-        report,
-        slices=measure.sliced(report, scores, observed),
-        scored=exposure.scored(scores, observed),
-    )
-    report.save(workdir.root)
+        if not done:
+            raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
+        report = _report(source, failures, done, failed, tell)
+        made = _provenance(source, options, started)
+        report = dataclasses.replace(report, provenance=made)
+        report.save(workdir.root)
     return report
 
 
@@ -68,17 +53,38 @@ def _executor(study: Study, options: Options, workdir: Workdir) -> Executor:
     if options.executor == "inline":
         return Inline(study.threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Processes(options.workers or min(cores, 8), study.threads, workdir.logs())
+    workers = options.workers or max(1, min(cores, 8) // study.threads)
+    if options.executor == "ray":
+        return Cluster(
+            options.workers,
+            study.threads,
+            workdir.logs(),
+            options.ray_address,
+            parse_resources(options.ray_resources),
+            options.ray_retries,
+        )
+    return Processes(workers, study.threads, workdir.logs())
 
 
-def _data(study: Study, options: Options) -> Task:
+def data_task(study: Study, options: Options) -> Task:
+    """Loading the data set; everything else needs it."""
     return Task("data", "tf_compleak.stages:data", (study, options.workdir, options.data_dir))
+
+
+def why_data(study: Study, options: Options) -> str:
+    """Why the data set is to be loaded (again); empty when it is there and has not changed."""
+    stage = data_stage(study, options.workdir)
+    if not (why := stage.why()) and not stages.data_is_current(
+        study, options.workdir, options.data_dir
+    ):
+        why = f"the files of --dataset={study.dataset} have changed"
+    return why
 
 
 def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> Source:
     """Load the data unless that is done, and check that the study can be run on it."""
-    if not stages.data_is_current(study, options.workdir, options.data_dir):
-        outcome = executor.run([_data(study, options)], tell)["data"]
+    if why := why_data(study, options):
+        outcome = _executed(executor, [(data_task(study, options), why)], tell)["data"]
         if outcome.error:
             raise ValueError(outcome.error)
     source = Source(study, options.workdir)
@@ -86,46 +92,23 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
     return source
 
 
+def _executed(executor: Executor, tasks: list[tuple[Task, str]], tell: Tell) -> dict[str, Outcome]:
+    """Run tasks, telling first why each is to be done."""
+    for task, why in tasks:
+        tell(task.name, 0, 0, why)
+    return executor.run([task for task, _ in tasks], tell)
+
+
 def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
     """Train the families, make and query their versions; the versions that failed, by name."""
-    study, root = source.study, source.root
-    tasks, trains = [], []
+    study = source.study
+    steps = planning.building(study, source.root)
+    outcomes = _executed(executor, planning.pending(steps, source), tell)
     for family in families(study):
-        if source.training(family).facts() is None:
-            trains.append(
-                Task(f"train {family}", "tf_compleak.stages:train", (study, root, family), "train")
-            )
-    training = {task.name for task in trains}
-    for name in sorted(study.versions, key=_kind):
-        for family in families(study):
-            if source.observation(family, name).facts() is None:
-                need = f"train {family}"
-                tasks.append(
-                    Task(
-                        f"{name} {family}",
-                        "tf_compleak.stages:version",
-                        (study, root, family, name),
-                        _kind(name),
-                        (need,) if need in training else (),
-                    )
-                )
-    outcomes = executor.run([*trains, *tasks], tell)
-    for task in trains:
-        if outcomes[task.name].error:
-            raise ValueError(f"{task.name}: {outcomes[task.name].error}")
+        name = f"train {family}"
+        if name in outcomes and outcomes[name].error:
+            raise ValueError(f"{name}: {outcomes[name].error}")
     return _failures(source, outcomes)
-
-
-def _kind(name: str) -> str:
-    """What versions share a traced graph; the longest to trace first."""
-    match recipes.parse(name):
-        case recipes.Pruning():
-            return "1 pruning"
-        case recipes.QuantizationAware():
-            return "2 quantization-aware"
-        case recipes.Clustering(clusters):
-            return f"3 clustering-{clusters}"
-    return "4 export"
 
 
 def _failures(source: Source, outcomes: dict[str, Outcome]) -> dict[str, Failure]:
@@ -151,17 +134,11 @@ def _left_out(study: Study, failures: dict[str, Failure]) -> list[Failure]:
     ]
 
 
-def _null(study: Study, usable: tuple[str, ...]) -> Run:
-    """The run that is repeated with shuffled membership: of the most versions, the last such."""
-    attack, release = max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
-    return runs(study, attack, release)[0]
-
-
 def _attacks(
     executor: Executor, source: Source, usable: tuple[str, ...], tell: Tell
-) -> tuple[list[tuple[str, Release]], list[Failure]]:
+) -> tuple[list[Pair], list[Failure]]:
     """Run every attack on every release that it suits, and the sanity runs."""
-    study, root = source.study, source.root
+    study = source.study
     pairs = plan(study, usable)
     if not pairs:
         raise ValueError(
@@ -169,95 +146,52 @@ def _attacks(
             f"--attacks={','.join(study.attacks)} suit none of their releases "
             f"({len(releases(study, usable))} releases)."
         )
-    asks = _extra_tasks(source, pairs)
-    made = [
-        run for pair in sorted(pairs, key=lambda pair: -len(pair[1])) for run in _runs(study, pair)
-    ]
-    tasks = [
-        Task(
-            _title(run, study),
-            "tf_compleak.stages:attack",
-            (study, root, run),
-            run.attack,
-            _needs(source, run, asks),
-        )
-        for run in made
-        if source.attack(run).facts() is None
-    ]
-    outcomes = executor.run([*asks, *tasks, *_sanity_tasks(source, usable, asks)], tell)
+    steps = planning.attacking(study, source.root, usable)
+    outcomes = _executed(executor, planning.pending(steps, source), tell)
     failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
     done = [pair for pair in pairs if _done(source, pair)]
     return done, failed
 
 
-def _runs(study: Study, pair: tuple[str, Release]) -> list[Run]:
-    """All runs of a pair: with all shadows, and with every number of --shadow_counts."""
-    least = ATTACKS[pair[0]].least_shadows
-    counts = {count for count in study.shadow_counts if count >= least} | {study.num_shadows}
-    return [run for count in sorted(counts, reverse=True) for run in runs(study, *pair, count)]
-
-
-def _done(source: Source, pair: tuple[str, Release], count: int | None = None) -> bool:
+def _done(source: Source, pair: Pair, count: int | None = None) -> bool:
     return all(source.attack(run).facts() is not None for run in runs(source.study, *pair, count))
 
 
-def _title(run: Run, study: Study) -> str:
-    """What a run is called on the terminal and under failures."""
-    text = f"{run.attack} {'+'.join(run.release)}"
-    if run.target != "target":
-        text += f" on {run.target}"
-    return text if len(run.shadows) == study.num_shadows else f"{text}, {len(run.shadows)} shadows"
+def _report(
+    source: Source,
+    failures: dict[str, Failure],
+    done: list[Pair],
+    failed: list[Failure],
+    tell: Tell,
+) -> Report:
+    """The figures of everything that was done."""
+    study = source.study
+    usable = tuple(name for name in study.versions if name not in failures)
+    scores = evaluate.pooled(source, done)
+    report = Report(
+        study=study.to_json(),
+        provenance={},
+        versions=tuple(
+            evaluate.version(source, name, failures.get(name)) for name in study.versions
+        ),
+        results=evaluate.rows(study, scores, tell),
+        failures=(*failures.values(), *_left_out(study, failures), *failed),
+        sanity=evaluate.sanity(
+            source,
+            planning.null_run(study, usable),
+            {each.name: each.reason for each in failed},
+        ),
+        curve=_curve(source, done, tell),
+    )
+    observed = source.observations("target", usable)
+    return dataclasses.replace(
+        report,
+        slices=measure.sliced(report, scores, observed),
+        scored=exposure.scored(scores, observed),
+    )
 
 
-def _extra_tasks(source: Source, pairs: list[tuple[str, Release]]) -> list[Task]:
-    """What the versions must still be asked for these attacks."""
-    study, root = source.study, source.root
-    wanted = {
-        (kind, name)
-        for attack, release in pairs
-        for kind in extras(study, attack)
-        for name in release
-    }
-    return [
-        Task(
-            f"{kind} {name} {family}",
-            "tf_compleak.stages:extra",
-            (study, root, kind, family, name),
-        )
-        for kind, name in sorted(wanted)
-        for family in families(study)
-        if source.extra(kind, family, name).facts() is None
-    ]
-
-
-def _needs(source: Source, run: Run, asks: list[Task]) -> tuple[str, ...]:
-    pending = {task.name for task in asks}
-    names = [
-        f"{kind} {name} {family}"
-        for kind in extras(source.study, run.attack)
-        for name in run.release
-        for family in (run.target, *run.shadows)
-    ]
-    return tuple(name for name in names if name in pending)
-
-
-def _sanity_tasks(source: Source, usable: tuple[str, ...], asks: list[Task]) -> list[Task]:
-    study, root = source.study, source.root
-    run = _null(study, usable)
-    tasks = []
-    if source.attack(nulled(run)).facts() is None:
-        needs = _needs(source, run, asks)
-        tasks.append(
-            Task("null run", "tf_compleak.stages:null", (study, root, run), run.attack, needs)
-        )
-    if source.attack(BLIND).facts() is None:
-        tasks.append(
-            Task("blind baseline", "tf_compleak.stages:blind_baseline", (study, root), "blind")
-        )
-    return tasks
-
-
-def _curve(source: Source, done: list[tuple[str, Release]], tell: Tell) -> tuple[Result, ...]:
+def _curve(source: Source, done: list[Pair], tell: Tell) -> tuple[Result, ...]:
     """The rows again, fitted on fewer shadows: attacker strength."""
     study, found = source.study, []
     if not study.shadow_counts:

@@ -27,8 +27,8 @@ EXTRAS = ("aside", "sensitivities", "augmented")
 
 def data_stage(study: Study, root: str) -> Stage:
     """Where the decoded data set is kept."""
-    print_ = fingerprint(stage="data/2", dataset=study.dataset, split=study.tfds_split)
-    return Stage(Workdir(root).data(), print_)
+    facts = {"dataset": study.dataset, "tfds_split": study.tfds_split}
+    return Stage.of(Workdir(root).data(), stage="data/2", flags=facts)
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -61,8 +61,8 @@ class Source:
     """The data of a study as its stages need it: examples, splits, fingerprints."""
 
     def __init__(self, study: Study, root: str):
-        facts = data_stage(study, root).facts()
-        folder = Workdir(root).data()
+        stage = data_stage(study, root)
+        folder, facts = stage.folder(), stage.facts()
         self.study, self.root, self.sha256 = study, root, facts["sha256"]
         self.examples = Examples(
             np.load(folder / "x.npy", mmap_mode="r"),
@@ -79,81 +79,87 @@ class Source:
     def training(self, family: str) -> Stage:
         """The stage of a family's training."""
         study, split = self.study, self.splits[family]
-        print_ = fingerprint(
+        flags = ("model", "depth", "width", "epochs", "batch_size", "learning_rate", "momentum")
+        return Stage.of(
+            Workdir(self.root).training(family),
             stage="training/1",
             data=self.sha256,
             split=digest(split.members, split.validation),
-            model=[study.model, study.depth, study.width],
-            optimization=[study.epochs, study.batch_size, study.learning_rate],
-            regularization=[study.momentum, study.weight_decay, list(study.augmentation)],
-            seed=[study.seed, family],
-            threads=study.threads,
+            flags=_flags(study, *flags, "weight_decay", "augmentation", "threads", "seed"),
+            family=family,
         )
-        return Stage(Workdir(self.root).training(family), print_)
 
     def version(self, family: str, name: str) -> Stage:
         """The stage of a version's file."""
         study = self.study
-        print_ = fingerprint(
+        return Stage.of(
+            Workdir(self.root).version(family, name),
             stage="version/1",
             training=self.training(family).fingerprint,
             recipe=name,
-            tuning=_relevant(study, recipes.parse(name)),
+            flags=_flags(study, *_relevant(recipes.parse(name))),
             calibration=digest(self.calibration(family)) if name == "int8-ptq" else None,
         )
-        return Stage(Workdir(self.root).version(family, name), print_)
 
     def observation(self, family: str, name: str) -> Stage:
         """The stage of what a version says."""
         split = self.splits[family]
-        print_ = fingerprint(
+        return Stage.of(
+            Workdir(self.root).observation(family, name),
             stage="observation/1",
             version=self.version(family, name).fingerprint,
             examples=digest(split.scored, split.validation),
         )
-        return Stage(Workdir(self.root).observation(family, name), print_)
 
     def extra(self, kind: str, family: str, name: str) -> Stage:
         """The stage of what else a version was asked: see `EXTRAS`."""
-        study = self.study
-        settings = {
-            "aside": digest(self.aside(family)),
-            "augmented": [study.queries, digest(self.splits[family].scored)],
-            "sensitivities": [study.sensitivity_queries, study.sensitivity_epsilon, study.seed],
+        study, own = self.study, digest(self.splits[family].scored)
+        examples = {
+            "aside": [digest(self.aside(family))],
+            "augmented": [own],
+            "sensitivities": [],
         }
         if kind == "augmented" and study.split == "disjoint":
-            settings["augmented"].append(settings["aside"])
-        print_ = fingerprint(
+            examples[kind] += examples["aside"]
+        flags = {
+            "aside": (),
+            "augmented": ("queries",),
+            "sensitivities": ("sensitivity_queries", "sensitivity_epsilon", "seed"),
+        }
+        return Stage.of(
+            Workdir(self.root).extra(kind, family, name),
             stage=f"{kind}/1",
             observation=self.observation(family, name).fingerprint,
-            settings=settings[kind],
+            flags=_flags(study, *flags[kind]),
+            examples=fingerprint(of=examples[kind]),
         )
-        return Stage(Workdir(self.root).extra(kind, family, name), print_)
 
     def attack(self, run: Run) -> Stage:
         """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
         needs = extras(self.study, run.attack)
-        print_ = fingerprint(
-            stage="attack/4",
-            attack=run.attack,
-            data=self.sha256,
-            threads=self.study.threads,
-            observed=[
-                stage.fingerprint
-                for family in (run.target, *run.shadows)
-                for name in run.release
-                for stage in (
-                    self.observation(family, name),
-                    *(self.extra(kind, family, name) for kind in needs),
-                )
-            ],
-            members=digest(self.splits[run.target].scored),
-            seed=self.study.seed,
-        )
+        observed = {
+            f"{stage.path.parent.name} {name} {family}": stage.fingerprint
+            for family in (run.target, *run.shadows)
+            for name in run.release
+            for stage in (
+                self.observation(family, name),
+                *(self.extra(kind, family, name) for kind in needs),
+            )
+        }
         folder = "null" if run.attack.startswith(NULL) else run.attack
         plain = run.target == "target" and len(run.shadows) in (0, self.study.num_shadows)
         variant = "" if plain else f"{run.target}, {len(run.shadows)} shadows"
-        return Stage(Workdir(self.root).attack(folder, run.release, variant), print_)
+        return Stage.of(
+            Workdir(self.root).attack(folder, run.release, variant),
+            stage="attack/4",
+            attack=run.attack,
+            data=self.sha256,
+            release=list(run.release),
+            families=[run.target, *run.shadows],
+            observed=observed,
+            members=digest(self.splits[run.target].scored),
+            flags=_flags(self.study, "threads", "seed"),
+        )
 
     def aside(self, family: str) -> np.ndarray:
         """Indices of the examples beside a family's own that attacks ask about.
@@ -188,7 +194,9 @@ class Source:
         split = split or self.splits[family]
         order = np.argsort(own)
         rows = order[np.searchsorted(own, split.scored, sorter=order)]
-        saved = {kind: [self.extra(kind, family, name).path for name in release] for kind in kinds}
+        saved = {
+            kind: [self.extra(kind, family, name).folder() for name in release] for kind in kinds
+        }
         resolutions = tuple(stage.facts()["resolution"] for stage in stages)
         aside = None
         if "aside" in kinds:
@@ -204,7 +212,7 @@ class Source:
             )
         return Observations(
             versions=release,
-            probabilities=_stack([stage.path for stage in stages], "probabilities", rows),
+            probabilities=_stack([stage.folder() for stage in stages], "probabilities", rows),
             labels=self.examples.y[split.scored],
             members=split.is_member,
             ids=self.examples.ids[split.scored],
@@ -240,17 +248,23 @@ def _opened(study: Study, root: str, sha256: str) -> Source:
     return Source(study, root)
 
 
-def _relevant(study: Study, recipe: recipes.Recipe) -> list:
+def _flags(study: Study, *names: str) -> dict:
+    """The flags that a stage depends on, as JSON values."""
+    saved = study.to_json()
+    return {name: saved[name] for name in names}
+
+
+def _relevant(recipe: recipes.Recipe) -> tuple[str, ...]:
     """The flags that a recipe's fine-tuning depends on."""
-    common = [study.finetune_epochs, study.batch_size, study.momentum, study.weight_decay]
+    common = ("finetune_epochs", "batch_size", "momentum", "weight_decay")
     match recipe:
         case recipes.Pruning():
-            return [*common, study.pruning_learning_rate]
+            return (*common, "pruning_learning_rate")
         case recipes.Clustering():
-            return [*common, study.clustering_learning_rate]
+            return (*common, "clustering_learning_rate")
         case recipes.QuantizationAware():
-            return [*common, study.quantization_learning_rate]
-    return []
+            return (*common, "quantization_learning_rate")
+    return ()
 
 
 def spec(source_: Source) -> ModelSpec:

@@ -114,7 +114,7 @@ def version(progress: Progress, study: Study, root: str, family: str, name: str)
 
 def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
     study = src.study
-    with np.load(src.training(family).path / "weights.npz", allow_pickle=False) as saved:
+    with np.load(src.training(family).folder() / "weights.npz", allow_pickle=False) as saved:
         weights = [saved[key] for key in sorted(saved.files)]
     content = compress(
         recipes.parse(name),
@@ -143,7 +143,7 @@ def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
     from tf_compleak.inference.observe import observe
 
     split = src.splits[family]
-    path = src.version(family, name).path / "model.tflite"
+    path = src.version(family, name).folder() / "model.tflite"
     model = TFLiteModel(str(path), threads=src.study.threads)
     total = len(split.scored) + len(split.validation)
     done = 0
@@ -172,15 +172,15 @@ def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
 def extra(progress: Progress, study: Study, root: str, kind: str, family: str, name: str) -> None:
     """Ask one version what some attacks need beyond its confidences: one of `EXTRAS`."""
     src = opened(study, root)
-    path = src.version(family, name).path / "model.tflite"
+    path = src.version(family, name).folder() / "model.tflite"
     asked = {"aside": _ask_aside, "sensitivities": _ask_sensitivities, "augmented": _ask_augmented}
-    arrays = asked[kind](progress, src, family, path)
+    arrays = asked[kind](progress, src, family, path, name)
     with src.extra(kind, family, name).writing() as (folder, _):
         for array, values in arrays.items():
             np.save(folder / f"{array}.npy", values, allow_pickle=False)
 
 
-def _ask_aside(progress: Progress, src: Source, family: str, path) -> dict:
+def _ask_aside(progress: Progress, src: Source, family: str, path, name: str) -> dict:
     indices = src.aside(family)
     return {"probabilities": _asked(progress, src, path, [indices])[0]}
 
@@ -204,7 +204,7 @@ def _asked(progress: Progress, src: Source, path, parts: list, change=None) -> l
     return found
 
 
-def _ask_sensitivities(progress: Progress, src: Source, family: str, path) -> dict:
+def _ask_sensitivities(progress: Progress, src: Source, family: str, path, name: str) -> dict:
     from tf_compleak.inference.interpreter import TFLiteModel
     from tf_compleak.inference.observe import sensitivities
 
@@ -228,12 +228,12 @@ def _ask_sensitivities(progress: Progress, src: Source, family: str, path) -> di
     return {"sensitivities": values}
 
 
-def _ask_augmented(progress: Progress, src: Source, family: str, path) -> dict:
+def _ask_augmented(progress: Progress, src: Source, family: str, path, name: str) -> dict:
     """f32[Q, N] logits on copies of the scored examples, and of those aside that attacks use."""
     from tf_compleak.attacks import features
     from tf_compleak.inference import copies
 
-    resolution = src.observation(family, path.parent.name).facts()["resolution"]
+    resolution = src.observation(family, name).facts()["resolution"]
     parts = {"augmented": src.splits[family].scored}
     if src.study.split == "disjoint":
         parts["aside"] = src.aside(family)

@@ -15,6 +15,8 @@ from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
+EXECUTORS = ("processes", "inline", "ray")
+GROWING = ("versions", "attacks", "releases", "shadow_counts")
 TUNED = ("pruning", "clustering", "quantization")
 
 
@@ -126,9 +128,34 @@ class Study:
             key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
         }
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Study:
+        """The study of a dict that `to_json` made; ValueError when it is no such dict."""
+        try:
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            fields["releases"] = tuple(tuple(text.split("+")) for text in fields["releases"])
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a study of this version of tf-compleak ({error}).") from error
+
     def difference(self, other: dict[str, Any]) -> list[str]:
-        """One text for each field in which a saved study (`to_json`) differs from this one."""
-        return difference(self.to_json(), other)
+        """One text for each field in which a saved study (`to_json`) differs from this one.
+
+        Fields to which this one only adds (versions, attacks, ...) are no difference: whatever the
+        saved study made stays as it is.
+        """
+        mine = self.to_json()
+        kept = {key: value for key, value in other.items() if not _adds(key, mine, value)}
+        return difference({key: mine[key] for key in mine if key in kept or key not in other}, kept)
+
+
+def _adds(key: str, mine: dict[str, Any], saved: Any) -> bool:
+    """Whether a field of this study has all that the saved one had, and nothing is done anew."""
+    if key not in GROWING or not isinstance(saved, list):
+        return False
+    if key == "releases" and not (saved and mine[key]):
+        return saved == mine[key]
+    return set(saved) <= set(mine[key])
 
 
 def difference(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
@@ -158,7 +185,8 @@ class Options:
       data_dir: where prepared TFDS data sets are.
       overwrite: take over a workdir that another study made.
       workers: processes; 0 for one per core, up to 8.
-      executor: "processes" or "inline" (this process, for debugging).
+      executor: one of `EXECUTORS`; "inline" is this process, for debugging.
+      ray_address, ray_resources, ray_retries: see `cluster.Cluster`.
       command, flags: what the report says about repeating the run.
     """
 
@@ -167,8 +195,16 @@ class Options:
     overwrite: bool = False
     workers: int = 0
     executor: str = "processes"
+    ray_address: str = ""
+    ray_resources: tuple[str, ...] = ()
+    ray_retries: int = 3
     command: str = ""
     flags: str = ""
+
+    def __post_init__(self):
+        _checks.between("--workers", self.workers, 0, 1024)
+        _checks.choice("--executor", self.executor, EXECUTORS)
+        _checks.between("--ray_retries", self.ray_retries, 0, 100)
 
 
 def releases(study: Study, usable: tuple[str, ...]) -> list[Release]:

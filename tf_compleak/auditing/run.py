@@ -63,7 +63,7 @@ def audit(
         shadows=tuple(shadows),
         **settings,
     )
-    with _folder(where.workdir) as root:
+    with _folder(where.workdir) as root, Workdir(root).locked():
         with Workdir(root).claim(settings, overwrite=where.overwrite or _unfinished(root)):
             target, dropped = _target(versions, members, non_members, settings, where)
             known = [shadowing.load(path, settings.names, i) for i, path in enumerate(shadows)]
@@ -85,6 +85,8 @@ def _text(given) -> str:
 
 @contextlib.contextmanager
 def _folder(workdir: str) -> Iterator[Path]:
+    if "://" in workdir:
+        raise ValueError(f"--workdir={workdir}: audits need a folder; a bucket is for run only.")
     if workdir:
         yield Path(workdir)
         return

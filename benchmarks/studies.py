@@ -1,0 +1,47 @@
+"""What several benchmarks share: the quickstart study, and what its journal says of its tasks."""
+
+import json
+import time
+from pathlib import Path
+
+
+def quickstart():
+    """The shipped study."""
+    from tf_compleak import cli
+
+    return cli._study(cli._parse("run", ["--flagfile=quickstart"]))
+
+
+def shipped(study, root: str, workers: int) -> float:
+    """Seconds of the study as it is run, figures included."""
+    from tf_compleak import pipeline
+    from tf_compleak.study import Options
+
+    started = time.perf_counter()
+    pipeline.run(study, Options(workdir=root, workers=workers))
+    return time.perf_counter() - started
+
+
+def ends(root: str) -> dict[str, float]:
+    """Seconds of every task of a finished run, by name, as its journal says."""
+    lines = (Path(root) / "logs" / "stages.jsonl").read_text().splitlines()
+    return {event["task"]: event["seconds"] for event in map(json.loads, lines)}
+
+
+def kind(task: str) -> str:
+    """The part of the pipeline that a task belongs to."""
+    first = task.split()[0]
+    if first in ("data", "train"):
+        return first
+    for name in ("pruning", "clustering", "int8-qat"):
+        if first.startswith(name):
+            return f"versions: {name}"
+    if first in ("original", "int8-ptq", "dynamic-ptq", "float16-ptq"):
+        return "versions: original and post-training"
+    return f"attack: {first}" if first not in ("null", "blind") else "sanity runs"
+
+
+def usable(root: str) -> tuple[str, ...]:
+    """The versions of a finished run that did not fail."""
+    report = json.loads((Path(root) / "report.json").read_text())
+    return tuple(each["name"] for each in report["versions"] if each["status"] == "ok")

@@ -1,0 +1,45 @@
+"""A bucket for tests: `s3://` on a folder of this machine, without rename, like object storage.
+
+Where processes are started, `sitecustomize(folder)` makes a folder for their PYTHONPATH.
+"""
+
+import os
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+ROOT = "TEST_BUCKETS"
+
+
+class Bucket(LocalFileSystem):
+    """`s3://NAME/KEY` is the file $TEST_BUCKETS/NAME/KEY; folders come with the objects in them."""
+
+    protocol = ("s3",)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        text = os.fspath(path)
+        if text.startswith("s3://"):
+            text = os.path.join(os.environ[ROOT], text[len("s3://") :])
+        return text.rstrip("/")
+
+    def mv(self, *_, **__):
+        """There is no rename."""
+        raise NotImplementedError("object storage has no rename")
+
+    rename = move = mv_file = mv
+
+
+def register():
+    """Make `s3://` mean this bucket, in this process."""
+    fsspec.register_implementation("s3", Bucket, clobber=True)
+
+
+def sitecustomize(folder):
+    """A PYTHONPATH for processes that are to see the bucket too."""
+    folder.mkdir()
+    here = Path(__file__).parent
+    text = f"import sys; sys.path.append({str(here)!r}); import bucket; bucket.register()\n"
+    (folder / "sitecustomize.py").write_text(text)
+    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])

@@ -1,0 +1,168 @@
+"""A finished study: what is kept, what is done again and why, and what `show` says of it."""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import tiny
+
+from tf_compleak import cli, pipeline, showing
+from tf_compleak.stage import SCHEMA
+from tf_compleak.study import Options, Study
+
+
+def study(**changes):
+    fields = {**tiny.FLAGS, "releases": (), **changes}
+    for name in ("versions", "attacks"):
+        fields[name] = tuple(fields[name].split(","))
+    return Study(**fields)
+
+
+def run(workdir, told=None, overwrite=False, **changes):
+    """Run in this process; the tasks that were executed, by the journal."""
+    before = len(tiny.events(workdir))
+    tell = (lambda *news: told.append(news)) if told is not None else (lambda *_: None)
+    options = Options(workdir=str(workdir), executor="inline", overwrite=overwrite)
+    pipeline.run(study(**changes), options, tell)
+    return [task for task, _ in tiny.events(workdir)[before:]]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("resume") / "w"
+    assert len(run(workdir)) == 14
+    return workdir
+
+
+@pytest.fixture
+def finished(first, tmp_path):
+    return shutil.copytree(first, tmp_path / "w")
+
+
+def tree(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def would_run(workdir, **changes):
+    return dict(showing.would_run(study(**changes), Options(workdir=str(workdir), overwrite=True)))
+
+
+def test_nothing_is_done_twice(finished):
+    assert run(finished) == []
+
+
+def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp_path):
+    before = tree(finished)
+    assert would_run(finished) == {}
+    found = would_run(finished, epochs=3)
+    assert found["train target"] == "--epochs: 2 there, 3 here"
+    assert found["original target"] == "training changed"
+    assert "int8-ptq target changed" in found["loss int8-ptq"]
+    assert "blind baseline" not in found and "data" not in found
+    assert set(would_run(finished, seed=1)) >= {"train target", "blind baseline"}
+    assert would_run(finished, sensitivity_queries=3) == {}
+    assert would_run(finished, finetune_epochs=2) == {}  # nothing here is fine-tuned
+    assert set(would_run(finished, calibration_size=9)) == {
+        *("int8-ptq target", "int8-ptq shadow-0", "loss int8-ptq", "nasr-lr int8-ptq"),
+        *("sr2-lr original+int8-ptq", "null run"),
+    }
+    assert tree(finished) == before
+    empty = would_run(tmp_path / "none")
+    assert empty["data"] == "missing" and empty["train target"] == "waits for the data"
+    assert not (tmp_path / "none").exists()
+
+
+def test_adding_a_version_or_an_attack_computes_only_that(finished):
+    more = {"versions": "original,int8-ptq,float16-ptq"}
+    assert (
+        would_run(finished, **more).keys()
+        == set(run(finished, **more))
+        == {
+            *("float16-ptq target", "float16-ptq shadow-0", "sr2-lr original+float16-ptq"),
+            *("loss float16-ptq", "nasr-lr float16-ptq", "null run"),
+        }
+    )
+    more["attacks"] = "entropy,loss,nasr-lr,sr2-lr"
+    assert set(run(finished, **more)) == {f"entropy {n}" for n in more["versions"].split(",")}
+    with pytest.raises(ValueError, match=r"another study \(versions: .*--overwrite"):
+        run(finished)
+    assert run(finished, overwrite=True) == []  # and nothing was lost on the way
+
+
+def test_a_damaged_file_is_named_and_made_again(finished):
+    figures, path = tiny.figures(finished), "families/shadow-0/versions/int8-ptq/model.tflite"
+    content = bytearray((finished / path).read_bytes())
+    content[len(content) // 2] ^= 1
+    (finished / path).write_bytes(content)
+    (finished / "families/target/training/weights.npz").write_bytes(b"short")
+    told = []
+    assert run(finished, told) == ["train target", "int8-ptq shadow-0"]
+    reasons = {task: text for task, _, total, text in told if total == 0}
+    assert reasons["train target"].startswith("damaged: weights.npz has 5 bytes, not ")
+    assert "damaged: model.tflite is not what was written" in reasons["int8-ptq shadow-0"]
+    assert tiny.figures(finished) == figures
+
+
+def shown(capsys, *arguments):
+    assert cli.main(["show", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_show_says_what_is_done_and_what_is_not(finished, capsys):
+    text = shown(capsys, finished)
+    assert text.count("\ndone ") == 13 and "14 done" in text and "report.json" in text
+    path = finished / "attacks" / "loss" / "original" / "scores.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "14 done" in shown(capsys, finished)  # sizes alone do not tell
+    text = shown(capsys, finished, "--verify")
+    assert "to do   loss original" in text and "SHA-256" in text
+    shutil.rmtree(finished / "families" / "target" / "observations" / "int8-ptq")
+    assert "to do   int8-ptq target" in shown(capsys, finished)
+    path.write_bytes(content[:-1])
+    assert "scores.npy has" in shown(capsys, finished)
+
+
+def test_show_needs_a_study_and_no_tensorflow(finished, tmp_path, capsys):
+    assert cli.main(["show", str(tmp_path / "none")]) == 2
+    assert "holds no study" in capsys.readouterr().err
+    assert cli.main(["show"]) == 2 and cli.main(["show", "a", "--fast"]) == 2
+    code = "import sys; from tf_compleak import cli; cli.main(['show', sys.argv[1]])"
+    code += "; print('tensorflow' in sys.modules or 'sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, finished], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_a_workdir_of_another_schema_is_never_mixed(finished):
+    saved = json.loads((finished / "study.json").read_text())
+    for schema, remedy in ((None, "--overwrite"), (SCHEMA + 1, "upgrade")):
+        changed = {k: v for k, v in saved.items() if k != "schema"}
+        changed |= {} if schema is None else {"schema": schema}
+        (finished / "study.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=f"has schema {schema or 1}, .*{remedy}"):
+            run(finished)
+        with pytest.raises(ValueError, match="schema"):
+            list(showing.states(str(finished)))
+    record = finished / "attacks" / "loss" / "original" / "stage.json"
+    old = json.loads(record.read_text())
+    record.write_text(json.dumps({key: old[key] for key in ("fingerprint", "facts")}))
+    assert run(finished, overwrite=True) == ["loss original"]
+
+
+def test_the_dry_run_of_the_command_line(finished, capsys):
+    arguments = tiny.command(finished, "--dry_run", "--versions=original,int8-ptq,dynamic-ptq")[3:]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("6 tasks to do")
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        assert cli.main([*arguments, "--epochs=3"]) == 2
+    assert "epochs: 2 there, 3 here" in error.getvalue()
+
+
+def test_every_stage_has_a_log(finished):
+    log = (finished / "logs" / "train target.log").read_text()
+    assert "to do: missing" in log and "2/2 accuracy" in log and "done after" in log

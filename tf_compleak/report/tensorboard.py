@@ -1,0 +1,115 @@
+"""Reports as TensorBoard runs: scalars `MI/...`, training curves, and the HParams of a grid.
+
+Written with TensorFlow's own summary writer; each study of a grid is one run of the log folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from tf_compleak.types import Report, Result
+
+TIERS = ("NR", "SR", "MR")
+Curve = Sequence[Mapping[str, float]]  # one dict an epoch
+
+
+def scalars(report: Report) -> dict[str, float]:
+    """Every measurable figure of a report, by tag.
+
+    `MI/RELEASE/ATTACK/auc` and so on for every row; `MI/NR/auc` and so on for the best of a tier.
+    """
+    found = {}
+    for row in report.results:
+        found |= _figures(f"MI/{'+'.join(row.release)}/{row.attack}", row)
+    for tier in TIERS:
+        if best := report.best(tier):
+            found |= _figures(f"MI/{tier}", best)
+    for version in report.versions:
+        for name in ("member_accuracy", "non_member_accuracy", "validation_accuracy"):
+            figure = getattr(version, name)
+            if figure is not None and figure.measurable:
+                found[f"versions/{version.name}/{name}"] = figure.value
+    return found
+
+
+def _figures(prefix: str, row: Result) -> dict[str, float]:
+    named = {
+        "auc": row.auc,
+        "advantage": row.advantage,
+        "balanced_accuracy": row.accuracy,
+        "auc_gain": row.auc_gain,
+        **{f"tpr_at_fpr_{rate}": figure for rate, figure in row.tpr_at_fpr.items()},
+    }
+    return {
+        f"{prefix}/{name}": figure.value
+        for name, figure in named.items()
+        if figure is not None and figure.measurable
+    }
+
+
+def hparams(reports: Mapping[str, Report]) -> dict[str, dict[str, str | float | bool]]:
+    """The settings of each study that are not the same in all of them, by run; all if there is one.
+
+    Lists are joined by commas.
+    """
+    plain = {run: {k: _plain(v) for k, v in each.study.items()} for run, each in reports.items()}
+    keys = dict.fromkeys(key for each in plain.values() for key in each)
+    chosen = [
+        key
+        for key in keys
+        if len(reports) == 1 or len({str(each.get(key)) for each in plain.values()}) > 1
+    ]
+    return {run: {key: each.get(key, "") for key in chosen} for run, each in plain.items()}
+
+
+def _plain(value) -> str | float | bool:
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def write(
+    reports: Mapping[str, Report],
+    logdir: str | os.PathLike,
+    curves: Mapping[str, Mapping[str, Curve]] | None = None,
+) -> None:
+    """Write a run for each report.
+
+    Args:
+      reports: by the name of the run.
+      curves: by run, then by family: "epoch" and the figures of every epoch of its training.
+
+    Raises:
+      ValueError: in one line, where TensorBoard is not installed.
+    """
+    try:
+        import tensorflow as tf
+        from tensorboard.plugins.hparams import api as hp
+    except ImportError as error:
+        raise ValueError(
+            "TensorBoard is not installed; pip install 'tf-compleak[tensorboard]'."
+        ) from error
+
+    found = {run: scalars(report) for run, report in reports.items()}
+    settings = hparams(reports)
+    with tf.summary.create_file_writer(os.fspath(logdir)).as_default():
+        tags = sorted(
+            {tag for each in found.values() for tag in each if tag.split("/")[1] in TIERS}
+        )
+        keys = next(iter(settings.values()))
+        hp.hparams_config([hp.HParam(key) for key in keys], [hp.Metric(tag) for tag in tags])
+    for run, values in found.items():
+        with tf.summary.create_file_writer(os.path.join(logdir, run)).as_default():
+            hp.hparams(settings[run], trial_id=run)
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value, step=0)
+            for family, epochs in ((curves or {}).get(run) or {}).items():
+                _write_curve(tf, family, epochs)
+
+
+def _write_curve(tf, family: str, epochs: Curve) -> None:
+    for epoch in epochs:
+        for name, value in epoch.items():
+            if name != "epoch":
+                tf.summary.scalar(f"training/{family}/{name}", value, step=int(epoch["epoch"]))

@@ -1,0 +1,161 @@
+"""What a workdir holds and what a run would do: read from its files, without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tf_compleak import journal, lock, pipeline, planning, stage, storage
+from tf_compleak.source import Source
+from tf_compleak.study import Options, Study
+from tf_compleak.workdir import ASIDE, RECORD, Workdir
+
+DONE, FAILED, OPEN = "done", "failed", "to do"
+
+
+@dataclass(frozen=True)
+class State:
+    """One stage: what it is called, `DONE`, `FAILED` or `OPEN`, why, and what it takes on disk."""
+
+    name: str
+    state: str
+    why: str = ""
+    bytes: int = 0
+    made: str = ""
+
+
+def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
+    """Every task that a run would do, with its reason; nothing is written.
+
+    Which versions will be usable is not known before they are there: those that are still to be
+    made count as usable.
+
+    Raises:
+      ValueError, OSError: when the run would be refused.
+    """
+    workdir = Workdir(options.workdir)
+    workdir.check(study, overwrite=options.overwrite)
+    if why := pipeline.why_data(study, options):
+        steps = _steps(study, options.workdir, study.versions)
+        return [("data", why), *((step.name, "waits for the data") for step in steps)]
+    source = Source(study, options.workdir)
+    steps = _steps(study, options.workdir, _usable(source))
+    return [(task.name, why) for task, why in planning.pending(steps, source)]
+
+
+def _steps(study: Study, root: str, usable: tuple[str, ...]) -> list[planning.Step]:
+    return [*planning.building(study, root), *planning.attacking(study, root, usable)]
+
+
+def _usable(source: Source) -> tuple[str, ...]:
+    """The versions that are not known to have failed."""
+    from tf_compleak import evaluate
+
+    ready = [
+        name
+        for name in source.study.versions
+        if all(
+            source.training(family).facts() and source.observation(family, name).facts()
+            for family in source.splits
+        )
+    ]
+    failed = {name for name in ready if evaluate.accuracy_failure(source, name)}
+    return tuple(name for name in source.study.versions if name not in failed)
+
+
+def states(root: str, thorough: bool = False) -> Iterator[State]:
+    """The state of every stage of a study's or an audit's folder.
+
+    Args:
+      thorough: read every file and compare its SHA-256, not its size alone.
+
+    Raises:
+      FileNotFoundError, ValueError: when there is no study, or one of another schema.
+    """
+    workdir = Workdir(root)
+    if not (workdir.root / "study.json").exists():
+        raise FileNotFoundError(f"{root}: holds no study; name the workdir of a run or an audit.")
+    saved = workdir.study()
+    if saved is None:
+        raise ValueError(f"{root}: study.json cannot be read; run the study's command again.")
+    errors = journal.failed(workdir.logs())
+    if saved.get("kind") == "audit":
+        yield from _found(workdir.root, thorough)
+    else:
+        yield from _planned(Study.from_json(saved), root, errors, thorough)
+
+
+def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) -> Iterator[State]:
+    from tf_compleak.source import data_stage
+
+    data = data_stage(study, root)
+    yield _state("data", (data,), "", thorough)
+    if data.why(thorough):
+        steps = _steps(study, root, study.versions)
+        yield from (State(step.name, OPEN, "waits for the data") for step in steps)
+        return
+    source = Source(study, root)
+    for step in _steps(study, root, _usable(source)):
+        yield _state(step.name, step.stages(source), errors.get(step.name, ""), thorough)
+
+
+def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: bool) -> State:
+    why = next((why for each in stages if (why := each.why(thorough))), "")
+    if why:
+        return State(name, FAILED if error else OPEN, error or why)
+    records = [each.record() for each in stages]
+    size = sum(known["bytes"] for record in records for known in record["files"].values())
+    return State(name, DONE, "", size, max(record["made"]["at"] for record in records))
+
+
+def _found(root: Path, thorough: bool) -> Iterator[State]:
+    """What is there, for folders whose plan is not known: every stage that has a record."""
+    for folder in sorted(Path(root).rglob(RECORD)):
+        folder, record = folder.parent, stage.read(folder.parent)
+        if any(part.startswith(ASIDE) for part in folder.parts):
+            continue
+        name = folder.relative_to(root).as_posix()
+        if record is None or record.get("schema") != stage.SCHEMA:
+            yield State(name, OPEN, "its record cannot be read")
+            continue
+        broken = stage.damage(folder, record, thorough)
+        size = sum(known["bytes"] for known in record["files"].values())
+        made = record["made"]["at"]
+        yield (
+            State(name, OPEN, f"damaged: {broken}") if broken else State(name, DONE, "", size, made)
+        )
+
+
+def histories(root: str) -> dict[str, list[dict[str, float]]]:
+    """What every epoch of every family's training gave, as `history.csv` says, by family."""
+    found = {}
+    families = Workdir(root).root / "families"
+    for folder in sorted(families.iterdir()) if families.exists() else ():
+        file = folder / "training" / "history.csv"
+        if file.exists():
+            rows = csv.DictReader(file.read_text().splitlines())
+            found[folder.name] = [{key: float(v) for key, v in row.items()} for row in rows]
+    return found
+
+
+def text(root: str, found: list[State]) -> Iterator[str]:
+    """Lines for the terminal: every stage, then how many there are of each state."""
+    place = storage.path(root)
+    for each in found:
+        more = f"{each.made}  {each.bytes:>11,} bytes" if each.state == DONE else each.why
+        yield f"{each.state:7} {each.name:60} {more}".rstrip()
+    counts = Counter(each.state for each in found)
+    told = ", ".join(f"{counts[state]} {state}" for state in (DONE, FAILED, OPEN) if counts[state])
+    yield f"{root}: {told}; {sum(each.bytes for each in found):,} bytes in stages"
+    who = lock.owner(place)
+    if who:
+        alive = lock.is_alive(place, who)
+        how = "running now" if alive else "stopped in the middle; the same command goes on"
+        yield f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
+    report = place / "report.json"
+    if os.fspath(report) and report.exists():
+        yield f"report: {report}"
