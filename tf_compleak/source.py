@@ -78,14 +78,16 @@ class Source:
 
     def training(self, family: str) -> Stage:
         """The stage of a family's training."""
-        study, split = self.study, self.splits[family]
+        study, split, model = self.study, self.splits[family], spec(self)
         print_ = fingerprint(
-            stage="training/1",
+            stage="training/2",
             data=self.sha256,
             split=digest(split.members, split.validation),
-            model=[study.model, study.depth, study.width],
+            model=[model.name, model.depth, model.width],
             optimization=[study.epochs, study.batch_size, study.learning_rate],
             regularization=[study.momentum, study.weight_decay, list(study.augmentation)],
+            early_stopping=study.early_stopping,
+            mixed_precision=study.mixed_precision,
             seed=[study.seed, family],
             threads=study.threads,
         )

@@ -7,7 +7,6 @@ text)` is how they tell what they are at.
 
 from __future__ import annotations
 
-import csv
 import functools
 import gzip
 from collections.abc import Callable
@@ -76,7 +75,7 @@ def _optimization(study: Study, epochs: int, learning_rate: float):
 
 def train(progress: Progress, study: Study, root: str, family: str) -> None:
     """Train a family's original on its members; its checkpoint is chosen on validation."""
-    from tf_compleak.models import training
+    from tf_compleak.models import curve, training
 
     src = opened(study, root)
     split = src.splits[family]
@@ -92,14 +91,13 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         src.take(split.validation),
         _seeds.generator(study.seed, "train", family),
         study.augmentation,
+        study.mixed_precision,
+        study.early_stopping,
         tell,
     )
     with src.training(family).writing() as (folder, facts):
         np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
-        with open(folder / "history.csv", "w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["epoch", "loss", "accuracy", "validation_accuracy"])
-            rows.writerows([e.index, e.loss, e.accuracy, v] for e, v in history)
+        curve.write(folder, history)
         facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
 
 

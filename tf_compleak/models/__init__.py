@@ -7,6 +7,7 @@ from typing import Any
 from tf_compleak import _checks
 
 AUGMENTATIONS = ("flip", "crop")  # of training batches, see `training.augment`
+PRECISIONS = ("none", "bfloat16", "float16")  # see `_accelerators.precision`
 
 MODELS = {
     "convnet": "tf_compleak.models.convnet",
