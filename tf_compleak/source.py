@@ -97,7 +97,7 @@ class Source:
         """The stage of a version's file."""
         study = self.study
         print_ = fingerprint(
-            stage="version/1",
+            stage="version/2",
             training=self.training(family).fingerprint,
             recipe=name,
             tuning=_relevant(study, recipes.parse(name)),

@@ -7,6 +7,7 @@ text)` is how they tell what they are at.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gzip
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _seeds
-from tf_compleak.compression import Tuning, compress, recipes
+from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.data import sources
 from tf_compleak.source import (
     BLIND,
@@ -134,6 +135,7 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
         (folder / "model.tflite").write_bytes(content)
         facts["bytes"] = len(content)
         facts["gzip_bytes"] = len(gzip.compress(content, compresslevel=9, mtime=0))
+        facts["left_alone"] = dataclasses.asdict(left_alone(recipes.parse(name), spec(src)))
 
 
 def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
