@@ -41,7 +41,7 @@ def fitted(make, devices, optimizer="sgd", scaled=False):
     assert trainer.logits(x).shape == (50, 3)
     return strategy.num_replicas_in_sync, trainer.model.get_weights(), epochs
 
-for optimizer, scaled in (("sgd", False), ("adamw", False), ("sgd", True)):
+for optimizer, scaled in (("sgd", False), ("adamw", True)):
     one, single, first = fitted(plain, ("CPU:0",), optimizer, scaled)
     two, double, second = fitted(plain, ("CPU:0", "CPU:1"), optimizer, scaled)
     assert (one, two) == (1, 2)
@@ -93,16 +93,17 @@ def test_half_precision_learns_and_keeps_float32_weights(precision):
     assert build(spec).get_layer("conv1").compute_dtype == "float32"
 
 
-def test_the_loss_scale_halves_on_overflow_and_doubles_after_a_while():
+def test_the_loss_scale_halves_on_overflow_and_doubles_after_a_while(monkeypatch):
+    monkeypatch.setattr(_accelerators, "GROWTH", 3)
     scale = _accelerators.LossScale(8.0)
     gradients, finite = scale.unscaled([tf.constant([16.0, 8.0])])
     np.testing.assert_array_equal(gradients[0], [2.0, 1.0])
     assert finite and scale.factor.numpy() == 8.0
     _, finite = scale.unscaled([tf.constant([1.0]), tf.constant([np.inf])])
     assert not finite and scale.factor.numpy() == 4.0
-    for _ in range(_accelerators.GROWTH):
+    for factor in (4.0, 4.0, 8.0):
         scale.unscaled([tf.constant([1.0])])
-    assert scale.factor.numpy() == 8.0
+        assert scale.factor.numpy() == factor
     scale.unscaled([tf.constant([np.nan])])
     scale.reset()
     assert scale.factor.numpy() == 8.0
