@@ -41,7 +41,9 @@ def test_parameters_are_the_published_ones(name, shape, classes, published, aver
     assert model.output_shape == (None, classes)
 
 
-@pytest.mark.parametrize(("width", "multiplier"), [(11, 0.35), (24, 0.75)])
+@pytest.mark.parametrize(
+    ("width", "multiplier"), [(11, 0.35), pytest.param(24, 0.75, marks=pytest.mark.slow)]
+)
 def test_widths_of_mobilenetv2_are_the_published_multipliers(width, multiplier):
     """Layer by layer those of tf_keras.applications."""
     ours = symbolic("mobilenetv2", 0, width, LARGE, 1000)
@@ -54,9 +56,8 @@ def test_widths_of_mobilenetv2_are_the_published_multipliers(width, multiplier):
 @pytest.mark.parametrize(
     ("name", "side", "left"),
     [
-        *(("resnet18", 32, 4), ("resnet18", 64, 8), ("resnet18", 128, 4)),
-        *(("vgg16", 32, 1), ("vgg16", 64, 2)),
-        *(("mobilenetv2", 64, 8), ("mobilenetv2", 224, 7)),
+        *(("resnet18", 64, 8), ("resnet18", 127, 16), ("resnet18", 128, 4)),
+        *(("vgg16", 32, 1), ("vgg16", 64, 2), ("mobilenetv2", 64, 8)),
     ],
 )
 def test_stems_go_by_the_size_of_the_image(name, side, left):
@@ -75,7 +76,7 @@ def test_zero_means_the_architectures_own():
 
 
 def test_the_width_is_that_of_the_first_layer_and_scales_all():
-    for name in ("resnet18", "resnet50", "vgg16"):
+    for name in ("resnet18", "vgg16"):
         kernels = [v for v in symbolic(name, 0, 4, SMALL, 10).weights if "kernel" in v.name]
         full = [v for v in symbolic(name, 0, 0, SMALL, 10).weights if "kernel" in v.name]
         assert kernels[0].shape[-1] == 4
