@@ -67,7 +67,8 @@ def test_shipped_flagfiles_are_good_and_name_no_place():
     for path in sorted((root / "flags").rglob("*.cfg")):
         values = cli._parse("run", [f"--flagfile={path}"])
         assert cli._study(values) is not None
-        assert values.data_dir is None and values.workdir == f"runs/{path.stem}"
+        name = "_".join(path.relative_to(root / "flags").with_suffix("").parts)
+        assert values.data_dir is None and values.workdir == f"runs/{name}"
         assert (
             path.read_text().startswith("# ") and "tf-compleak run --flagfile=" in path.read_text()
         )
@@ -95,7 +96,9 @@ def test_every_field_of_the_settings_is_a_flag(command, more):
         ("--attacks=", "--attacks: empty"),
         ("--releases=original+int9", "--releases"),
         ("--model=resnt", "Did you mean 'resnet'"),
-        ("--model=resnet", "6n + 2"),
+        ("--depth=-1", "--depth"),
+        ("--early_stopping=-1", "--early_stopping"),
+        ("--mixed_precision=float61", "Did you mean 'float16'"),
         ("--depth=12", "too small"),
         ("--num_members=3000", "lower"),
         ("--num_members=0", "--num_members"),

@@ -18,7 +18,8 @@ MAY = {
     "_keras": set(),
     "types": {"_checks", "observations", "exposure", "report"},  # the last two: methods of Report
     "observations": {"_checks", "types"},
-    "_trainer": {"_checks", "_keras"},
+    "_accelerators": {"_keras"},
+    "_trainer": {"_accelerators", "_checks", "_keras"},
     "storage": set(),
     "stage": {"storage"},
     "lock": {"storage"},
@@ -29,7 +30,7 @@ MAY = {
     "cluster": {"executors"},
     "_progress": set(),
     "data": {"types", "_checks", "_seeds"},
-    "models": {"types", "_checks", "_seeds", "_keras", "_trainer"},
+    "models": {"types", "_accelerators", "_checks", "_seeds", "_keras", "_trainer"},
     "compression": {"types", "_checks", "_keras", "_trainer", "models"},
     "inference": {"types", "_checks"},
     "metrics": {"types", "_checks"},

@@ -99,14 +99,32 @@ RUN_FLAGS = {
         ("num_population", "slice in no model's training set, for attacks that need one"),
     ],
     "Model and training": [
-        ("model", "convnet | resnet"),
-        ("depth", "layers with weights; resnet: 6n + 2, such as 8, 20, 32"),
-        ("width", "channels of the first layer"),
+        ("model", "convnet | resnet | resnet18 | resnet50 | vgg16 | mobilenetv2"),
+        (
+            "depth",
+            "layers with weights; convnet: 2 to 21, resnet: 6n + 2, such as 8, 20, 32, others have "
+            "one depth; 0: the architecture's own",
+        ),
+        (
+            "width",
+            "channels of the first layer, which the others are multiples of (mobilenetv2: 32 times "
+            "its width multiplier); 0: the architecture's own",
+        ),
         ("epochs", "epochs of training; the one with the best validation accuracy is kept"),
         ("batch_size", "examples in a step, in training and fine-tuning"),
         ("learning_rate", "first learning rate of the cosine schedule"),
         ("momentum", "momentum of SGD"),
         ("weight_decay", "weight decay, added to the gradient"),
+        (
+            "early_stopping",
+            "stop a training after that many epochs without a better validation accuracy, a known "
+            "defense; 0: never",
+        ),
+        (
+            "mixed_precision",
+            "none | bfloat16 | float16: what trainings compute in, with float32 weights; "
+            "fine-tuning and exported versions are float32",
+        ),
         ("augmentation", "any of flip, crop; on training batches only, never when observed"),
     ],
     "Versions": [

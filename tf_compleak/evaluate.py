@@ -20,6 +20,7 @@ def version(source: Source, name: str, failure: Failure | None) -> Version:
     seen = source.observation("target", name).facts() or {}
     split = source.splits["target"]
     facts = made.facts() or {}
+    kept = facts.get("left_alone", {"kernels": (), "share": 0.0})
 
     def share(key, count):
         return intervals.proportion(seen[key], count) if key in seen else None
@@ -35,7 +36,9 @@ def version(source: Source, name: str, failure: Failure | None) -> Version:
         validation_accuracy=share("correct_validation", len(split.validation)),
         status="failed" if failure else "ok",
         resolution=seen.get("resolution", 0.0),
-        notes=_notes(source, name),
+        notes=(*_notes(source, name), *_kept(name, kept)),
+        left_alone=tuple(kept["kernels"]),
+        left_alone_share=kept["share"],
     )
 
 
@@ -50,6 +53,16 @@ def _notes(source: Source, name: str) -> tuple[str, ...]:
     if name.startswith("clustering-"):
         return ("batch normalization kept out of the kernels, which would lose their clusters",)
     return ()
+
+
+def _kept(name: str, kept: dict) -> tuple[str, ...]:
+    """A note on the kernels that pruning or clustering left as they were."""
+    if not kept["kernels"]:
+        return ()
+    done = "pruned" if name.startswith("pruning-") else "clustered"
+    kinds = ", ".join(sorted({each.rsplit("/", 1)[-1] for each in kept["kernels"]}))
+    count, share = len(kept["kernels"]), kept["share"]
+    return (f"{count} kernels ({kinds}), {share:.1%} of all kernels' weights, are not {done}",)
 
 
 def accuracy_failure(source: Source, name: str) -> Failure | None:

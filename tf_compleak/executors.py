@@ -270,6 +270,7 @@ def _environment(threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
         "TF_DETERMINISTIC_OPS": "1",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # workers share an accelerator's memory
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }

@@ -78,14 +78,15 @@ class Source:
 
     def training(self, family: str) -> Stage:
         """The stage of a family's training."""
-        study, split = self.study, self.splits[family]
-        flags = ("model", "depth", "width", "epochs", "batch_size", "learning_rate", "momentum")
+        study, split, model = self.study, self.splits[family], spec(self)
+        flags = ("model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
+        more = ("augmentation", "early_stopping", "mixed_precision", "threads", "seed")
         return Stage.of(
             Workdir(self.root).training(family),
-            stage="training/1",
+            stage="training/2",
             data=self.sha256,
             split=digest(split.members, split.validation),
-            flags=_flags(study, *flags, "weight_decay", "augmentation", "threads", "seed"),
+            flags=_flags(study, *flags, *more) | {"depth": model.depth, "width": model.width},
             family=family,
         )
 
@@ -94,7 +95,7 @@ class Source:
         study = self.study
         return Stage.of(
             Workdir(self.root).version(family, name),
-            stage="version/1",
+            stage="version/2",
             training=self.training(family).fingerprint,
             recipe=name,
             flags=_flags(study, *_relevant(recipes.parse(name))),

@@ -7,7 +7,7 @@ text)` is how they tell what they are at.
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import functools
 import gzip
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _seeds
-from tf_compleak.compression import Tuning, compress, recipes
+from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.data import sources
 from tf_compleak.source import (
     BLIND,
@@ -76,7 +76,7 @@ def _optimization(study: Study, epochs: int, learning_rate: float):
 
 def train(progress: Progress, study: Study, root: str, family: str) -> None:
     """Train a family's original on its members; its checkpoint is chosen on validation."""
-    from tf_compleak.models import training
+    from tf_compleak.models import curve, training
 
     src = opened(study, root)
     split = src.splits[family]
@@ -92,14 +92,13 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         src.take(split.validation),
         _seeds.generator(study.seed, "train", family),
         study.augmentation,
+        study.mixed_precision,
+        study.early_stopping,
         tell,
     )
     with src.training(family).writing() as (folder, facts):
         np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
-        with open(folder / "history.csv", "w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["epoch", "loss", "accuracy", "validation_accuracy"])
-            rows.writerows([e.index, e.loss, e.accuracy, v] for e, v in history)
+        curve.write(folder, history)
         facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
 
 
@@ -136,6 +135,7 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
         (folder / "model.tflite").write_bytes(content)
         facts["bytes"] = len(content)
         facts["gzip_bytes"] = len(gzip.compress(content, compresslevel=9, mtime=0))
+        facts["left_alone"] = dataclasses.asdict(left_alone(recipes.parse(name), spec(src)))
 
 
 def _observe(progress: Progress, src: Source, family: str, name: str) -> None:

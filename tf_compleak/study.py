@@ -10,7 +10,7 @@ from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
-from tf_compleak.models import AUGMENTATIONS, MODELS
+from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS
 from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
@@ -43,14 +43,16 @@ class Study:
     split: str = "disjoint"
     targets: int = 1
     model: str = "convnet"
-    depth: int = 5
-    width: int = 16
+    depth: int = 0
+    width: int = 0
     epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augmentation: tuple[str, ...] = ()
+    early_stopping: int = 0
+    mixed_precision: str = "none"
     versions: tuple[str, ...] = recipes.ALL
     finetune_epochs: int = 10
     pruning_learning_rate: float = 1e-2
@@ -118,6 +120,8 @@ class Study:
         _checks.between("--weight_decay", self.weight_decay, 0, 1)
         for name in self.augmentation:
             _checks.choice("--augmentation", name, AUGMENTATIONS)
+        _checks.at_least("--early_stopping", self.early_stopping, 0)
+        _checks.choice("--mixed_precision", self.mixed_precision, PRECISIONS)
         _checks.between("--threads", self.threads, 1, 1024)
 
     def to_json(self) -> dict[str, Any]:

@@ -173,6 +173,8 @@ class Version:
       status: "ok", or "failed" (see the report's failures for the reason).
       resolution: step of the output (1/256 for INT8 softmax), 0 for float outputs.
       notes: facts a reader should know, such as what the calibration saw.
+      left_alone: names of kernels that its recipe did not change, such as depthwise ones.
+      left_alone_share: their part of the weights of all kernels.
     """
 
     name: str
@@ -188,6 +190,8 @@ class Version:
     status: Literal["ok", "failed"] = "ok"
     resolution: float = 0.0
     notes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    left_alone_share: float = 0.0
 
 
 class FittedAttack(Protocol):
@@ -581,7 +585,8 @@ def _version_from_json(values: dict[str, Any]) -> Version:
         key: None if values.get(key) is None else Estimate.from_json(values[key])
         for key in ("member_accuracy", "non_member_accuracy", "validation_accuracy", "agreement")
     }
-    return Version(**{**values, **estimates, "notes": tuple(values["notes"])})
+    texts = {key: tuple(values.get(key, ())) for key in ("notes", "left_alone")}
+    return Version(**{**values, **estimates, **texts})
 
 
 def _result_from_json(values: dict[str, Any]) -> Result:

@@ -1,12 +1,14 @@
 """Architectures and training: sizes, seeds, the checkpoint, augmentation, the update."""
 
+import csv
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_compleak import _seeds
 from tf_compleak._trainer import Optimization, Trainer
-from tf_compleak.models import ModelSpec, build, training
+from tf_compleak.models import ModelSpec, build, curve, training
 
 SPEC = ModelSpec("convnet", 3, 4, (8, 8, 1), 3)
 
@@ -46,7 +48,7 @@ def test_resnet_20_has_the_published_size():
         (("resnet", 9, 16, (32, 32, 3), 10), "6n"),
         (("convnet", 1, 16, (32, 32, 3), 10), "depth"),
         (("convnet", 9, 16, (8, 8, 1), 10), "too small"),
-        (("convnet", 3, 0, (8, 8, 1), 10), "width"),
+        (("convnet", 3, -1, (8, 8, 1), 10), "width"),
         (("convnet", 3, 8, (446,), 10), "images"),
         (("covnet", 3, 8, (8, 8, 1), 10), "Did you mean 'convnet'"),
     ],
@@ -77,6 +79,58 @@ def test_the_checkpoint_is_the_best_on_validation_and_not_the_last():
     model.set_weights(weights)
     kept = (model(x).numpy().argmax(axis=1) == y).mean()
     assert kept == pytest.approx(max(accuracies))
+
+
+def test_early_stopping_waits_for_a_better_validation_accuracy():
+    """On labels at random, against the rule written out on the whole history."""
+    x, _ = blobs(seed=1)
+    y = np.random.default_rng(2).integers(3, size=len(x))
+
+    def run(patience):
+        return training.train(
+            SPEC,
+            Optimization(12, 16, 1e-2),
+            blobs(),
+            (x, y),
+            _seeds.generator(0, "train"),
+            patience=patience,
+        )[1]
+
+    whole = [accuracy for _, accuracy in run(0)]
+    assert len(whole) == 12
+    for patience in (1, 2, 3):
+        best, since, expected = -1.0, 0, len(whole)
+        for index, accuracy in enumerate(whole):
+            since = 0 if accuracy > best else since + 1
+            best = max(best, accuracy)
+            if since == patience:
+                expected = index + 1
+                break
+        stopped = [accuracy for _, accuracy in run(patience)]
+        assert stopped == whole[:expected]
+        assert patience > 1 or expected < 12
+
+
+def test_the_curve_is_written_as_a_table_and_for_tensorboard(tmp_path):
+    _, history = fit(epochs=4)
+    curve.write(tmp_path, history)
+    with open(tmp_path / "curve.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    for row, (epoch, validated) in zip(rows, history, strict=True):
+        assert float(row["loss"]) == epoch.loss and float(row["accuracy"]) == epoch.accuracy
+        assert float(row["validation_accuracy"]) == validated and float(row["seconds"]) > 0
+    rates = [0.1 * 0.5 * (1 + np.cos(np.pi * index / 4)) for index in range(4)]
+    np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], rates, rtol=1e-5)
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    read = {}
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+        for value in event.summary.value:
+            read[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert len(read) == 4 * 5
+    for row in rows:
+        for name in curve.COLUMNS[1:]:
+            assert read[name, int(row["epoch"])] == pytest.approx(float(row[name]), rel=1e-6)
 
 
 def test_divergence_is_an_error_not_a_model():

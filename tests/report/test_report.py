@@ -64,6 +64,8 @@ def test_json_round_trip(report):
         [dataclasses.astuple(row.auc) for row in back.results],
         [dataclasses.astuple(row.auc) for row in report.results],
     )
+    kept = [[version.left_alone for version in each.versions] for each in (back, report)]
+    assert kept[0] == kept[1] and any(kept[0])
     assert html.render(back) == html.render(report)
     assert text.verdict(back) == text.verdict(report)
 

@@ -23,6 +23,33 @@ class Tuning:
     quantization: Optimization
 
 
+@dataclass(frozen=True)
+class LeftAlone:
+    """Kernels that a recipe does not change: weights of two dimensions or more, by name.
+
+    `share` is their part of the weights of all kernels.
+    """
+
+    kernels: tuple[str, ...] = ()
+    share: float = 0.0
+
+
+def left_alone(recipe: recipes.Recipe, spec: ModelSpec) -> LeftAlone:
+    """What pruning and clustering leave as it is, such as depthwise kernels: tfmot cannot."""
+    if not isinstance(recipe, (recipes.Pruning, recipes.Clustering)):
+        return LeftAlone()
+    from tf_compleak.compression import _wrapping, tflite
+
+    sizes, kept = {}, []
+    for layer in tflite.plain(spec)[0].layers:
+        for variable in layer.trainable_variables:
+            if len(variable.shape) > 1:
+                name = variable.name.removesuffix(":0")
+                sizes[name] = int(np.prod(variable.shape))
+                kept += [] if isinstance(layer, _wrapping.KERNEL_LAYERS) else [name]
+    return LeftAlone(tuple(kept), sum(map(sizes.get, kept)) / sum(sizes.values()))
+
+
 def compress(
     recipe: recipes.Recipe,
     weights: Weights,

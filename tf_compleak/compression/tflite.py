@@ -36,7 +36,8 @@ def probabilities(model: keras.Model) -> Callable:
 
 
 @functools.lru_cache(maxsize=4)
-def _plain(spec: ModelSpec):
+def plain(spec: ModelSpec) -> tuple[keras.Model, Callable]:
+    """The architecture and a traced function of its probabilities, made once."""
     model = build(spec)
     return model, probabilities(model)
 
@@ -60,14 +61,14 @@ def export(spec: ModelSpec, weights: Weights, recipe: PostTraining | None = None
       weights: in the order of `build(spec).get_weights()`.
       calibration: f32[N, ...], needed by the "int8" scheme only.
     """
-    model, function = _plain(spec)
+    model, function = plain(spec)
     model.set_weights(weights)
     return convert(function, model, recipe, calibration)
 
 
 def export_unfolded(spec: ModelSpec, weights: Weights) -> bytes:
     """As `export` in float32, with batch normalization kept out of the kernels."""
-    base, _ = _plain(spec)
+    base, _ = plain(spec)
     base.set_weights(weights)
     model, function = _unfolded(spec)
     for layer in model.layers:

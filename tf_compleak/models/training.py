@@ -1,4 +1,7 @@
-"""Training of targets and shadows: the checkpoint is chosen on the validation slice."""
+"""Training of targets and shadows: the checkpoint is chosen on the validation slice.
+
+Several accelerators hold a replica of the model each, and share every batch.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -6,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak import _checks
+from tf_compleak import _accelerators, _checks
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.models import AUGMENTATIONS, ModelSpec, build
 
@@ -33,10 +36,21 @@ def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tens
 
 
 @functools.lru_cache(maxsize=4)
-def _trainer(spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...]) -> Trainer:
+def _trainer(
+    spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...], precision: str
+) -> Trainer:
     for name in augmentation:
         _checks.choice("--augmentation", name, AUGMENTATIONS)
-    return Trainer(build(spec), optimization, functools.partial(augment, names=augmentation))
+    strategy = _accelerators.strategy()
+    with strategy.scope(), _accelerators.precision(precision):
+        model = build(spec)
+    return Trainer(
+        model,
+        optimization,
+        functools.partial(augment, names=augmentation),
+        strategy,
+        scaled=precision == "float16",
+    )
 
 
 def train(
@@ -46,6 +60,8 @@ def train(
     validation: tuple[np.ndarray, np.ndarray],
     rng: np.random.Generator,
     augmentation: tuple[str, ...] = (),
+    precision: str = "none",
+    patience: int = 0,
     on_epoch: Callable[[Epoch, float], None] = lambda epoch, accuracy: None,
 ) -> tuple[Weights, list[tuple[Epoch, float]]]:
     """Train from scratch; the checkpoint with the best validation accuracy (the last of equals).
@@ -55,15 +71,17 @@ def train(
       validation: the same of a slice that is neither members nor scored non-members.
       augmentation: any of "flip" (left-right) and "crop" (shift by up to an eighth), on training
         batches only.
+      precision: "bfloat16" or "float16" for computing in half precision; weights are float32.
+      patience: stop after that many epochs without a better validation accuracy; 0: run them all.
       on_epoch: told every epoch and its validation accuracy.
 
     Returns:
       The weights, in the order of `build(spec).get_weights()`, and every epoch with its validation
       accuracy.
     """
-    trainer = _trainer(spec, optimization, augmentation)
+    trainer = _trainer(spec, optimization, augmentation, precision)
     trainer.model.set_weights(build(spec, seed=int(rng.integers(2**30))).get_weights())
-    best, best_accuracy, history = None, -1.0, []
+    best, best_accuracy, since, history = None, -1.0, 0, []
     for epoch in trainer.epochs(*examples, rng):
         if not np.isfinite(epoch.loss):
             raise ValueError(
@@ -73,6 +91,9 @@ def train(
         accuracy = float((trainer.logits(validation[0]).argmax(axis=1) == validation[1]).mean())
         history.append((epoch, accuracy))
         on_epoch(epoch, accuracy)
+        since = 0 if accuracy > best_accuracy else since + 1
         if accuracy >= best_accuracy:
             best, best_accuracy = trainer.model.get_weights(), accuracy
+        if since == patience > 0:
+            break
     return best, history
