@@ -11,6 +11,8 @@ from tf_compleak._keras import keras
 
 Weights = list[np.ndarray]
 Prepare = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+OPTIMIZERS = ("sgd", "adamw")
+BETA, EPSILON = 0.999, 1e-7  # of Adam
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Optimization:
       epochs, batch_size, learning_rate, momentum, weight_decay: as named; the learning rate is the
         first one, the last is near zero.
       cosine: False keeps the learning rate as it is.
+      optimizer: "sgd", or "adamw" (Loshchilov & Hutter, ICLR 2019): Adam with the momentum as its
+        first beta, 0.999 as its second, and decoupled weight decay.
     """
 
     epochs: int
@@ -29,6 +33,7 @@ class Optimization:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     cosine: bool = True
+    optimizer: str = "sgd"
 
     def __post_init__(self):
         _checks.at_least("epochs", self.epochs, 1)
@@ -36,6 +41,7 @@ class Optimization:
         _checks.between("learning rate", self.learning_rate, 1e-12, 1e3)
         _checks.between("momentum", self.momentum, 0, 0.9999)
         _checks.between("weight decay", self.weight_decay, 0, 1)
+        _checks.choice("optimizer", self.optimizer, OPTIMIZERS)
 
     def steps(self, examples: int) -> int:
         """Number of optimizer steps on that many examples; a last partial batch is left out."""
@@ -67,11 +73,14 @@ class Trainer:
         self._settings = optimization
         self._prepare = prepare
         self._slots = [tf.Variable(tf.zeros_like(v)) for v in model.trainable_variables]
-        shape = model.input_shape[1:]
+        self._squares, self._step = [], tf.Variable(0.0)
+        if optimization.optimizer == "adamw":
+            self._squares = [tf.Variable(tf.zeros_like(v)) for v in model.trainable_variables]
+        shape, self._dtype = model.input_shape[1:], model.inputs[0].dtype
         self._epoch = tf.function(
             self._run_epoch,
             input_signature=[
-                tf.TensorSpec([None, *shape], tf.float32),
+                tf.TensorSpec([None, *shape], self._dtype),
                 tf.TensorSpec([None], tf.int64),
                 tf.TensorSpec([None, None], tf.int64),
                 tf.TensorSpec([None], tf.float32),
@@ -80,15 +89,15 @@ class Trainer:
         )
         self._logits = tf.function(
             lambda x: model(x, training=False),
-            input_signature=[tf.TensorSpec([None, *shape], tf.float32)],
+            input_signature=[tf.TensorSpec([None, *shape], self._dtype)],
         )
 
     def epochs(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Iterator[Epoch]:
-        """Train on x f32[N, ...], y int[N] from the model's present weights; yields every epoch."""
+        """Train on x [N, ...], y int[N] from the model's present weights; yields every epoch."""
         settings = self._settings
-        for slot in self._slots:
+        for slot in (*self._slots, *self._squares, self._step):
             slot.assign(tf.zeros_like(slot))
-        x, y = tf.constant(x, tf.float32), tf.constant(y, tf.int64)
+        x, y = tf.constant(x, self._dtype), tf.constant(y, tf.int64)
         batch = min(settings.batch_size, len(x))
         steps = len(x) // batch
         progress = np.arange(settings.epochs * steps) / (settings.epochs * steps)
@@ -101,7 +110,7 @@ class Trainer:
             yield Epoch(index + 1, float(loss) / steps, float(correct) / (steps * batch))
 
     def logits(self, x: np.ndarray, batch: int = 512) -> np.ndarray:
-        """f32[N, C] outputs on x f32[N, ...], without dropout or augmentation."""
+        """f32[N, C] outputs on x [N, ...], without dropout or augmentation."""
         parts = [self._logits(x[i : i + batch]).numpy() for i in range(0, len(x), batch)]
         return np.concatenate(parts)
 
@@ -124,8 +133,24 @@ class Trainer:
         return loss, correct
 
     def _apply(self, gradients, rate):
+        if self._settings.optimizer == "adamw":
+            self._apply_adamw(gradients, rate)
+            return
         updates = zip(self.model.trainable_variables, self._slots, gradients, strict=True)
         for variable, slot, gradient in updates:
             gradient = tf.convert_to_tensor(gradient) + self._settings.weight_decay * variable
             slot.assign(self._settings.momentum * slot + gradient)
             variable.assign_sub(rate * slot)
+
+    def _apply_adamw(self, gradients, rate):
+        beta, decay = self._settings.momentum, self._settings.weight_decay
+        step = self._step.assign_add(1.0)
+        scale = tf.sqrt(1 - BETA**step) / (1 - beta**step)
+        variables = self.model.trainable_variables
+        updates = zip(variables, self._slots, self._squares, gradients, strict=True)
+        for variable, slot, square, gradient in updates:
+            gradient = tf.convert_to_tensor(gradient)
+            slot.assign(beta * slot + (1 - beta) * gradient)
+            square.assign(BETA * square + (1 - BETA) * gradient**2)
+            moved = scale * slot / (tf.sqrt(square) + EPSILON) + decay * variable
+            variable.assign_sub(rate * moved)

@@ -26,12 +26,12 @@ from tf_compleak.models import ModelSpec, build
 
 
 def probabilities(model: keras.Model) -> Callable:
-    """A traced function from x f32[N, ...] to the softmax of the model's logits, f32[N, C]."""
+    """A traced function from x [N, ...] to the softmax of the model's logits, f32[N, C]."""
 
     def forward(x):
         return {"probabilities": tf.nn.softmax(model(x, training=False))}
 
-    spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="x")
+    spec = tf.TensorSpec([None, *model.input_shape[1:]], model.inputs[0].dtype, name="x")
     return tf.function(forward, input_signature=[spec]).get_concrete_function()
 
 

@@ -11,7 +11,37 @@ AUGMENTATIONS = ("flip", "crop")  # of training batches, see `training.augment`
 MODELS = {
     "convnet": "tf_compleak.models.convnet",
     "resnet": "tf_compleak.models.resnet",
+    "dense": "tf_compleak.models.dense",
+    "bert": "tf_compleak.models.bert",
+    "gpt2": "tf_compleak.models.gpt2",
 }
+TEXT = {"bert", "gpt2"}  # models of token ids; what their module calls INPUTS = "tokens"
+KINDS = {
+    "image": "images [height, width, channels]",
+    "table": "tables of numbers [features]",
+    "tokens": "texts (token ids)",
+}
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What a model of token ids has beside depth and width.
+
+    Attributes:
+      vocabulary: number of token ids; 0 is padding.
+      positions: rows of the position table.
+      heads: attention heads.
+      feed_forward: width inside the feed-forward layers.
+      dropout: share of hidden units dropped in training.
+      start: an `.npz` of the backbone's weights to start from ("" for none: drawn from the seed).
+    """
+
+    vocabulary: int
+    positions: int
+    heads: int
+    feed_forward: int
+    dropout: float = 0.1
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,10 +50,12 @@ class ModelSpec:
 
     Attributes:
       name: a key of `MODELS`.
-      depth: number of layers with weights on the main path (what it may be: see the file).
-      width: channels of the first layer.
-      input_shape: (height, width, channels).
+      depth: number of layers with weights on the main path (what it may be: see the file); 0
+        becomes the architecture's own.
+      width: channels of the first layer; 0 becomes the architecture's own.
+      input_shape: (height, width, channels), (features,) or (tokens,).
       classes: number of outputs.
+      text: of a model of token ids.
     """
 
     name: str
@@ -31,18 +63,30 @@ class ModelSpec:
     width: int
     input_shape: tuple[int, ...]
     classes: int
+    text: TextSpec | None = None
 
     def __post_init__(self):
         _checks.choice("--model", self.name, MODELS)
-        _checks.at_least("--width", self.width, 1)
-        if len(self.input_shape) != 3:
+        module = importlib.import_module(MODELS[self.name])
+        for name, own in (("depth", module.DEPTH), ("width", module.WIDTH)):
+            _checks.at_least(f"--{name}", getattr(self, name), 0)
+            object.__setattr__(self, name, getattr(self, name) or own)
+        wanted = getattr(module, "INPUTS", "image")
+        if self.kind != wanted:
             raise ValueError(
-                f"--model={self.name} takes images [height, width, channels], "
-                f"the data has inputs of shape {self.input_shape}."
+                f"--model={self.name} takes {KINDS[wanted]}, the data has inputs of shape "
+                f"{self.input_shape}; choose a model for {KINDS.get(self.kind, 'such inputs')}."
             )
-        importlib.import_module(MODELS[self.name]).check(self)
+        module.check(self)
+
+    @property
+    def kind(self) -> str:
+        """What the inputs are: "image", "table", "tokens" or "other"."""
+        if self.text is not None:
+            return "tokens"
+        return {1: "table", 3: "image"}.get(len(self.input_shape), "other")
 
 
 def build(spec: ModelSpec, seed: int = 0) -> Any:
-    """A `tf_keras.Model` from float32 inputs to logits [N, classes], initialized from `seed`."""
+    """A `tf_keras.Model` from its inputs to logits [N, classes], initialized from `seed`."""
     return importlib.import_module(MODELS[spec.name]).build(spec, seed)

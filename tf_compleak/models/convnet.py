@@ -2,6 +2,8 @@
 
 from tf_compleak import _checks
 
+DEPTH, WIDTH = 5, 16
+
 
 def check(spec) -> None:
     """ValueError unless the depth fits the image."""

@@ -4,6 +4,8 @@ Shortcuts that change shape are 1x1 convolutions with batch normalization (optio
 CIFAR nets have width 16: ResNet-20 then has 0.27 M parameters.
 """
 
+DEPTH, WIDTH = 8, 16
+
 
 def check(spec) -> None:
     """ValueError unless the depth is 8, 14, 20, ..."""
