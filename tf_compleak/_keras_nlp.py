@@ -42,7 +42,7 @@ def train_word_pieces(texts: Sequence[str], size: int) -> list[str]:
 
 
 def train_byte_pairs(texts: Sequence[str], size: int) -> tuple[dict[str, int], list[str]]:
-    """A byte-pair vocabulary of at most `size` tokens, and its merges (the `tokenizers` library)."""
+    """A byte-pair vocabulary of at most `size` tokens, and its merges (by `tokenizers`, too)."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     learner = Tokenizer(models.BPE())

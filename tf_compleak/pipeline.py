@@ -10,13 +10,18 @@ from collections.abc import Callable
 from tf_compleak import evaluate, exposure, measure, provenance, stages
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
+from tf_compleak.data import text
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
-from tf_compleak.source import BLIND, Source, extras, nulled, spec
+from tf_compleak.source import BLIND, Source, check, extras, nulled, spec
 from tf_compleak.study import Options, Run, Study, families, plan, releases, runs
 from tf_compleak.types import Failure, Release, Report, Result
 from tf_compleak.workdir import Workdir, write_text
 
 Tell = Callable[[str, int, int, str], None]
+TOKENS_HAVE_NO_NEIGHBOURS = (
+    "not applicable: sensitivities need inputs that noise can move a little; token ids have no "
+    "such neighbours, and the embeddings lie inside the .tflite file"
+)
 
 
 def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
@@ -50,7 +55,7 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
         results=evaluate.rows(study, scores, tell),
         failures=(*failures.values(), *_left_out(study, failures), *failed),
         sanity=evaluate.sanity(
-            source, _null(study, usable), {each.name: each.reason for each in failed}
+            source, _null(source, usable), {each.name: each.reason for each in failed}
         ),
         curve=_curve(source, done, tell),
     )
@@ -82,8 +87,28 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
         if outcome.error:
             raise ValueError(outcome.error)
     source = Source(study, options.workdir)
+    check(study, source.examples)
+    if source.holds_texts:
+        _prepare_texts(executor, source, tell)
     spec(source)
     return source
+
+
+def _prepare_texts(executor: Executor, source: Source, tell: Tell) -> None:
+    """The preset, then the token ids of every family (of all, where one vocabulary serves all)."""
+    study, tasks, needs = source.study, {}, ()
+    if study.preset and source.preset().facts() is None:
+        tasks["preset"] = Task("preset", "tf_compleak.stages:preset", (study, source.root))
+        needs = ("preset",)
+    for family in families(study):
+        stage = source.tokens(family)
+        if stage.facts() is None:
+            name = f"tokens {stage.path.name}"
+            work = (study, source.root, family)
+            tasks.setdefault(name, Task(name, "tf_compleak.stages:tokens", work, "tokens", needs))
+    for outcome in executor.run(list(tasks.values()), tell).values() if tasks else ():
+        if outcome.error:
+            raise ValueError(outcome.error)
 
 
 def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
@@ -151,9 +176,11 @@ def _left_out(study: Study, failures: dict[str, Failure]) -> list[Failure]:
     ]
 
 
-def _null(study: Study, usable: tuple[str, ...]) -> Run:
+def _null(source: Source, usable: tuple[str, ...]) -> Run:
     """The run that is repeated with shuffled membership: of the most versions, the last such."""
-    attack, release = max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
+    study = source.study
+    pairs, _ = _applicable(source, plan(study, usable))
+    attack, release = max(reversed(pairs), key=lambda pair: len(pair[1]))
     return runs(study, attack, release)[0]
 
 
@@ -162,7 +189,7 @@ def _attacks(
 ) -> tuple[list[tuple[str, Release]], list[Failure]]:
     """Run every attack on every release that it suits, and the sanity runs."""
     study, root = source.study, source.root
-    pairs = plan(study, usable)
+    pairs, failed = _applicable(source, plan(study, usable))
     if not pairs:
         raise ValueError(
             f"nothing to attack: of --versions only {usable or 'none'} are usable and "
@@ -185,9 +212,19 @@ def _attacks(
         if source.attack(run).facts() is None
     ]
     outcomes = executor.run([*asks, *tasks, *_sanity_tasks(source, usable, asks)], tell)
-    failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
+    failed += [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
     done = [pair for pair in pairs if _done(source, pair)]
     return done, failed
+
+
+def _applicable(source: Source, pairs: list) -> tuple[list, list[Failure]]:
+    """The pairs that can be run on such data, and a failure for every attack that cannot."""
+    if not source.holds_texts:
+        return pairs, []
+    lost = {attack for attack, _ in pairs if "sensitivities" in extras(source.study, attack)}
+    return [pair for pair in pairs if pair[0] not in lost], [
+        Failure(attack, TOKENS_HAVE_NO_NEIGHBOURS) for attack in sorted(lost)
+    ]
 
 
 def _runs(study: Study, pair: tuple[str, Release]) -> list[Run]:
@@ -243,7 +280,7 @@ def _needs(source: Source, run: Run, asks: list[Task]) -> tuple[str, ...]:
 
 def _sanity_tasks(source: Source, usable: tuple[str, ...], asks: list[Task]) -> list[Task]:
     study, root = source.study, source.root
-    run = _null(study, usable)
+    run = _null(source, usable)
     tasks = []
     if source.attack(nulled(run)).facts() is None:
         needs = _needs(source, run, asks)
@@ -279,5 +316,24 @@ def _provenance(source: Source, options: Options, started: float) -> dict:
             study.calibration
         ],
         "data_sha256": source.sha256,
+        **_text_provenance(source),
         "training": {family: source.training(family).fingerprint for family in source.splits},
     }
+
+
+def _text_provenance(source: Source) -> dict:
+    """Where the vocabulary comes from, which is part of what is attacked."""
+    if not source.holds_texts:
+        return {}
+    study, learned = source.study, source.learned_from("target")
+    if study.preset and study.vocabulary in text.OWN:
+        origin = f"the preset's own ({study.preset})"
+    elif learned is None:
+        origin = f"given: {study.vocabulary}"
+    else:
+        origin = {
+            "members": "learned from the members of each family, the shadows' from their own",
+            "outside": "one for all, learned from validation and population, which no model saw",
+        }[study.vocabulary]
+    tokens = {family: source.tokens(family).facts()["sha256"] for family in source.splits}
+    return {"vocabulary": origin, "tokens": tokens}

@@ -165,6 +165,14 @@ class Workdir:
         """The decoded data set."""
         return self.root / "data"
 
+    def tokens(self, name: str) -> Path:
+        """The texts as token ids of a family's vocabulary, or of the one for all."""
+        return self.root / "tokens" / name
+
+    def preset(self) -> Path:
+        """The weights that text models start from."""
+        return self.root / "preset"
+
     def training(self, family: str) -> Path:
         """The trained original of a family."""
         return self.root / "families" / family / "training"

@@ -282,7 +282,9 @@ def _images_of(where: str, rows, inputs: list[str], count: int) -> np.ndarray:
 
 
 def _texts_of(where: str, rows, inputs: list[str], count: int) -> Texts:
-    return Texts.of([" ".join(row[key].decode("utf-8", "replace") for key in inputs) for row in rows])
+    return Texts.of(
+        [" ".join(row[key].decode("utf-8", "replace") for key in inputs) for row in rows]
+    )
 
 
 def _prepared(name: str, data_dir: str | None) -> Path:

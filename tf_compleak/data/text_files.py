@@ -51,7 +51,9 @@ def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
                 places = [names.index(column) for column in COLUMNS] if named else [0, 1]
                 width = len(row)
                 if width < 2:
-                    raise ValueError(f"one column only; give it a text and a label{_hint(delimiter)}")
+                    raise ValueError(
+                        f"one column only; give it a text and a label{_hint(delimiter)}"
+                    )
                 if named:
                     continue
             if not row:

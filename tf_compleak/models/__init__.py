@@ -1,5 +1,6 @@
 """Architectures: each is one file with a `build(spec, seed)` that returns logits."""
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -30,16 +31,16 @@ class TextSpec:
     Attributes:
       vocabulary: number of token ids; 0 is padding.
       positions: rows of the position table.
-      heads: attention heads.
-      feed_forward: width inside the feed-forward layers.
+      heads: attention heads; 0 becomes one for every 64 of the width.
+      feed_forward: width inside the feed-forward layers; 0 becomes 4 times the width.
       dropout: share of hidden units dropped in training.
       start: an `.npz` of the backbone's weights to start from ("" for none: drawn from the seed).
     """
 
     vocabulary: int
     positions: int
-    heads: int
-    feed_forward: int
+    heads: int = 0
+    feed_forward: int = 0
     dropout: float = 0.1
     start: str = ""
 
@@ -71,6 +72,11 @@ class ModelSpec:
         for name, own in (("depth", module.DEPTH), ("width", module.WIDTH)):
             _checks.at_least(f"--{name}", getattr(self, name), 0)
             object.__setattr__(self, name, getattr(self, name) or own)
+        if self.text is not None:
+            heads = self.text.heads or max(1, self.width // 64)
+            inner = self.text.feed_forward or 4 * self.width
+            text = dataclasses.replace(self.text, heads=heads, feed_forward=inner)
+            object.__setattr__(self, "text", text)
         wanted = getattr(module, "INPUTS", "image")
         if self.kind != wanted:
             raise ValueError(
