@@ -119,10 +119,16 @@ def convert_quantized(function, model: keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     converter.experimental_lower_to_saved_model = False
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_output_type = tf.int8
-    converter.inference_input_type = tf.int32 if takes_tokens(model) else tf.int8
+    _outputs_in_int8(converter, takes_tokens(model))
     with _quiet():
         return converter.convert()
+
+
+def _outputs_in_int8(converter, tokens: bool) -> None:
+    """Inputs, too, but token ids, which stay int32."""
+    converter.inference_output_type = tf.int8
+    if not tokens:
+        converter.inference_input_type = tf.int8
 
 
 def _quantize(converter, scheme: str, calibration, tokens: bool) -> None:
@@ -136,8 +142,7 @@ def _quantize(converter, scheme: str, calibration, tokens: bool) -> None:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if tokens:
             converter.target_spec.supported_ops.append(tf.lite.OpsSet.TFLITE_BUILTINS)
-        converter.inference_output_type = tf.int8
-        converter.inference_input_type = tf.int32 if tokens else tf.int8
+        _outputs_in_int8(converter, tokens)
 
 
 @contextlib.contextmanager
