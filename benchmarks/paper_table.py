@@ -41,6 +41,10 @@ COLUMNS = {
 }
 METRICS = {"balanced accuracy": "accuracy", "AUC": "auc", "TPR at 0.1 % FPR": "tpr"}
 RATE = 0.001
+FIELDS = (
+    *("data", "model", "version", "column", "attack", "release", "metric"),
+    *("value", "low", "high", "level", "n_members", "n_non_members", "status"),
+)
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,7 @@ def table_csv(rows: list[Line]) -> str:
     """One line a figure, with the attack and the release that it is of."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(
-        "data model version column attack release metric value low high level "
-        "n_members n_non_members status".split()
-    )
+    out.writerow(FIELDS)
     for row in rows:
         for cell in row.cells:
             for metric in METRICS.values():

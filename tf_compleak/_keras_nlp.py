@@ -33,12 +33,19 @@ def train_word_pieces(texts: Sequence[str], size: int) -> list[str]:
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     learner.normalizer = normalizers.BertNormalizer(lowercase=True)
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    characters = {c for text in texts for c in learner.normalizer.normalize_str(text)}
+    endings = [f"##{c}" for c in sorted(characters) if not c.isspace()]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(RESERVED), show_progress=False
+        vocab_size=max(size, len(RESERVED) + 2 * len(endings)),
+        special_tokens=[
+            *RESERVED,
+            *endings,
+        ],  # else their order, and with it ties, is left to chance
+        show_progress=False,
     )
     learner.train_from_iterator(texts, trainer)
     vocabulary = learner.get_vocab()
-    return sorted(vocabulary, key=vocabulary.get)
+    return sorted(vocabulary, key=vocabulary.get)[:size]
 
 
 def train_byte_pairs(texts: Sequence[str], size: int) -> tuple[dict[str, int], list[str]]:

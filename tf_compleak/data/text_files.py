@@ -63,6 +63,8 @@ def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
                     f"{len(row)} columns, the first line has {width}{_hint(delimiter)}"
                 )
             yield row[places[0]], row[places[1]].strip()
+    except UnicodeDecodeError:
+        raise
     except (csv.Error, ValueError) as error:
         raise ValueError(f"{path}, line {rows.line_num}: {error}.") from error
 

@@ -32,6 +32,7 @@ def build(spec, seed: int):
         x = t.layers.Add(name=f"{name}_attention_add")([x, y])
         y = t.fed(norm(x, f"{name}_norm"), spec, name)
         x = t.layers.Add(name=f"{name}_add")([x, y])
-    x = LastToken(name="last")(norm(x, "layer_norm"), ids)
+    x = LastToken(name="last")(norm(x, "layer_norm"), ids=ids)
+    x = t.layers.Activation("linear", name="last_value")(x)  # tfmot can give it an INT8 range
     model = t.keras.Model(ids, t.layers.Dense(spec.classes, name="logits")(x), name="gpt2")
     return t.started(model, spec, seed, "self_attention")
