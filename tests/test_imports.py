@@ -112,6 +112,17 @@ def test_flags_are_read_in_the_command_line_only():
             assert "absl" not in path.read_text(encoding="utf-8"), path
 
 
+def test_keras_nlp_is_reached_by_one_bridge_only():
+    for path in ROOT.rglob("*.py"):
+        if path.name != "_keras_nlp.py":
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            names = [a.name for node in tree if isinstance(node, ast.Import) for a in node.names]
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            names += [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+            apart = {"keras_nlp", "keras_hub", "tokenizers"}
+            assert not apart & {name.split(".")[0] for name in names}, path
+
+
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [

@@ -39,7 +39,7 @@ def test_another_studys_workdir_is_refused_and_left_alone(tmp_path):
         pass
     before = (tmp_path / "study.json").read_text()
     with (
-        pytest.raises(ValueError, match=r"another study .*width: 16 there, 8 here.*--overwrite"),
+        pytest.raises(ValueError, match=r"another study .*width: 0 there, 8 here.*--overwrite"),
         Workdir(tmp_path).claim(second),
     ):
         pass

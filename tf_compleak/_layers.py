@@ -78,6 +78,27 @@ class Gelu(keras.layers.Layer):
 
 
 @keras.utils.register_keras_serializable("tf_compleak")
+class Reshaped(keras.layers.Layer):
+    """Inputs of any shape -> [-1, *shape]: tokens [N, T, W] in a row [N T, W], and back.
+
+    The converter fuses a dense layer and its bias on matrices only, and what is not fused stays in
+    float where training simulated INT8.
+    """
+
+    def __init__(self, shape, **kwargs):
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+
+    def call(self, inputs):
+        """The same numbers."""
+        return tf.reshape(inputs, [-1, *self.shape])
+
+    def get_config(self):
+        """The shape and the base configuration."""
+        return {**super().get_config(), "shape": self.shape}
+
+
+@keras.utils.register_keras_serializable("tf_compleak")
 class FirstToken(keras.layers.Layer):
     """f32[N, T, W] -> f32[N, W] of the first token."""
 

@@ -144,7 +144,8 @@ class Workdir:
         """Whether the folder holds something that no study of ours left."""
         return self.root.exists() and not all(
             entry.name.startswith(ASIDE)
-            or (entry == self.data() and (entry / RECORD).is_file())
+            or (entry in (self.data(), self.preset()) and (entry / RECORD).is_file())
+            or (entry == self.root / "tokens" and _only_stages(entry))
             or (entry == self.logs() and _only_logs(entry))
             for entry in self.root.iterdir()
         )
@@ -203,6 +204,10 @@ def _only_logs(folder: Path) -> bool:
     return folder.is_dir() and all(
         entry.name.startswith("worker-") and entry.suffix == ".log" for entry in folder.iterdir()
     )
+
+
+def _only_stages(folder: Path) -> bool:
+    return folder.is_dir() and all((entry / RECORD).is_file() for entry in folder.iterdir())
 
 
 def slug(release: tuple[str, ...]) -> str:

@@ -284,7 +284,7 @@ def test_features_of_tfds_say_what_is_what(kinds, inputs, label):
     make = {
         "Image": tfds.features.Image,
         "Text": tfds.features.Text,
-        "Scalar": lambda: tfds.features.Scalar("int64"),
+        "Scalar": lambda: tfds.features.Scalar(np.int64),
         "ClassLabel": lambda: tfds.features.ClassLabel(num_classes=2),
     }
     features = {name: make[kind]() for name, kind in kinds.items()}

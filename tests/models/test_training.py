@@ -46,7 +46,7 @@ def test_resnet_20_has_the_published_size():
         (("resnet", 9, 16, (32, 32, 3), 10), "6n"),
         (("convnet", 1, 16, (32, 32, 3), 10), "depth"),
         (("convnet", 9, 16, (8, 8, 1), 10), "too small"),
-        (("convnet", 3, 0, (8, 8, 1), 10), "width"),
+        (("convnet", 3, -1, (8, 8, 1), 10), "width"),
         (("convnet", 3, 8, (446,), 10), "images"),
         (("covnet", 3, 8, (8, 8, 1), 10), "Did you mean 'convnet'"),
     ],

@@ -42,7 +42,10 @@ class Vocabulary:
 
     def __post_init__(self):
         tokens = set(self.tokens)
-        needed = {"bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"), "gpt2": ("<|endoftext|>",)}
+        needed = {
+            "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+            "gpt2": ("<|endoftext|>",),
+        }
         missing = [token for token in needed[self.kind] if token not in tokens]
         if missing or (self.kind == "bert" and self.tokens[0] != "[PAD]"):
             what = f"lacks {', '.join(missing)}" if missing else "does not begin with [PAD]"

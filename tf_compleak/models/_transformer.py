@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_compleak import _checks
 from tf_compleak._keras import keras
-from tf_compleak._layers import Gelu, Positions, SeededDropout
+from tf_compleak._layers import Gelu, Positions, Reshaped, SeededDropout
 
 layers = keras.layers
 PARTS = {
@@ -43,9 +43,11 @@ def attended(x, mask, spec, name: str):
 
 def fed(x, spec, name: str):
     """Two dense layers with GELU between and dropout after: [N, T, W] -> [N, T, W]."""
+    tokens = x.shape[1:]
+    x = Reshaped(tokens[-1:], name=f"{name}_rows")(x)
     x = layers.Dense(spec.text.feed_forward, name=f"{name}_inner")(x)
     x = layers.Dense(spec.width, name=f"{name}_outer")(Gelu(name=f"{name}_gelu")(x))
-    return dropped(x, spec, name)
+    return dropped(Reshaped(tokens, name=f"{name}_tokens")(x), spec, name)
 
 
 def dropped(x, spec, name: str):
