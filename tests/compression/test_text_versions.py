@@ -14,7 +14,10 @@ from tf_compleak.models.training import train
 
 LENGTH, TOKENS, CLASSES = 10, 60, 2
 TUNING = Tuning(*(Optimization(2, 25, 1e-3, 0.9, 0.01, optimizer="adamw") for _ in range(3)))
-NAMES = ("original", "pruning-0.60", "clustering-8", "int8-ptq", "dynamic-ptq", "int8-qat")
+NAMES = (
+    *("original", "pruning-0.60", "clustering-8"),
+    *("int8-ptq", "dynamic-ptq", "int8-qat", "float16-ptq"),
+)
 DENSE = {"bert": 4, "gpt2": 3}  # inner, outer, (pooled,) logits
 ATTENTION = 4  # query, key, value, output
 
