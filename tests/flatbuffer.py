@@ -46,6 +46,18 @@ def kernels(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
+def tables(content: bytes) -> dict[str, np.ndarray]:
+    """The constant embedding tables, by tensor name, as stored."""
+    model = _read(content)
+    found = {}
+    for tensor in model.subgraphs[0].tensors:
+        name, data = tensor.name.decode(), model.buffers[tensor.buffer].data
+        if "embedding_lookup" in name and data is not None and len(tensor.shape) > 1:
+            values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), DTYPES[tensor.type])
+            found[name] = values.reshape(tensor.shape)
+    return found
+
+
 def activation_types(content: bytes) -> set[str]:
     """Types of the tensors that operators write."""
     model = _read(content)

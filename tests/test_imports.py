@@ -16,6 +16,8 @@ MAY = {
     "_checks": set(),
     "_seeds": set(),
     "_keras": set(),
+    "_keras_nlp": set(),
+    "_layers": {"_keras"},
     "types": {"_checks", "observations", "exposure", "report"},  # the last two: methods of Report
     "observations": {"_checks", "types"},
     "_accelerators": {"_keras"},
@@ -29,12 +31,14 @@ MAY = {
     "executors": set(),
     "cluster": {"executors"},
     "_progress": set(),
-    "data": {"types", "_checks", "_seeds"},
-    "models": {"types", "_accelerators", "_checks", "_seeds", "_keras", "_trainer"},
-    "compression": {"types", "_checks", "_keras", "_trainer", "models"},
+    "data": {"types", "_checks", "_seeds", "_keras_nlp"},
+    "models": {
+        *("types", "_accelerators", "_checks", "_seeds", "_keras", "_layers", "_trainer"),
+    },
+    "compression": {"types", "_checks", "_keras", "_layers", "_trainer", "models"},
     "inference": {"types", "_checks"},
     "metrics": {"types", "_checks"},
-    "attacks": {"observations", "types", "_checks", "_keras", "_trainer", "metrics"},
+    "attacks": {"observations", "types", "_checks", "_keras", "_layers", "_trainer", "metrics"},
     "report": {"types"},
     "study": {"types", "_checks", "attacks", "compression", "data", "models"},
     "source": {
@@ -42,7 +46,8 @@ MAY = {
         *("data", "models", "compression", "attacks"),
     },
     "stages": {
-        *("observations", "types", "_seeds", "_trainer", "source", "study", "workdir"),
+        *("observations", "types", "_seeds", "_keras_nlp", "_trainer", "source", "study"),
+        "workdir",
         *("data", "models", "compression", "inference", "attacks"),
     },
     "measure": {"observations", "types", "metrics"},
@@ -84,7 +89,7 @@ MAY = {
             "planning",
             "workdir",
         ),
-        *("attacks", "compression"),
+        *("attacks", "compression", "data"),
     },
     "cli": {
         *(
@@ -132,6 +137,17 @@ def test_flags_are_read_in_the_command_line_only():
     for path in ROOT.rglob("*.py"):
         if path.name != "cli.py":
             assert "absl" not in path.read_text(encoding="utf-8"), path
+
+
+def test_keras_nlp_is_reached_by_one_bridge_only():
+    for path in ROOT.rglob("*.py"):
+        if path.name != "_keras_nlp.py":
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            names = [a.name for node in tree if isinstance(node, ast.Import) for a in node.names]
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            names += [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+            apart = {"keras_nlp", "keras_hub", "tokenizers"}
+            assert not apart & {name.split(".")[0] for name in names}, path
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,11 @@ Needs TensorBoard: pip install 'tf-compleak[tensorboard]'
 # name, help; grouped as --help shows them.
 RUN_FLAGS = {
     "Data": [
-        ("dataset", "digits | tfds:NAME[/config] | npz:PATH (arrays x, y) | image_folder:PATH"),
+        (
+            "dataset",
+            "digits | tfds:NAME[/config] | npz:PATH (arrays x, y) | image_folder:PATH | "
+            "text:PATH (.tsv, .csv, .jsonl with text and label)",
+        ),
         ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),
         ("tfds_split", "which TFDS examples to use, in TFDS's own notation, such as train+test"),
         ("num_members", "training examples of every family (target and shadows each)"),
@@ -99,7 +103,11 @@ RUN_FLAGS = {
         ("num_population", "slice in no model's training set, for attacks that need one"),
     ],
     "Model and training": [
-        ("model", "convnet | resnet | resnet18 | resnet50 | vgg16 | mobilenetv2"),
+        (
+            "model",
+            "images: convnet | resnet | resnet18 | resnet50 | vgg16 | mobilenetv2; tables: dense; "
+            "texts: bert | gpt2",
+        ),
         (
             "depth",
             "layers with weights; convnet: 2 to 21, resnet: 6n + 2, such as 8, 20, 32, others have "
@@ -107,14 +115,13 @@ RUN_FLAGS = {
         ),
         (
             "width",
-            "channels of the first layer, which the others are multiples of (mobilenetv2: 32 times "
-            "its width multiplier); 0: the architecture's own",
+            "channels or units of the first layer, which the others are multiples of (mobilenetv2: "
+            "32 times its width multiplier); texts: hidden size; 0: the architecture's own",
         ),
         ("epochs", "epochs of training; the one with the best validation accuracy is kept"),
         ("batch_size", "examples in a step, in training and fine-tuning"),
+        ("optimizer", "sgd | adamw (which text models need), in training and fine-tuning"),
         ("learning_rate", "first learning rate of the cosine schedule"),
-        ("momentum", "momentum of SGD"),
-        ("weight_decay", "weight decay, added to the gradient"),
         (
             "early_stopping",
             "stop a training after that many epochs without a better validation accuracy, a known "
@@ -125,7 +132,25 @@ RUN_FLAGS = {
             "none | bfloat16 | float16: what trainings compute in, with float32 weights; "
             "fine-tuning and exported versions are float32",
         ),
+        ("momentum", "momentum of SGD, first beta of AdamW"),
+        ("weight_decay", "weight decay; sgd: added to the gradient, adamw: apart from it"),
         ("augmentation", "any of flip, crop; on training batches only, never when observed"),
+    ],
+    "Texts": [
+        ("sequence_length", "tokens of every text; longer ones are cut, shorter ones padded"),
+        (
+            "vocabulary",
+            "members: learned from each family's own members, as its training would; outside: "
+            "one for all from validation and population; or a file or folder that holds one",
+        ),
+        ("vocabulary_size", "tokens of a vocabulary that is learned"),
+        (
+            "preset",
+            "weights to start from: a keras-nlp preset name such as bert_tiny_en_uncased, or a "
+            "folder of keras-nlp's or Hugging Face's files; its sizes and vocabulary are used",
+        ),
+        ("heads", "attention heads; 0: one for every 64 of the width"),
+        ("dropout", "share of hidden units that are dropped in training"),
     ],
     "Versions": [
         (
@@ -171,7 +196,7 @@ RUN_FLAGS = {
             "queries",
             "flipped and shifted copies of every example that lira-boosted may ask about, too",
         ),
-        ("sensitivity_queries", "noisy copies of every example that samia asks about"),
+        ("sensitivity_queries", "noisy copies of every example that samia asks about; not texts"),
         ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
         ("delta", "delta of the (epsilon, delta) bound in report.json"),
         ("seed", "the one seed that every stage derives its own from"),

@@ -12,6 +12,16 @@ from tf_compleak.types import Estimate, Failure, Result, Sanity, Scores, Version
 from tf_compleak.workdir import Stage, slug
 
 SANITY_LEVEL = 0.99
+_WHAT = (
+    "attention and dense kernels and embedding tables; biases and normalization are as they were"
+)
+TEXT_NOTES = {
+    "pruning-": f"pruned: {_WHAT}",
+    "clustering-": f"clustered: {_WHAT}",
+    "int8-ptq": "token ids stay int32, what has no INT8 form stays in float; attention masks "
+    "subtract 16, not 1e9, from scores, which leaves INT8 some steps",
+    "int8-qat": "dense layers in INT8; attention, embeddings and normalization in float32",
+}
 
 
 def version(source: Source, name: str, failure: Failure | None) -> Version:
@@ -44,15 +54,18 @@ def version(source: Source, name: str, failure: Failure | None) -> Version:
 
 def _notes(source: Source, name: str) -> tuple[str, ...]:
     study = source.study
+    found = []
     if name == "int8-ptq":
         seen = len(source.calibration("target"))
         kind = {"validation": "held-out non-member", "members": "member"}[study.calibration]
-        return (f"activation ranges found on {seen} {kind} examples",)
+        found.append(f"activation ranges found on {seen} {kind} examples")
     if name == "dynamic-ptq":
-        return ("the converter leaves kernels of fewer than 1,024 weights in float32",)
-    if name.startswith("clustering-"):
-        return ("batch normalization kept out of the kernels, which would lose their clusters",)
-    return ()
+        found.append("the converter leaves kernels of fewer than 1,024 weights in float32")
+    if name.startswith("clustering-") and len(source.examples.x.shape) == 4:
+        found.append("batch normalization kept out of the kernels, which would lose their clusters")
+    if source.holds_texts:
+        found += [note for kind, note in TEXT_NOTES.items() if name.startswith(kind)]
+    return tuple(found)
 
 
 def _kept(name: str, kept: dict) -> tuple[str, ...]:

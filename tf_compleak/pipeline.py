@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from tf_compleak import evaluate, exposure, measure, planning, provenance, stages
 from tf_compleak.cluster import Cluster, parse_resources
+from tf_compleak.data import text
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.journal import Journal
 from tf_compleak.planning import Pair
-from tf_compleak.source import Source, data_stage, spec
+from tf_compleak.source import Source, check, data_stage, spec
 from tf_compleak.study import Options, Study, families, plan, releases, runs
 from tf_compleak.types import Failure, Report, Result
 from tf_compleak.workdir import Workdir, write_text
@@ -88,6 +89,11 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
         if outcome.error:
             raise ValueError(outcome.error)
     source = Source(study, options.workdir)
+    check(study, source.examples)
+    if tasks := text_tasks(source):
+        for outcome in _executed(executor, tasks, tell).values():
+            if outcome.error:
+                raise ValueError(outcome.error)
     spec(source)
     return source
 
@@ -97,6 +103,24 @@ def _executed(executor: Executor, tasks: list[tuple[Task, str]], tell: Tell) -> 
     for task, why in tasks:
         tell(task.name, 0, 0, why)
     return executor.run([task for task, _ in tasks], tell)
+
+
+def text_tasks(source: Source) -> list[tuple[Task, str]]:
+    """What texts still need, and why: the preset, then the token ids of every vocabulary."""
+    if not source.holds_texts:
+        return []
+    study, tasks, needs = source.study, {}, ()
+    if study.preset and (why := source.preset().why()):
+        tasks["preset"] = Task("preset", "tf_compleak.stages:preset", (study, source.root)), why
+        needs = ("preset",)
+    for family in families(study):
+        stage = source.tokens(family)
+        if why := stage.why():
+            name = f"tokens {stage.path.name}"
+            work = (study, source.root, family)
+            task = Task(name, "tf_compleak.stages:tokens", work, "tokens", needs)
+            tasks.setdefault(name, (task, why))
+    return list(tasks.values())
 
 
 def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failure]:
@@ -139,7 +163,7 @@ def _attacks(
 ) -> tuple[list[Pair], list[Failure]]:
     """Run every attack on every release that it suits, and the sanity runs."""
     study = source.study
-    pairs = plan(study, usable)
+    pairs, lost = planning.applicable(study, plan(study, usable))
     if not pairs:
         raise ValueError(
             f"nothing to attack: of --versions only {usable or 'none'} are usable and "
@@ -148,7 +172,8 @@ def _attacks(
         )
     steps = planning.attacking(study, source.root, usable)
     outcomes = _executed(executor, planning.pending(steps, source), tell)
-    failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
+    failed = [*lost]
+    failed += [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
     done = [pair for pair in pairs if _done(source, pair)]
     return done, failed
 
@@ -213,5 +238,24 @@ def _provenance(source: Source, options: Options, started: float) -> dict:
             study.calibration
         ],
         "data_sha256": source.sha256,
+        **_text_provenance(source),
         "training": {family: source.training(family).fingerprint for family in source.splits},
     }
+
+
+def _text_provenance(source: Source) -> dict:
+    """Where the vocabulary comes from, which is part of what is attacked."""
+    if not source.holds_texts:
+        return {}
+    study, learned = source.study, source.learned_from("target")
+    if study.preset and study.vocabulary in text.OWN:
+        origin = f"the preset's own ({study.preset})"
+    elif learned is None:
+        origin = f"given: {study.vocabulary}"
+    else:
+        origin = {
+            "members": "learned from the members of each family, the shadows' from their own",
+            "outside": "one for all, learned from validation and population, which no model saw",
+        }[study.vocabulary]
+    tokens = {family: source.tokens(family).facts()["sha256"] for family in source.splits}
+    return {"vocabulary": origin, "tokens": tokens}

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.executors import Task
+from tf_compleak.models import TEXT
 from tf_compleak.source import BLIND, EXTRAS, Source, extras, nulled
 from tf_compleak.stage import Stage
 from tf_compleak.study import Run, Study, families, plan, runs
-from tf_compleak.types import Release
+from tf_compleak.types import Failure, Release
 
 DAMAGED = "damaged"
+TOKENS_HAVE_NO_NEIGHBOURS = (
+    "not applicable: sensitivities need inputs that noise can move a little; token ids have no "
+    "such neighbours, and the embeddings lie inside the .tflite file"
+)
 Pair = tuple[str, Release]
 
 
@@ -45,10 +50,20 @@ def building(study: Study, root: str) -> list[Step]:
 
 def attacking(study: Study, root: str, usable: tuple[str, ...]) -> list[Step]:
     """What versions are asked beside the examples, then every attack, the widest first."""
-    pairs = plan(study, usable)
+    pairs, _ = applicable(study, plan(study, usable))
     wide = sorted(pairs, key=lambda pair: -len(pair[1]))
     attacks = [_attack(study, root, run) for pair in wide for run in all_runs(study, pair)]
     return [*_asking(study, root, pairs), *attacks, *_sanity(study, root, usable)]
+
+
+def applicable(study: Study, pairs: list[Pair]) -> tuple[list[Pair], list[Failure]]:
+    """The pairs that can be run on such data, and a failure for every attack that cannot."""
+    if study.model not in TEXT:
+        return pairs, []
+    lost = {attack for attack, _ in pairs if "sensitivities" in extras(study, attack)}
+    return [pair for pair in pairs if pair[0] not in lost], [
+        Failure(attack, TOKENS_HAVE_NO_NEIGHBOURS) for attack in sorted(lost)
+    ]
 
 
 def pending(steps: Sequence[Step], source: Source) -> list[tuple[Task, str]]:
@@ -92,7 +107,8 @@ def title(run: Run, study: Study) -> str:
 
 def null_run(study: Study, usable: tuple[str, ...]) -> Run:
     """The run that is repeated with shuffled membership: of the most versions, the last such."""
-    attack, release = max(reversed(plan(study, usable)), key=lambda pair: len(pair[1]))
+    pairs, _ = applicable(study, plan(study, usable))
+    attack, release = max(reversed(pairs), key=lambda pair: len(pair[1]))
     return runs(study, attack, release)[0]
 
 

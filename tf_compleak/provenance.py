@@ -10,7 +10,7 @@ from typing import Any
 
 LIBRARIES = (
     *("tf-compleak", "tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert"),
-    *("numpy", "scipy", "scikit-learn", "tensorflow-datasets"),
+    *("numpy", "scipy", "scikit-learn", "tensorflow-datasets", "keras-nlp"),
 )
 
 

@@ -43,6 +43,10 @@ def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
         steps = _steps(study, options.workdir, study.versions)
         return [("data", why), *((step.name, "waits for the data") for step in steps)]
     source = Source(study, options.workdir)
+    if texts := pipeline.text_tasks(source):
+        steps = _steps(study, options.workdir, study.versions)
+        first = [(task.name, why) for task, why in texts]
+        return [*first, *((step.name, "waits for the token ids") for step in steps)]
     steps = _steps(study, options.workdir, _usable(source))
     return [(task.name, why) for task, why in planning.pending(steps, source)]
 

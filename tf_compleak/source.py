@@ -13,11 +13,11 @@ import numpy as np
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
-from tf_compleak.data import splits
-from tf_compleak.models import ModelSpec
+from tf_compleak.data import splits, text
+from tf_compleak.models import TEXT, ModelSpec, TextSpec
 from tf_compleak.observations import Observations
 from tf_compleak.study import Run, Study
-from tf_compleak.types import Examples, Release, Split
+from tf_compleak.types import Examples, Release, Split, Texts
 from tf_compleak.workdir import Stage, Workdir, fingerprint
 
 NULL = "null of "
@@ -65,28 +65,88 @@ class Source:
         folder, facts = stage.folder(), stage.facts()
         self.study, self.root, self.sha256 = study, root, facts["sha256"]
         self.examples = Examples(
-            np.load(folder / "x.npy", mmap_mode="r"),
+            _inputs(folder),
             np.load(folder / "y.npy"),
             np.load(folder / "ids.npy"),
             facts["classes"],
         )
         self.splits = splits_of(study, self.examples)
 
-    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs f32[N, ...] and labels int64[N]."""
-        return self.examples.inputs(indices), self.examples.y[indices]
+    @property
+    def holds_texts(self) -> bool:
+        """Whether the examples are texts, whose token ids depend on a vocabulary."""
+        return isinstance(self.examples.x, Texts)
+
+    def inputs(self, family: str, indices: np.ndarray) -> np.ndarray:
+        """What a family's models take: f32[N, ...], or token ids int32[N, T] of its vocabulary."""
+        if not self.holds_texts:
+            return self.examples.inputs(indices)
+        table = np.load(self.tokens(family).folder() / "x.npy", mmap_mode="r")
+        return np.asarray(table[np.searchsorted(self.used, indices)])
+
+    def take(self, family: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs of a family and labels int64[N]."""
+        return self.inputs(family, indices), self.examples.y[indices]
+
+    @functools.cached_property
+    def used(self) -> np.ndarray:
+        """int64[M] ascending: the examples that are in any family's split."""
+        parts = [
+            (s.members, s.non_members, s.validation, s.population) for s in self.splits.values()
+        ]
+        return np.unique(np.concatenate([each for part in parts for each in part]))
+
+    def learned_from(self, family: str) -> np.ndarray | None:
+        """Indices of the texts that a family's vocabulary is learned from; None for a given one."""
+        if self.study.preset or self.study.vocabulary not in text.OWN:
+            return None
+        split = self.splits[family]
+        if self.study.vocabulary == "members":
+            return np.sort(split.members)
+        return np.sort(np.concatenate([split.validation, split.population]))
+
+    def tokens(self, family: str) -> Stage:
+        """The stage of the texts as token ids."""
+        study, learned = self.study, self.learned_from(family)
+        flags = ("model", "sequence_length", "vocabulary", "preset")
+        if learned is not None:
+            flags += ("vocabulary_size",)
+        own = learned is not None and study.vocabulary == "members"
+        return Stage.of(
+            Workdir(self.root).tokens(family if own else "all"),
+            stage="tokens/1",
+            data=self.sha256,
+            examples=digest(self.used),
+            flags=_flags(study, *flags),
+            learned=None if learned is None else digest(learned),
+        )
+
+    def preset(self) -> Stage:
+        """The stage of the preset's weights and vocabulary."""
+        flags = _flags(self.study, "preset", "model")
+        return Stage.of(Workdir(self.root).preset(), stage="preset/1", flags=flags)
+
+    def _text_facts(self, family: str) -> dict:
+        """What of texts, vocabulary and preset a training depends on; {} where there are none."""
+        if not self.holds_texts:
+            return {}
+        study, facts = self.study, {"tokens": self.tokens(family).facts()["sha256"]}
+        if study.preset:
+            facts["preset"] = self.preset().facts()["sha256"]
+        return {**facts, "heads": study.heads, "dropout": study.dropout}
 
     def training(self, family: str) -> Stage:
         """The stage of a family's training."""
         study, split, model = self.study, self.splits[family], spec(self)
         flags = ("model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
-        more = ("augmentation", "early_stopping", "mixed_precision", "threads", "seed")
+        more = ("optimizer", "augmentation", "early_stopping", "mixed_precision", "threads", "seed")
         return Stage.of(
             Workdir(self.root).training(family),
             stage="training/2",
             data=self.sha256,
             split=digest(split.members, split.validation),
             flags=_flags(study, *flags, *more) | {"depth": model.depth, "width": model.width},
+            text=self._text_facts(family),
             family=family,
         )
 
@@ -257,7 +317,7 @@ def _flags(study: Study, *names: str) -> dict:
 
 def _relevant(recipe: recipes.Recipe) -> tuple[str, ...]:
     """The flags that a recipe's fine-tuning depends on."""
-    common = ("finetune_epochs", "batch_size", "momentum", "weight_decay")
+    common = ("finetune_epochs", "batch_size", "optimizer", "momentum", "weight_decay")
     match recipe:
         case recipes.Pruning():
             return (*common, "pruning_learning_rate")
@@ -268,9 +328,75 @@ def _relevant(recipe: recipes.Recipe) -> tuple[str, ...]:
     return ()
 
 
+def check(study: Study, examples: Examples) -> None:
+    """ValueError where a flag of the study does not go with the kind of its data."""
+    texts = isinstance(examples.x, Texts)
+    if texts and study.model not in TEXT:
+        raise ValueError(
+            f"--dataset={study.dataset}: holds texts, --model={study.model} does not take them; "
+            f"choose {' or '.join(sorted(TEXT))}."
+        )
+    if texts or len(examples.x.shape) != 4:
+        kind = "texts" if texts else f"inputs of shape {examples.x.shape[1:]}"
+        for flag, value in (
+            ("augmentation", ",".join(study.augmentation)),
+            ("queries", study.queries),
+        ):
+            if value:
+                raise ValueError(
+                    f"--{flag}={value}: flips and shifts images, the data has {kind}; leave it out."
+                )
+
+
 def spec(source_: Source) -> ModelSpec:
     """The architecture of the study; ValueError when it does not fit the data."""
     study, examples = source_.study, source_.examples
-    return ModelSpec(
-        study.model, study.depth, study.width, tuple(examples.x.shape[1:]), examples.classes
+    shape, sizes, own = tuple(examples.x.shape[1:]), (study.depth, study.width), None
+    if source_.holds_texts:
+        shape, own = (study.sequence_length,), _text_spec(source_)
+        if study.preset:
+            sizes = _preset_sizes(source_)
+    return ModelSpec(study.model, *sizes, shape, examples.classes, own)
+
+
+def _text_spec(source_: Source) -> TextSpec:
+    study = source_.study
+    size = max(source_.tokens(family).facts()["size"] for family in source_.splits)
+    if source_.learned_from("target") is not None:
+        size = study.vocabulary_size  # the same for every family, so that one graph serves all
+    if not study.preset:
+        return TextSpec(size, study.sequence_length, study.heads, 0, study.dropout)
+    facts, start = source_.preset().facts(), source_.preset().folder() / "weights.npz"
+    if size != facts["vocabulary"]:
+        raise ValueError(
+            f"--vocabulary={study.vocabulary}: {size} tokens, --preset={study.preset} has "
+            f"{facts['vocabulary']}; use the preset's own: leave --vocabulary out."
+        )
+    return TextSpec(
+        size, facts["positions"], facts["heads"], facts["feed_forward"], study.dropout, str(start)
     )
+
+
+def _preset_sizes(source_: Source) -> tuple[int, int]:
+    study, facts = source_.study, source_.preset().facts()
+    for name in ("depth", "width", "heads"):
+        if getattr(study, name) not in (0, facts[name]):
+            raise ValueError(
+                f"--{name}={getattr(study, name)}: --preset={study.preset} has {facts[name]}; "
+                f"leave --{name} out."
+            )
+    return facts["depth"], facts["width"]
+
+
+def _inputs(folder):
+    """The examples' inputs as the data stage left them, memory-mapped."""
+    if (folder / "x.npy").exists():
+        return np.load(folder / "x.npy", mmap_mode="r")
+    return Texts(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("content", "ends")))
+
+
+def arrays_of(examples: Examples) -> dict[str, np.ndarray]:
+    """What is saved of examples: x (or content and ends of texts), y, ids."""
+    x = examples.x
+    inputs = {"content": x.content, "ends": x.ends} if isinstance(x, Texts) else {"x": x}
+    return {**inputs, "y": examples.y, "ids": examples.ids}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,12 @@ import numpy as np
 
 from tf_compleak import _seeds
 from tf_compleak.compression import Tuning, compress, left_alone, recipes
-from tf_compleak.data import sources
+from tf_compleak.data import sources, text
 from tf_compleak.source import (
     BLIND,
     Source,
+    arrays_of,
+    check,
     data_stage,
     digest,
     extras,
@@ -31,7 +34,7 @@ from tf_compleak.source import (
 )
 from tf_compleak.study import Run, Study
 from tf_compleak.types import Attack
-from tf_compleak.workdir import Stage, slug
+from tf_compleak.workdir import Stage, slug, write_text
 
 Progress = Callable[..., None]
 BLOCK = 4096  # examples that are held as floats at a time
@@ -46,13 +49,15 @@ def data(progress: Progress, study: Study, root: str, data_dir: str | None) -> d
     if not data_is_current(study, root, data_dir):
         stamp = sources.stamp(study.dataset, data_dir)
         examples = sources.load(study.dataset, data_dir=data_dir, tfds_split=study.tfds_split)
+        check(study, examples)
         splits_of(study, examples)
         with stage.writing() as (folder, facts):
-            for name in ("x", "y", "ids"):
-                np.save(folder / f"{name}.npy", getattr(examples, name), allow_pickle=False)
+            saved = arrays_of(examples)
+            for name, array in saved.items():
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
             facts["classes"] = examples.classes
             facts["shape"] = list(examples.x.shape)
-            facts["sha256"] = digest(examples.x, examples.y, examples.ids)
+            facts["sha256"] = digest(*saved.values())
             facts["stamp"] = stamp
     return stage.facts()
 
@@ -65,13 +70,63 @@ def data_is_current(study: Study, root: str, data_dir: str | None) -> bool:
     return sources.stamp(study.dataset, data_dir) in (None, facts["stamp"])
 
 
+# Texts --------------------------------------------------------------------------------------------
+
+
+def preset(progress: Progress, study: Study, root: str) -> None:
+    """Load a preset once: its weights, its sizes, its vocabulary."""
+    from tf_compleak import _keras_nlp
+
+    backbone, tokenizer = _keras_nlp.load_preset(study.model, study.preset)
+    text.check_length(study.sequence_length, backbone.max_sequence_length, study.preset)
+    vocabulary = text.of_preset(study.model, tokenizer)
+    weights = _keras_nlp.weights_of(backbone)
+    with Source(study, root).preset().writing() as (folder, facts):
+        np.savez(folder / "weights.npz", **{k.replace("/", "|"): v for k, v in weights.items()})
+        write_text(folder / "vocabulary.json", json.dumps(vocabulary.to_json()))
+        facts["sha256"] = digest(*weights.values())
+        facts["vocabulary"] = backbone.vocabulary_size + (study.model == "gpt2")
+        facts["positions"], facts["heads"] = backbone.max_sequence_length, backbone.num_heads
+        facts["depth"], facts["width"] = backbone.num_layers, backbone.hidden_dim
+        facts["feed_forward"] = backbone.intermediate_dim
+
+
+def tokens(progress: Progress, study: Study, root: str, family: str) -> None:
+    """Learn or read the vocabulary of a family, and turn the texts into token ids once."""
+    src = opened(study, root)
+    stage, learned = src.tokens(family), src.learned_from(family)
+    if stage.facts() is not None:
+        return
+    if learned is not None:
+        vocabulary = text.train(study.model, src.examples.x[learned], study.vocabulary_size)
+    elif study.vocabulary not in text.OWN:
+        vocabulary = text.read(study.model, study.vocabulary)
+    else:
+        saved = (src.preset().path / "vocabulary.json").read_text(encoding="utf-8")
+        vocabulary = text.Vocabulary.from_json(json.loads(saved))
+    ids = vocabulary.encode(src.examples.x[src.used], study.sequence_length)
+    with stage.writing() as (folder, facts):
+        np.save(folder / "x.npy", ids, allow_pickle=False)
+        saved = json.dumps(vocabulary.to_json())
+        write_text(folder / "vocabulary.json", saved)
+        facts["size"] = vocabulary.size
+        facts["sha256"] = digest(ids, np.frombuffer(saved.encode(), np.uint8))
+
+
 # Families -----------------------------------------------------------------------------------------
 
 
 def _optimization(study: Study, epochs: int, learning_rate: float):
     from tf_compleak._trainer import Optimization
 
-    return Optimization(epochs, study.batch_size, learning_rate, study.momentum, study.weight_decay)
+    return Optimization(
+        epochs,
+        study.batch_size,
+        learning_rate,
+        study.momentum,
+        study.weight_decay,
+        optimizer=study.optimizer,
+    )
 
 
 def train(progress: Progress, study: Study, root: str, family: str) -> None:
@@ -88,8 +143,8 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
     weights, history = training.train(
         spec(src),
         _optimization(study, study.epochs, study.learning_rate),
-        src.take(split.members),
-        src.take(split.validation),
+        src.take(family, split.members),
+        src.take(family, split.validation),
         _seeds.generator(study.seed, "train", family),
         study.augmentation,
         study.mixed_precision,
@@ -124,8 +179,8 @@ def _compress(progress: Progress, src: Source, family: str, name: str) -> None:
             _optimization(study, study.finetune_epochs, study.clustering_learning_rate),
             _optimization(study, study.finetune_epochs, study.quantization_learning_rate),
         ),
-        src.take(src.splits[family].members),
-        src.examples.inputs(src.calibration(family)),
+        src.take(family, src.splits[family].members),
+        src.inputs(family, src.calibration(family)),
         _seeds.generator(study.seed, "version", family, name),
         lambda epoch: progress(
             epoch.index, study.finetune_epochs, f"accuracy {epoch.accuracy:.3f}"
@@ -153,10 +208,10 @@ def _observe(progress: Progress, src: Source, family: str, name: str) -> None:
         done += rows
         progress(done, total, "querying")
 
-    x, y = src.take(split.scored)
+    x, y = src.take(family, split.scored)
     probabilities = observe(model, x, "probabilities", tell)
     correct = probabilities.argmax(axis=1) == y
-    x, y = src.take(split.validation)
+    x, y = src.take(family, split.validation)
     validated = observe(model, x, "probabilities", tell).argmax(axis=1) == y
     with src.observation(family, name).writing() as (folder, facts):
         np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
@@ -182,10 +237,10 @@ def extra(progress: Progress, study: Study, root: str, kind: str, family: str, n
 
 def _ask_aside(progress: Progress, src: Source, family: str, path, name: str) -> dict:
     indices = src.aside(family)
-    return {"probabilities": _asked(progress, src, path, [indices])[0]}
+    return {"probabilities": _asked(progress, src, family, path, [indices])[0]}
 
 
-def _asked(progress: Progress, src: Source, path, parts: list, change=None) -> list:
+def _asked(progress: Progress, src: Source, family: str, path, parts: list, change=None) -> list:
     """Probabilities f32[N, C] of a version on each of `parts` (indices), in blocks."""
     from tf_compleak.inference.interpreter import TFLiteModel
     from tf_compleak.inference.observe import observe
@@ -196,7 +251,7 @@ def _asked(progress: Progress, src: Source, path, parts: list, change=None) -> l
     for part in parts:
         rows = []
         for start in range(0, len(part), BLOCK):
-            x = src.examples.inputs(part[start : start + BLOCK])
+            x = src.inputs(family, part[start : start + BLOCK])
             rows.append(observe(model, x if change is None else change(x), "probabilities"))
             done += len(x)
             progress(done, total, "querying")
@@ -218,7 +273,7 @@ def _ask_sensitivities(progress: Progress, src: Source, family: str, path, name:
 
     values = sensitivities(
         model,
-        src.examples.inputs(indices),
+        src.inputs(family, indices),
         "probabilities",
         queries=study.sensitivity_queries,
         epsilon=study.sensitivity_epsilon,
@@ -242,7 +297,7 @@ def _ask_augmented(progress: Progress, src: Source, family: str, path, name: str
         rows = []
         for number, change in enumerate(copies.changes(src.study.queries)):
             tell = functools.partial(_within, progress, number, src.study.queries)
-            confidences = _asked(tell, src, path, [indices], change)[0]
+            confidences = _asked(tell, src, family, path, [indices], change)[0]
             rows.append(features.logits(confidences, src.examples.y[indices], resolution))
         found[array] = np.float32(rows)
     return found
@@ -307,9 +362,13 @@ def blind_baseline(progress: Progress, study: Study, root: str) -> None:
 
     src = opened(study, root)
     split = src.splits["target"]
-    inputs, labels = src.take(split.scored)
-    seed = _seeds.integer(study.seed, "blind")
-    scores = blind.blind_baseline(inputs, labels, split.is_member, seed=seed)
+    labels, seed = src.examples.y[split.scored], _seeds.integer(study.seed, "blind")
+    if src.holds_texts:
+        texts = src.examples.x[split.scored]
+        scores = blind.blind_texts(texts, labels, split.is_member, seed=seed)
+    else:
+        inputs = src.examples.inputs(split.scored)
+        scores = blind.blind_baseline(inputs, labels, split.is_member, seed=seed)
     _save(src.attack(BLIND), scores, split.is_member)
 
 

@@ -10,7 +10,7 @@ from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
-from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS
+from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
 from tf_compleak.types import LEAST, ORIGINAL, Release, default_releases
 
 SPLITS = ("disjoint", "halves")
@@ -18,6 +18,7 @@ CALIBRATIONS = ("validation", "members")
 EXECUTORS = ("processes", "inline", "ray")
 GROWING = ("versions", "attacks", "releases", "shadow_counts")
 TUNED = ("pruning", "clustering", "quantization")
+OPTIMIZERS = ("sgd", "adamw")  # as `_trainer` has them, which loads TensorFlow
 
 
 DEFAULT_ATTACKS = (
@@ -45,8 +46,15 @@ class Study:
     model: str = "convnet"
     depth: int = 0
     width: int = 0
+    sequence_length: int = 128
+    vocabulary: str = "members"
+    vocabulary_size: int = 8000
+    preset: str = ""
+    heads: int = 0
+    dropout: float = 0.1
     epochs: int = 40
     batch_size: int = 32
+    optimizer: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -89,6 +97,7 @@ class Study:
         object.__setattr__(self, "releases", tuple(arranged(r, names) for r in self.releases))
         _checks.distinct("--releases", ["+".join(release) for release in self.releases])
         self._check_training()
+        self._check_text()
         _checks.choice("--calibration", self.calibration, CALIBRATIONS)
         _checks.at_least("--calibration_size", self.calibration_size, 1)
         _checks.between("--num_shadows", self.num_shadows, 1, 64)
@@ -122,7 +131,21 @@ class Study:
             _checks.choice("--augmentation", name, AUGMENTATIONS)
         _checks.at_least("--early_stopping", self.early_stopping, 0)
         _checks.choice("--mixed_precision", self.mixed_precision, PRECISIONS)
+        _checks.choice("--optimizer", self.optimizer, OPTIMIZERS)
         _checks.between("--threads", self.threads, 1, 1024)
+
+    def _check_text(self) -> None:
+        _checks.between("--sequence_length", self.sequence_length, 4, 4096)
+        _checks.between("--vocabulary_size", self.vocabulary_size, 300, 1_000_000)
+        _checks.at_least("--heads", self.heads, 0)
+        _checks.between("--dropout", self.dropout, 0, 0.9)
+        if not self.vocabulary:
+            raise ValueError("--vocabulary: empty; write members, outside or a path.")
+        if self.preset and self.model not in TEXT:
+            raise ValueError(
+                f"--preset={self.preset}: is for {' and '.join(sorted(TEXT))}, not for "
+                f"--model={self.model}."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values."""

@@ -47,10 +47,45 @@ def default_releases(versions: Release) -> list[Release]:
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """Inputs x[N, ...] (uint8 in 0..255, or float), labels y int64[N], unique ids[N], C classes."""
+class Texts:
+    """N texts as one buffer: UTF-8 `content` uint8[B], text i from `ends[i]` to `ends[i + 1]`.
 
-    x: np.ndarray
+    `ends` is int64[N + 1], its first entry 0. Both may be memory-mapped.
+    """
+
+    content: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Texts:
+        """The texts in one buffer."""
+        parts = [text.encode("utf-8") for text in texts]
+        ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(parts), np.uint8), ends)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N,)"""
+        return (len(self),)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, indices: np.ndarray) -> list[str]:
+        """The texts of `indices`."""
+        pairs = zip(self.ends[indices], self.ends[np.asarray(indices) + 1], strict=True)
+        return [self.content[start:end].tobytes().decode("utf-8") for start, end in pairs]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Inputs x[N, ...], labels y int64[N], unique ids[N], C classes.
+
+    Inputs are images (uint8 in 0..255, or float) [N, H, W, channels], tables [N, F] of numbers as
+    they are, anything else [N, ...] in float, or `Texts`.
+    """
+
+    x: np.ndarray | Texts
     y: np.ndarray
     ids: np.ndarray
     classes: int
@@ -67,9 +102,10 @@ class Examples:
         return len(self.y)
 
     def inputs(self, indices: np.ndarray) -> np.ndarray:
-        """float32 inputs of `indices`; uint8 is scaled from 0..255 to [0, 1], float is kept."""
+        """float32 inputs of `indices`; uint8 is scaled from 0..255 to [0, 1], but in tables."""
         x = self.x[indices]
-        return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else np.float32(x)
+        scaled = x.dtype == np.uint8 and x.ndim > 2
+        return x.astype(np.float32) / np.float32(255) if scaled else np.float32(x)
 
 
 @dataclass(frozen=True, eq=False)

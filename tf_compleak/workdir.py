@@ -98,7 +98,8 @@ class Workdir:
         return self.root.exists() and not all(
             entry.name.startswith(ASIDE)
             or entry.name == lock.NAME
-            or (entry == self.data() and (entry / RECORD).exists())
+            or (entry in (self.data(), self.preset()) and (entry / RECORD).exists())
+            or (entry == self.root / "tokens" and _only_stages(entry))
             or (entry == self.logs() and _only_logs(entry))
             for entry in self.root.iterdir()
         )
@@ -142,6 +143,14 @@ class Workdir:
         """The decoded data set."""
         return self.root / "data"
 
+    def tokens(self, name: str) -> epath.Path:
+        """The texts as token ids of a family's vocabulary, or of the one for all."""
+        return self.root / "tokens" / name
+
+    def preset(self) -> epath.Path:
+        """The weights that text models start from."""
+        return self.root / "preset"
+
     def training(self, family: str) -> epath.Path:
         """The trained original of a family."""
         return self.root / "families" / family / "training"
@@ -172,6 +181,10 @@ class Workdir:
 
 def _only_logs(folder: epath.Path) -> bool:
     return folder.is_dir() and all(entry.suffix in (".log", ".jsonl") for entry in folder.iterdir())
+
+
+def _only_stages(folder: Path) -> bool:
+    return folder.is_dir() and all((entry / RECORD).is_file() for entry in folder.iterdir())
 
 
 def slug(release: tuple[str, ...]) -> str:

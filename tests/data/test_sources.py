@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tf_compleak.auditing import sides
 from tf_compleak.data import sources
 
 X = np.random.default_rng(0).random((6, 4, 4, 3))
@@ -249,11 +250,58 @@ def test_tfds_damaged(data_dir, tmp_path):
 
 
 @pytest.mark.data
-def test_tfds_without_images(data_dir):
+def test_tfds_texts(data_dir):
     if not (pathlib.Path(data_dir) / "imdb_reviews").is_dir():
         pytest.skip("imdb_reviews is not prepared in TF_COMPLEAK_DATA_DIR")
-    with pytest.raises(ValueError, match=r"needs an image and a class label, has .*text: Text"):
-        sources.load("tfds:imdb_reviews", data_dir=data_dir)
+    examples = sources.load("tfds:imdb_reviews", data_dir=data_dir, tfds_split="train[:40]")
+    assert len(examples.x) == 40 and examples.classes == 2
+    (first,) = examples.x[np.array([0])]
+    assert isinstance(first, str) and len(first.split()) > 20
+    with pytest.raises(ValueError, match="holds texts; tokenize them"):
+        sides.load("tfds:imdb_reviews:train[:40]", "--members", data_dir)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "inputs", "label"),
+    [
+        ({"image": "Image", "label": "ClassLabel"}, ["image"], "label"),
+        (
+            {"coarse_label": "ClassLabel", "image": "Image", "label": "ClassLabel"},
+            ["image"],
+            "label",
+        ),
+        ({"description": "Text", "label": "ClassLabel", "title": "Text"}, 2, "label"),
+        ({"image": "Image", "kind": "ClassLabel", "text": "Text"}, ["image"], "kind"),
+        ({"image": "Image", "number": "Scalar"}, None, None),
+        ({"label": "ClassLabel", "number": "Scalar"}, None, None),
+        ({"a": "ClassLabel", "b": "ClassLabel", "image": "Image"}, None, None),
+        ({"image": "Image", "label": "ClassLabel", "mask": "Image"}, None, None),
+    ],
+)
+def test_features_of_tfds_say_what_is_what(kinds, inputs, label):
+    import tensorflow_datasets as tfds
+
+    make = {
+        "Image": tfds.features.Image,
+        "Text": tfds.features.Text,
+        "Scalar": lambda: tfds.features.Scalar(np.int64),
+        "ClassLabel": lambda: tfds.features.ClassLabel(num_classes=2),
+    }
+    features = {name: make[kind]() for name, kind in kinds.items()}
+    if inputs is None:
+        with pytest.raises(ValueError, match=r"needs an image or a text and a class label, has"):
+            sources._features("some", features)
+        return
+    expected = ["title", "description"] if inputs == 2 else inputs
+    assert sources._features("some", features) == (expected, label)
+
+
+def test_images_of_mixed_size_are_refused():
+    rows = iter(
+        [{"image": np.zeros((4, 4, 3), np.uint8)}, {"image": np.zeros((4, 5, 3), np.uint8)}]
+    )
+    with pytest.raises(ValueError, match=r"mixed size \(number 1 is \(4, 5, 3\)"):
+        sources._images_of("tfds:some", rows, ["image"], 2)
 
 
 def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_compleak._keras import keras
+from tf_compleak._layers import SeededDropout
 from tf_compleak._trainer import Optimization, Trainer, Weights
 
 MLP_SETTINGS = Optimization(epochs=30, batch_size=128, learning_rate=1e-2)
@@ -20,34 +21,6 @@ STACK_SETTINGS = Optimization(epochs=100, batch_size=128, learning_rate=1e-2)
 SAMIA_SETTINGS = Optimization(
     epochs=100, batch_size=128, learning_rate=1e-3, weight_decay=0.0, cosine=False
 )
-
-
-@keras.utils.register_keras_serializable("tf_compleak")
-class SeededDropout(keras.layers.Layer):
-    """Dropout whose masks depend on a resettable state, so that equal seeds give equal fits."""
-
-    def __init__(self, rate: float, **kwargs):
-        super().__init__(**kwargs)
-        self.rate = rate
-
-    def build(self, input_shape):
-        """Create the state: int32 [2], the seed and a counter."""
-        self.state = self.add_weight(
-            "state", shape=[2], dtype=tf.int32, initializer="zeros", trainable=False
-        )
-        super().build(input_shape)
-
-    def call(self, inputs, training=None):
-        """Inputs with a share `rate` set to zero and the rest scaled up, when training."""
-        if not training:
-            return inputs
-        self.state.assign_add([0, 1])
-        keep = tf.random.stateless_uniform(tf.shape(inputs), self.state) >= self.rate
-        return tf.where(keep, inputs / (1 - self.rate), 0.0)
-
-    def get_config(self):
-        """The rate and the base configuration."""
-        return {**super().get_config(), "rate": self.rate}
 
 
 def mlp_settings(examples: int) -> Optimization:

@@ -161,8 +161,13 @@ def _image_folder(rest: str, where: str, data_dir: str | None) -> Side:
 
 def _tfds(rest: str, where: str, data_dir: str | None) -> Side:
     name, _, split = rest.partition(":")
-    images, labels = sources.read_tfds(name, data_dir, split or "train")
-    return of_arrays(np.stack(images), labels, where)
+    inputs, labels = sources.read_tfds(name, data_dir, split or "train")
+    if not isinstance(inputs, np.ndarray):
+        raise ValueError(
+            f"{where}: holds texts; tokenize them as the model does and give npz:PATH with arrays "
+            "x (token ids) and y."
+        )
+    return of_arrays(inputs, labels, where)
 
 
 SCHEMES = {"npz": _npz, "npy": _npy, "image_folder": _image_folder, "tfds": _tfds}

@@ -80,7 +80,8 @@ def compress(
             clustered = clustering.cluster(
                 recipe, weights, spec, tuning.clustering, examples, rng, on_epoch
             )
-            return tflite.export_unfolded(spec, clustered)
+            unfolded = spec.kind == "image"  # only these have batch normalization
+            return (tflite.export_unfolded if unfolded else tflite.export)(spec, clustered)
         case recipes.QuantizationAware():
             return quantization.quantize_aware(
                 weights, spec, tuning.quantization, examples, rng, on_epoch

@@ -8,7 +8,10 @@ from tf_compleak._keras import keras
 from tf_compleak._trainer import Weights
 from tf_compleak.models import ModelSpec, build
 
-KERNEL_LAYERS = (keras.layers.Conv2D, keras.layers.Dense)
+KERNEL_LAYERS = (
+    *(keras.layers.Conv2D, keras.layers.Dense),
+    *(keras.layers.MultiHeadAttention, keras.layers.Embedding),
+)
 
 
 @functools.lru_cache(maxsize=4)

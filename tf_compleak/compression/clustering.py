@@ -23,6 +23,7 @@ from tf_compleak.compression import _wrapping
 from tf_compleak.compression.recipes import Clustering
 from tf_compleak.models import ModelSpec, build
 
+PART = 2**20  # weights at a time
 INIT = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
 
 
@@ -76,4 +77,7 @@ def _initialize(wrapper, clusters: int) -> None:
 def _nearest(kernel, values) -> np.ndarray:
     """Every weight replaced by its nearest centroid, as tfmot's `strip_clustering` does."""
     kernel, values = kernel.numpy(), values.numpy()
-    return values[np.abs(kernel[..., None] - values).argmin(axis=-1)]
+    flat = kernel.reshape(-1)
+    parts = (flat[start : start + PART] for start in range(0, len(flat), PART))
+    nearest = [np.abs(part[:, None] - values).argmin(axis=-1) for part in parts]
+    return values[np.concatenate(nearest)].reshape(kernel.shape)

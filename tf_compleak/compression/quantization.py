@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow_model_optimization as tfmot
 
+from tf_compleak._keras import keras
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping, tflite
 from tf_compleak.models import ModelSpec, build
@@ -13,8 +14,59 @@ from tf_compleak.models import ModelSpec, build
 
 @functools.lru_cache(maxsize=2)
 def _quantizer(spec: ModelSpec, tuning: Optimization):
-    model = tfmot.quantization.keras.quantize_model(build(spec))
+    quantize = _quantize_dense if spec.kind == "tokens" else tfmot.quantization.keras.quantize_model
+    model = quantize(build(spec))
     return Trainer(model, tuning), _wrapping.snapshot(model), tflite.probabilities(model)
+
+
+class _Outputs(tfmot.quantization.keras.QuantizeConfig):
+    """Simulates INT8 in what a layer puts out, and leaves the layer itself as it is."""
+
+    def get_weights_and_quantizers(self, layer):
+        """None."""
+        return []
+
+    def get_activations_and_quantizers(self, layer):
+        """None."""
+        return []
+
+    def set_quantize_weights(self, layer, quantize_weights):
+        """Nothing to set."""
+
+    def set_quantize_activations(self, layer, quantize_activations):
+        """Nothing to set."""
+
+    def get_output_quantizers(self, layer):
+        """As tfmot's own layers have them."""
+        return [
+            tfmot.quantization.keras.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+        ]
+
+    def get_config(self):
+        """No settings."""
+        return {}
+
+
+def _quantize_dense(model: keras.Model) -> keras.Model:
+    """Only dense layers: `quantize_model` refuses embeddings, attention and normalization.
+
+    The layers before them have their outputs quantized: a dense layer whose inputs have no range
+    stays in float, whatever its weights are.
+    """
+    dense = {layer for layer in model.layers if isinstance(layer, keras.layers.Dense)}
+    before = {layer.input._keras_history.layer for layer in dense} - dense
+    annotate = tfmot.quantization.keras.quantize_annotate_layer
+
+    def annotated(layer):
+        if layer in dense:
+            return annotate(layer)
+        return annotate(layer, _Outputs()) if layer in before else layer
+
+    with tfmot.quantization.keras.quantize_scope({"_Outputs": _Outputs}):
+        copy = keras.models.clone_model(model, clone_function=annotated)
+        return tfmot.quantization.keras.quantize_apply(copy)
 
 
 def quantize_aware(

@@ -20,18 +20,19 @@ import numpy as np
 import tensorflow as tf
 
 from tf_compleak._keras import keras
+from tf_compleak._layers import GentleSoftmax
 from tf_compleak._trainer import Weights
 from tf_compleak.compression.recipes import PostTraining
 from tf_compleak.models import ModelSpec, build
 
 
 def probabilities(model: keras.Model) -> Callable:
-    """A traced function from x f32[N, ...] to the softmax of the model's logits, f32[N, C]."""
+    """A traced function from x [N, ...] to the softmax of the model's logits, f32[N, C]."""
 
     def forward(x):
         return {"probabilities": tf.nn.softmax(model(x, training=False))}
 
-    spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="x")
+    spec = tf.TensorSpec([None, *model.input_shape[1:]], model.inputs[0].dtype, name="x")
     return tf.function(forward, input_signature=[spec]).get_concrete_function()
 
 
@@ -39,6 +40,16 @@ def probabilities(model: keras.Model) -> Callable:
 def plain(spec: ModelSpec) -> tuple[keras.Model, Callable]:
     """The architecture and a traced function of its probabilities, made once."""
     model = build(spec)
+    return model, probabilities(model)
+
+
+@functools.lru_cache(maxsize=2)
+def _gentle(spec: ModelSpec):
+    """The model with attention masks whose range leaves INT8 scores some steps."""
+    model = build(spec)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.MultiHeadAttention):
+            layer._softmax = GentleSoftmax(name=f"{layer.name}_softmax")
     return model, probabilities(model)
 
 
@@ -61,7 +72,8 @@ def export(spec: ModelSpec, weights: Weights, recipe: PostTraining | None = None
       weights: in the order of `build(spec).get_weights()`.
       calibration: f32[N, ...], needed by the "int8" scheme only.
     """
-    model, function = plain(spec)
+    gentle = spec.kind == "tokens" and recipe is not None and recipe.scheme == "int8"
+    model, function = (_gentle if gentle else plain)(spec)
     model.set_weights(weights)
     return convert(function, model, recipe, calibration)
 
@@ -82,6 +94,11 @@ def export_unfolded(spec: ModelSpec, weights: Weights) -> bytes:
     return convert(function, model)
 
 
+def takes_tokens(model: keras.Model) -> bool:
+    """Whether the inputs are token ids."""
+    return model.inputs[0].dtype.is_integer
+
+
 def convert(
     function, model: keras.Model, recipe: PostTraining | None = None, calibration=None
 ) -> bytes:
@@ -89,7 +106,7 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     converter.experimental_lower_to_saved_model = False
     if recipe is not None:
-        _quantize(converter, recipe.scheme, calibration)
+        _quantize(converter, recipe.scheme, calibration, takes_tokens(model))
     with _quiet():
         return converter.convert()
 
@@ -103,12 +120,19 @@ def convert_quantized(function, model: keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     converter.experimental_lower_to_saved_model = False
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    _outputs_in_int8(converter, takes_tokens(model))
     with _quiet():
         return converter.convert()
 
 
-def _quantize(converter, scheme: str, calibration) -> None:
+def _outputs_in_int8(converter, tokens: bool) -> None:
+    """Inputs, too, but token ids, which stay int32."""
+    converter.inference_output_type = tf.int8
+    if not tokens:
+        converter.inference_input_type = tf.int8
+
+
+def _quantize(converter, scheme: str, calibration, tokens: bool) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -117,7 +141,9 @@ def _quantize(converter, scheme: str, calibration) -> None:
             raise ValueError("calibration: int8-ptq needs examples to find activation ranges.")
         converter.representative_dataset = lambda: ([x[None]] for x in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        if tokens:
+            converter.target_spec.supported_ops.append(tf.lite.OpsSet.TFLITE_BUILTINS)
+        _outputs_in_int8(converter, tokens)
 
 
 @contextlib.contextmanager

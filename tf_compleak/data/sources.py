@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _checks
-from tf_compleak.types import Examples
+from tf_compleak.data import text_files
+from tf_compleak.types import Examples, Texts
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp"}
 
@@ -22,10 +23,10 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp"}
 def load(dataset: str, *, data_dir: str | None = None, tfds_split: str = "train") -> Examples:
     """Examples of a data set: x uint8 or f32 [N, ...], y int64[N], ids[N], max label + 1 classes.
 
-    Numbers other than uint8 become f32; [N, H, W] gets a channel axis.
+    Numbers other than uint8 become f32; [N, H, W] gets a channel axis. Texts become `Texts`.
 
     Args:
-      dataset: "digits", "tfds:NAME[/config]", "npz:PATH" or "image_folder:PATH".
+      dataset: "digits", "tfds:NAME[/config]", "npz:PATH", "image_folder:PATH" or "text:PATH".
       data_dir, tfds_split: folder of prepared TFDS data sets; a split in TFDS's notation.
 
     Raises:
@@ -51,6 +52,7 @@ def stamp(dataset: str, data_dir: str | None = None) -> str | None:
     try:
         files = {
             "npz": lambda: [Path(rest).expanduser()],
+            "text": lambda: [Path(rest).expanduser()],
             "image_folder": lambda: _images(Path(rest).expanduser()),
             "tfds": lambda: sorted(_prepared(rest, data_dir).iterdir()),
         }.get(scheme, list)()
@@ -65,11 +67,11 @@ def stamp(dataset: str, data_dir: str | None = None) -> str | None:
 
 def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
     """What every source ends in: one set of checks and one form."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = x if isinstance(x, Texts) else np.asarray(x), np.asarray(y)
     ids = np.arange(len(y) if y.ndim else 0) if ids is None else np.asarray(ids)
-    if x.size == 0:
+    if np.prod(x.shape) == 0:
         raise ValueError(f"{where}: holds no examples; give it some of at least two classes.")
-    if x.ndim < 2 or x.dtype.kind not in "fiub":
+    if not isinstance(x, Texts) and (x.ndim < 2 or x.dtype.kind not in "fiub"):
         got = f"{x.dtype} of shape {x.shape}"
         raise ValueError(f"{where}: inputs must be numbers of shape [N, ...], got {got}.")
     _check_labels(where, y)
@@ -79,10 +81,16 @@ def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
             "give one label and one id for each input."
         )
     _checks.distinct(f"{where}: ids", ids)
+    x = x if isinstance(x, Texts) else _numbers(where, x)
+    return Examples(x, y.astype(np.int64), ids, int(y.max()) + 1)
+
+
+def _numbers(where: str, x: np.ndarray) -> np.ndarray:
+    """uint8 or f32 [N, ...]; [N, H, W] with a channel axis."""
     with np.errstate(over="ignore"):  # what overflows is found infinite
         x = x if x.dtype == np.uint8 else x.astype(np.float32)
     _checks.finite(f"{where}: inputs", x)
-    return Examples(x[..., None] if x.ndim == 3 else x, y.astype(np.int64), ids, int(y.max()) + 1)
+    return x[..., None] if x.ndim == 3 else x
 
 
 def _check_labels(where: str, y: np.ndarray) -> None:
@@ -185,13 +193,24 @@ def _image(file: Path) -> np.ndarray:
         raise ValueError(f"{file}: not an image of 8 bits; replace or remove it.") from error
 
 
+def _text(path: str, **_) -> Examples:
+    """A .tsv, .csv or .jsonl file; see `text_files.read`."""
+    texts, labels = text_files.read(path)
+    return _examples(path, Texts.of(texts), labels)
+
+
 def _tfds(name: str, *, data_dir: str | None, tfds_split: str) -> Examples:
-    """A prepared TFDS data set with an image and a class label, in file order."""
-    return _examples(f"tfds:{name}", *read_tfds(name, data_dir, tfds_split))
+    """A prepared TFDS data set of images or texts with a class label, in file order."""
+    x, y = read_tfds(name, data_dir, tfds_split)
+    return _examples(f"tfds:{name}", x, y)
 
 
-def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[list, list]:
-    """Images and labels of a split of a prepared TFDS data set, in file order."""
+def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[np.ndarray | Texts, np.ndarray]:
+    """Images uint8[N, H, W, C] or `Texts`, and labels, of a split of a prepared TFDS data set.
+
+    The features say what is what: one image, or all features of text joined by spaces, the title
+    first; the class label called "label" where there are several.
+    """
     folder = _prepared(name, data_dir)
     import tensorflow_datasets as tfds
 
@@ -200,25 +219,72 @@ def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[list, list]:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # whatever a parser makes of damaged files
         raise ValueError(damaged) from error
-    features = builder.info.features
-    kinds = (tfds.features.Image, tfds.features.ClassLabel)
-    keys = [next((k for k, v in features.items() if isinstance(v, kind)), None) for kind in kinds]
-    if None in keys:
-        has = ", ".join(f"{key}: {type(value).__name__}" for key, value in features.items())
-        raise ValueError(f"tfds:{name}: needs an image and a class label, has {has}.")
-    wanted = tfds.decode.PartialDecoding(dict.fromkeys(keys, True))
+    inputs, label = _features(name, builder.info.features)
+    wanted = tfds.decode.PartialDecoding(dict.fromkeys([*inputs, label], True))
     try:
+        count = builder.info.splits[split].num_examples
         data = builder.as_dataset(split=split, shuffle_files=False, decoders=wanted)
     except (ValueError, KeyError) as error:
         has = ", ".join(builder.info.splits)
         raise ValueError(f"tfds:{name}: split {split} is empty or not there ({has}).") from error
-    try:
-        rows = [[row[key] for key in keys] for row in data.as_numpy_iterator()]
-    except Exception as error:  # TensorFlow's own errors, which are no ValueError
-        raise ValueError(damaged) from error
-    if len({x.shape for x, _ in rows}) > 1:
-        raise ValueError(f"tfds:{name}: images of mixed size; resize them to one size first.")
-    return [x for x, _ in rows], [y for _, y in rows]
+    images = isinstance(builder.info.features[inputs[0]], tfds.features.Image)
+    collect = _images_of if images else _texts_of
+    labels = np.empty(count, np.int64)
+    rows = _labelled(data, label, labels, damaged)
+    return collect(f"tfds:{name}", rows, inputs, count), labels
+
+
+def _features(name: str, features) -> tuple[list[str], str]:
+    """Names of the features that are the input, and of the label."""
+    import tensorflow_datasets as tfds
+
+    def of(kind):
+        return [key for key, value in features.items() if isinstance(value, kind)]
+
+    images, labels = of(tfds.features.Image), of(tfds.features.ClassLabel)
+    texts = sorted(of(tfds.features.Text), key=lambda key: key != "title")
+    label = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
+    if label is None or len(images) > 1 or not (images or texts):
+        has = ", ".join(f"{key}: {type(value).__name__}" for key, value in features.items())
+        raise ValueError(
+            f"tfds:{name}: needs an image or a text and a class label, has {has}; save what you "
+            "want of it as npz:PATH or text:PATH."
+        )
+    return images or texts, label
+
+
+def _labelled(data, label: str, labels: np.ndarray, damaged: str):
+    """The rows, one by one, while their labels are put into `labels`."""
+    rows = data.as_numpy_iterator()
+    for index in range(len(labels)):
+        try:
+            row = next(rows)
+        except Exception as error:  # TensorFlow's own errors, which are no ValueError
+            raise ValueError(damaged) from error
+        labels[index] = row[label]
+        yield row
+
+
+def _images_of(where: str, rows, inputs: list[str], count: int) -> np.ndarray:
+    """One array, filled image by image: nothing is held twice."""
+    images = None
+    for index, row in enumerate(rows):
+        image = row[inputs[0]]
+        if images is None:
+            images = np.empty((count, *image.shape), image.dtype)
+        if image.shape != images.shape[1:]:
+            raise ValueError(
+                f"{where}: images of mixed size (number {index} is {image.shape}, the first "
+                f"{images.shape[1:]}); resize them to one size first."
+            )
+        images[index] = image
+    return images
+
+
+def _texts_of(where: str, rows, inputs: list[str], count: int) -> Texts:
+    return Texts.of(
+        [" ".join(row[key].decode("utf-8", "replace") for key in inputs) for row in rows]
+    )
 
 
 def _prepared(name: str, data_dir: str | None) -> Path:
@@ -244,4 +310,10 @@ def _prepared(name: str, data_dir: str | None) -> Path:
     )
 
 
-SOURCES = {"digits": _digits, "tfds": _tfds, "npz": _npz, "image_folder": _image_folder}
+SOURCES = {
+    "digits": _digits,
+    "tfds": _tfds,
+    "npz": _npz,
+    "image_folder": _image_folder,
+    "text": _text,
+}

@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tf_compleak.inference.quantized import dequantized, is_integer, quantized, step
+from tf_compleak.inference.quantized import (
+    dequantized,
+    is_ids,
+    is_integer,
+    quantized,
+    step,
+)
 
 
 class TFLiteModel:
@@ -112,9 +118,9 @@ class TFLiteModel:
         return details[0]
 
     def _step(self) -> float:
-        """Of a quantized output; 0 for a float one."""
+        """Of a quantized output; 0 for a float one. Inputs of int32 are token ids."""
         for detail in (self._input, self._output):
-            if is_integer(detail):
+            if is_integer(detail) and not (detail is self._input and is_ids(detail)):
                 try:
                     step(detail)
                 except ValueError as error:

@@ -12,6 +12,11 @@ def is_integer(detail: dict) -> bool:
     return np.issubdtype(detail["dtype"], np.integer)
 
 
+def is_ids(detail: dict) -> bool:
+    """Whether the tensor holds plain int32 numbers, such as token ids."""
+    return detail["dtype"] == np.int32 and detail["quantization"][0] == 0
+
+
 def step(detail: dict) -> tuple[float, int]:
     """Scale and zero point; ValueError where an integer tensor has none."""
     scale, zero = detail["quantization"]
@@ -28,6 +33,8 @@ def quantized(rows: np.ndarray, detail: dict) -> np.ndarray:
     dtype = detail["dtype"]
     if not is_integer(detail):
         return rows.astype(dtype, copy=False)
+    if rows.dtype == dtype and is_ids(detail):
+        return rows
     limits = np.iinfo(dtype)
     scale, zero = detail["quantization"]
     if scale == 0:

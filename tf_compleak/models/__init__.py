@@ -1,5 +1,6 @@
 """Architectures: each is one file with a `build(spec, seed)` that returns logits."""
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,38 @@ MODELS = {
     "resnet50": "tf_compleak.models.resnet50",
     "vgg16": "tf_compleak.models.vgg16",
     "mobilenetv2": "tf_compleak.models.mobilenetv2",
+    "dense": "tf_compleak.models.dense",
+    "bert": "tf_compleak.models.bert",
+    "gpt2": "tf_compleak.models.gpt2",
 }
 LARGE = 128  # sides from which images get the stems that were made for 224x224
+TEXT = {"bert", "gpt2"}  # models of token ids; what their module calls INPUTS = "tokens"
+KINDS = {
+    "image": "images [height, width, channels]",
+    "table": "tables of numbers [features]",
+    "tokens": "texts (token ids)",
+}
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What a model of token ids has beside depth and width.
+
+    Attributes:
+      vocabulary: number of token ids; 0 is padding.
+      positions: rows of the position table.
+      heads: attention heads; 0 becomes one for every 64 of the width.
+      feed_forward: width inside the feed-forward layers; 0 becomes 4 times the width.
+      dropout: share of hidden units dropped in training.
+      start: an `.npz` of the backbone's weights to start from ("" for none: drawn from the seed).
+    """
+
+    vocabulary: int
+    positions: int
+    heads: int = 0
+    feed_forward: int = 0
+    dropout: float = 0.1
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,8 +60,9 @@ class ModelSpec:
       depth: number of layers with weights on the main path (what it may be: see the file); 0
         becomes the architecture's own.
       width: channels of the first layer; 0 becomes the architecture's own.
-      input_shape: (height, width, channels).
+      input_shape: (height, width, channels), (features,) or (tokens,).
       classes: number of outputs.
+      text: of a model of token ids.
     """
 
     name: str
@@ -38,6 +70,7 @@ class ModelSpec:
     width: int
     input_shape: tuple[int, ...]
     classes: int
+    text: TextSpec | None = None
 
     def __post_init__(self):
         _checks.choice("--model", self.name, MODELS)
@@ -45,16 +78,29 @@ class ModelSpec:
         for name, own in (("depth", module.DEPTH), ("width", module.WIDTH)):
             _checks.at_least(f"--{name}", getattr(self, name), 0)
             object.__setattr__(self, name, getattr(self, name) or own)
-        if len(self.input_shape) != 3:
+        if self.text is not None:
+            heads = self.text.heads or max(1, self.width // 64)
+            inner = self.text.feed_forward or 4 * self.width
+            text = dataclasses.replace(self.text, heads=heads, feed_forward=inner)
+            object.__setattr__(self, "text", text)
+        wanted = getattr(module, "INPUTS", "image")
+        if self.kind != wanted:
             raise ValueError(
-                f"--model={self.name} takes images [height, width, channels], "
-                f"the data has inputs of shape {self.input_shape}."
+                f"--model={self.name} takes {KINDS[wanted]}, the data has inputs of shape "
+                f"{self.input_shape}; choose a model for {KINDS.get(self.kind, 'such inputs')}."
             )
         module.check(self)
 
+    @property
+    def kind(self) -> str:
+        """What the inputs are: "image", "table", "tokens" or "other"."""
+        if self.text is not None:
+            return "tokens"
+        return {1: "table", 3: "image"}.get(len(self.input_shape), "other")
+
 
 def build(spec: ModelSpec, seed: int = 0) -> Any:
-    """A `tf_keras.Model` from float32 inputs to logits [N, classes], initialized from `seed`."""
+    """A `tf_keras.Model` from its inputs to logits [N, classes], initialized from `seed`."""
     return importlib.import_module(MODELS[spec.name]).build(spec, seed)
 
 

@@ -1,0 +1,97 @@
+"""Labelled texts in files: `.tsv`, `.csv` or `.jsonl`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tf_compleak import _checks
+
+COLUMNS = ("text", "label")
+
+
+def read(path: str) -> tuple[list[str], np.ndarray]:
+    """Texts and labels int64[N] of a file.
+
+    A first line that names `text` and `label` says which column is which; without it the first
+    column is the text, the second the label. In `.jsonl` each line is an object with both. Labels
+    that are all whole numbers are classes as they are; other labels are numbered by sorted name.
+
+    Raises:
+      ValueError, FileNotFoundError: in one line that names the file and the line.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f"{path}: no such file; text:PATH names a .tsv, .csv or .jsonl.")
+    _checks.choice(f"text:{path}: ending", file.suffix.lower(), (".tsv", ".csv", ".jsonl"))
+    rows = _json_rows if file.suffix.lower() == ".jsonl" else _table_rows
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            pairs = list(rows(path, lines, "\t" if file.suffix.lower() == ".tsv" else ","))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error.reason}); convert it.") from error
+    return [text for text, _ in pairs], _numbered([label for _, label in pairs])
+
+
+def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
+    """Pairs of text and label; a `.tsv` has no quotes."""
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    csv.field_size_limit(2**27)
+    rows = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    places, width = None, 2
+    try:
+        for row in rows:
+            if places is None:
+                names = [name.strip().lower() for name in row]
+                named = set(COLUMNS) <= set(names)
+                places = [names.index(column) for column in COLUMNS] if named else [0, 1]
+                width = len(row)
+                if width < 2:
+                    raise ValueError(
+                        f"one column only; give it a text and a label{_hint(delimiter)}"
+                    )
+                if named:
+                    continue
+            if not row:
+                continue
+            if len(row) != width:
+                raise ValueError(
+                    f"{len(row)} columns, the first line has {width}{_hint(delimiter)}"
+                )
+            yield row[places[0]], row[places[1]].strip()
+    except UnicodeDecodeError:
+        raise
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{path}, line {rows.line_num}: {error}.") from error
+
+
+def _hint(delimiter: str) -> str:
+    return ", separated by tabs" if delimiter == "\t" else ", separated by commas, texts in quotes"
+
+
+def _json_rows(path: str, lines, _) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            text, label = row["text"], row["label"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path}, line {number}: must be an object such as {{"text": "...", "label": 0}}.'
+            ) from error
+        if not isinstance(text, str) or not isinstance(label, (int, str)):
+            raise ValueError(
+                f"{path}, line {number}: text must be a string, label a number or a string."
+            )
+        yield text, str(label).strip()
+
+
+def _numbered(labels: list[str]) -> np.ndarray:
+    if all(label.isdecimal() and len(label) < 10 for label in labels):
+        return np.array(labels, dtype=np.int64)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
