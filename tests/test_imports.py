@@ -68,7 +68,16 @@ MAY = {
         *("crossfit", "marginal"),
     },
     "commands": set(),
-    "planning": {"attacks", "compression", "executors", "source", "stage", "study", "types"},
+    "planning": {
+        "attacks",
+        "models",
+        "compression",
+        "executors",
+        "source",
+        "stage",
+        "study",
+        "types",
+    },
     "showing": {
         *("journal", "lock", "pipeline", "planning", "stage", "storage"),
         *("evaluate", "source", "study", "workdir"),

@@ -102,7 +102,7 @@ def tokens(progress: Progress, study: Study, root: str, family: str) -> None:
     elif study.vocabulary not in text.OWN:
         vocabulary = text.read(study.model, study.vocabulary)
     else:
-        saved = (src.preset().path / "vocabulary.json").read_text(encoding="utf-8")
+        saved = (src.preset().folder() / "vocabulary.json").read_text(encoding="utf-8")
         vocabulary = text.Vocabulary.from_json(json.loads(saved))
     ids = vocabulary.encode(src.examples.x[src.used], study.sequence_length)
     with stage.writing() as (folder, facts):
