@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_compleak._keras import keras
-from tf_compleak.models import MODELS, ModelSpec, build
+from tf_compleak.models import MODELS, TEXT, ModelSpec, build
 
 SMALL, LARGE = (32, 32, 3), (224, 224, 3)
 
@@ -66,7 +66,7 @@ def test_stems_go_by_the_size_of_the_image(name, side, left):
 
 
 def test_zero_means_the_architectures_own():
-    for name in MODELS:
+    for name in MODELS.keys() - TEXT - {"dense"}:
         spec = ModelSpec(name, 0, 0, SMALL, 10)
         assert spec.depth > 0 and spec.width > 0
         assert spec == ModelSpec(name, spec.depth, spec.width, SMALL, 10)
