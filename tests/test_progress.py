@@ -42,6 +42,29 @@ def test_rates_and_time_left():
     )
 
 
+def test_a_stage_that_tells_how_far_it_is_goes_on_at_its_pace():
+    now = [0.0]
+    tally = Tally(lambda: now[0])
+    tally.hear("asking int8", 0, 1000, "opening")
+    now[0] = 10.0
+    tally.hear("asking int8", 10, 1000, "")
+    assert tally.left() is None  # too early to say
+    tally.hear("asking int8", 250, 1000, "")
+    assert tally.left() == 30.0 and tally.line().endswith("about 0:30 left")
+    tally.hear("loss int8", 0, 0, "missing")
+    assert tally.left() is None  # nothing says how long an attack takes
+    tally.hear("asking int8", 1, 1, "")
+    assert tally.left() == 10.0
+
+
+def test_elsewhere_a_long_stage_says_where_it_is(monkeypatch):
+    monkeypatch.setattr(_progress, "LONG_SECONDS", -1.0)
+    out = io.StringIO()
+    with Live(Console(file=out)) as live:
+        live.tell("asking int8", 8192, 1_000_000, "")
+    assert "asking int8: 8,192 of 1,000,000" in out.getvalue()
+
+
 def test_elsewhere_plain_lines_now_and_then(monkeypatch):
     monkeypatch.setattr(_progress, "QUIET_SECONDS", -1.0)
     out = io.StringIO()

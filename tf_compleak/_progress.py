@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 QUIET_SECONDS = 10.0
+LONG_SECONDS = 30.0  # between two lines on a stage that goes on
+TELLING = 0.02  # share of a stage from which its own pace says how long the rest takes
 DAMAGED = "damaged"
 
 
@@ -29,6 +31,7 @@ class Tally:
         self._most = 1
         self.known: set[str] = set()
         self.running: dict[str, float] = {}
+        self._shares: dict[str, float] = {}  # of running stages that tell how far they are
         self.done = 0
         self.failed = 0
 
@@ -41,12 +44,15 @@ class Tally:
         self._started = now if self._started is None else self._started
         if done == total == 1:
             began = self.running.pop(task, None)
+            self._shares.pop(task, None)
             if began is not None and not text:
                 self._seconds[_kind(task)].append(now - began)
             self.failed += bool(text)
             self.done += not text
         else:
             self.running.setdefault(task, now)
+            if total > 1:
+                self._shares[task] = done / total
             self._most = max(self._most, len(self.running))
 
     @property
@@ -60,16 +66,27 @@ class Tally:
         return 60 * self.ended / passed if passed > 0 else 0.0
 
     def left(self) -> float | None:
-        """Seconds to go: what stages of the same kind took, over the workers; None: not known."""
+        """Seconds to go, over the workers; None: not known.
+
+        A running stage goes on at its own pace where it tells how far it is; others take what
+        stages of the same kind took.
+        """
         every = [value for values in self._seconds.values() for value in values]
-        open_ = len(self.known) - self.ended
-        if not every or not open_:
+        open_, now = len(self.known) - self.ended, self._clock()
+        paced = {
+            task: (now - self.running[task]) * (1 - share) / share
+            for task, share in self._shares.items()
+            if share > TELLING
+        }
+        waiting = open_ - len(paced)
+        if not open_ or (waiting and not every):
             return None
-        mean = sum(every) / len(every)
-        work = mean * (open_ - len(self.running))
+        mean = sum(every) / len(every) if every else 0.0
+        work = mean * (open_ - len(self.running)) + sum(paced.values())
         for task, began in self.running.items():
-            own = self._seconds[_kind(task)] or [mean]
-            work += max(0.0, sum(own) / len(own) - (self._clock() - began))
+            if task not in paced:
+                own = self._seconds[_kind(task)] or [mean]
+                work += max(0.0, sum(own) / len(own) - (now - began))
         return work / self._most
 
     def line(self) -> str:
@@ -144,6 +161,8 @@ class Live:
             self._bars[task] = self._progress.add_task(escape(short), total=None, text="")
         if (done, total) != (0, 1):
             self._progress.update(self._bars[task], completed=done, total=total, text=escape(text))
+        if not self._console.is_terminal and time.monotonic() - self._spoken > LONG_SECONDS:
+            self._say(f"{self.tally.line()}; {task}: {done:,} of {total:,}")
 
     def _end(self, task: str, error: str) -> None:
         if task in self._bars:
