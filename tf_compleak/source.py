@@ -134,7 +134,7 @@ class Source:
         """The stage of an attack on a release; "null" and "blind" are the sanity runs."""
         needs = extras(self.study, run.attack)
         print_ = fingerprint(
-            stage="attack/4",
+            stage="attack/5",
             attack=run.attack,
             data=self.sha256,
             threads=self.study.threads,
