@@ -97,7 +97,7 @@ def test_bad_arrays_get_one_line(change, message):
 def test_each_side_of_an_attack_input_has_its_own_labels():
     """Labels of one side must not slide over to the other where the sums agree."""
     rows = {"probs_train": np.full((3, 2), 0.5), "probs_test": np.full((2, 2), 0.5)}
-    with pytest.raises(ValueError, match="the train side must be .* each of its 2 labels"):
+    with pytest.raises(ValueError, match=r"the train side must be .* each of its 2 labels"):
         Observations.from_attack_input(labels_train=[0, 1], labels_test=[0, 1, 0], **rows)
     rows["probs_test"] = np.full((2, 3), 1 / 3)
     with pytest.raises(ValueError, match="the test side must be"):
