@@ -28,8 +28,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("examples", 20_000, "shadow examples, and as many of the target")
 flags.DEFINE_multi_integer("classes", [10, 100], "numbers of classes")
 flags.DEFINE_list("attacks", [], "attacks to time; none: all of ATTACKS")
-flags.DEFINE_list("skip", ["samia"], "attacks to leave out (samia takes minutes)")
+flags.DEFINE_list("skip", ["samia"], "attacks to leave out (samia: see samia_pytorch.py)")
 flags.DEFINE_integer("largest", 1_000_000, "examples of the last growth step; 0: no growth table")
+flags.DEFINE_boolean("table", True, "time every attack; --notable: only the growth")
 flags.DEFINE_boolean("write", False, "write the tables into benchmarks/README.md")
 
 VERSIONS = (
@@ -122,8 +123,8 @@ def growth() -> list[str]:
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in seconds.items())]
 
 
-def main(_):
-    """Measure, print as it goes, and write the tables if asked."""
+def table() -> str:
+    """The table of all attacks, printed as it grows."""
     lines = ["| attack | classes | shadows | fit, s | score, s | peak, MiB |"]
     lines.append("|---|---|---|---|---|---|")
     names = [name for name in FLAGS.attacks or attacks.ATTACKS if name not in FLAGS.skip]
@@ -133,16 +134,24 @@ def main(_):
         for name in names:
             lines.append(row(name, families))
             print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def main(_):
+    """Measure, print as it goes, and write the tables if asked."""
     note = (
         f"{FLAGS.examples:,} examples of the target and of each shadow, and as many aside "
-        "(population); nine versions."
+        "(population); nine versions. SAMIA takes minutes: see `samia_pytorch.py`."
     )
-    parts = ["\n".join(lines), note]
+    sections = {}
+    if FLAGS.table:
+        sections["attack_speed.py"] = f"{table()}\n\n{note}"
     if FLAGS.largest:
-        parts.insert(1, "\n".join(growth()))
-        print(parts[1])
-    if FLAGS.write:
-        write_section("attack_speed.py", "\n\n".join(parts))
+        sections["attack_speed.py, growth"] = "\n".join(growth())
+        print(sections["attack_speed.py, growth"])
+    for name, text in sections.items():
+        if FLAGS.write:
+            write_section(name, text)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ def test_observations_of_plain_and_of_attack_input_arrays():
         ({"ids": [1, 1, 2, 3]}, "more than once"),
         ({"versions": ["a", "b"]}, "with 2 versions"),
         ({"sensitivities": np.zeros((2, 4, 2))}, "sensitivities: got shape"),
+        ({"probabilities": np.ones((1, 4, 1))}, "one class only"),
+        ({"probabilities": [[0.5, 0.5], [1.0]]}, "probabilities: not an array of numbers"),
     ],
 )
 def test_bad_arrays_get_one_line(change, message):
@@ -90,6 +92,16 @@ def test_bad_arrays_get_one_line(change, message):
     values = {"probabilities": np.full((1, 4, 2), 0.5), **values, **change}
     with pytest.raises(ValueError, match=message):
         Observations.from_arrays(**values)
+
+
+def test_each_side_of_an_attack_input_has_its_own_labels():
+    """Labels of one side must not slide over to the other where the sums agree."""
+    rows = {"probs_train": np.full((3, 2), 0.5), "probs_test": np.full((2, 2), 0.5)}
+    with pytest.raises(ValueError, match=r"the train side must be .* each of its 2 labels"):
+        Observations.from_attack_input(labels_train=[0, 1], labels_test=[0, 1, 0], **rows)
+    rows["probs_test"] = np.full((2, 3), 1 / 3)
+    with pytest.raises(ValueError, match="the test side must be"):
+        Observations.from_attack_input(labels_train=[0, 1, 0], labels_test=[0, 1], **rows)
 
 
 def test_bad_sides_are_refused():
@@ -101,8 +113,22 @@ def test_bad_sides_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             tf_compleak.run_attacks(target, [family], ["loss"])
+    for shadows, message in (
+        ([family, few], r"shadows\[1\]: number of non-members: must be at least 20, got 10"),
+        ([family, family.hidden()], r"shadows\[1\]: needs known members"),
+        ([], "shadows: none given"),
+        (family, "give a list, got one Observations"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tf_compleak.run_attacks(family, shadows, ["loss"])
     with pytest.raises(ValueError, match="Did you mean 'loss'"):
         tf_compleak.run_attacks(family, [family], ["los"])
+    with pytest.raises(ValueError, match="attacks: give a list of names, got the text 'loss'"):
+        tf_compleak.run_attacks(family, [family], "loss")
+    with pytest.raises(ValueError, match="tuple of version names, got the text 'original'"):
+        tf_compleak.run_attacks(family, [family], ["loss"], releases=["original"])
+    with pytest.raises(ValueError, match="seed: must be at least 0"):
+        tf_compleak.run_attacks(family, [family], ["loss"], seed=-1)
     with pytest.raises(ValueError, match="suits"):
         tf_compleak.run_attacks(family, [family], ["mr"], releases=[("original",)])
 

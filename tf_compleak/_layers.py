@@ -28,7 +28,7 @@ class SeededDropout(keras.layers.Layer):
             return inputs
         self.state.assign_add([0, 1])
         keep = tf.random.stateless_uniform(tf.shape(inputs), self.state) >= self.rate
-        return tf.where(keep, inputs / (1 - self.rate), 0.0)
+        return inputs * (tf.cast(keep, inputs.dtype) / (1 - self.rate))  # faster than tf.where
 
     def get_config(self):
         """The rate and the base configuration."""

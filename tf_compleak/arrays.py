@@ -64,12 +64,12 @@ def run_attacks(
       The report. An attack that cannot be run on a release is a row under `failures`.
 
     Raises:
-      ValueError: for an unknown attack or version, a target without members and non-members, or
-        where no attack suits a release.
+      ValueError: for an unknown attack or version, a target or shadow with fewer than 20 members or
+        non-members, or where no attack suits a release.
     """
-    for name in attacks:
-        _checks.choice("attacks", name, ATTACKS)
-    _check_sides(target)
+    _check_asked(attacks, releases, seed)
+    _check_sides("target", target)
+    _check_shadows(shadows)
     chosen = default_releases(target.versions) if releases is None else list(map(tuple, releases))
     pairs = [(name, release) for name in attacks for release in chosen if suits(name, release)]
     if not pairs:
@@ -183,14 +183,34 @@ def _null_auc(null: Scores | None, failures: list[Failure]) -> Estimate:
     return intervals.auc_estimate(null.values, null.members, LEVEL)
 
 
-def _check_sides(target: Observations) -> None:
-    if target.members is None or target.members.all() or not target.members.any():
-        raise ValueError("target: needs known members and non-members.")
-    for name, count in (
-        ("members", target.members.sum()),
-        ("non-members", (~target.members).sum()),
-    ):
-        _checks.at_least(f"target: number of {name}", int(count), LEAST)
+def _check_asked(attacks, releases, seed: int) -> None:
+    if isinstance(attacks, str):
+        raise ValueError(f"attacks: give a list of names, got the text {attacks!r}.")
+    for name in attacks:
+        _checks.choice("attacks", name, ATTACKS)
+    for release in releases or ():
+        if isinstance(release, str):
+            raise ValueError(
+                f"releases: each is a tuple of version names, got the text {release!r}."
+            )
+    _checks.at_least("seed", seed, 0)
+
+
+def _check_shadows(shadows: Sequence[Observations]) -> None:
+    if isinstance(shadows, Observations):
+        raise ValueError("shadows: give a list, got one Observations; put it in a list.")
+    if not len(shadows):
+        raise ValueError("shadows: none given; an attack is fitted on at least one.")
+    for index, shadow in enumerate(shadows):
+        _check_sides(f"shadows[{index}]", shadow)
+
+
+def _check_sides(name: str, family: Observations) -> None:
+    members = family.members
+    if members is None or members.all() or not members.any():
+        raise ValueError(f"{name}: needs known members and non-members.")
+    for side, count in (("members", members.sum()), ("non-members", (~members).sum())):
+        _checks.at_least(f"{name}: number of {side}", int(count), LEAST)
 
 
 def attack(

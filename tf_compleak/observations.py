@@ -51,6 +51,8 @@ class Observations:
                 f"{len(self.versions)} versions, got {self.probabilities.shape}."
             )
         _, n, classes = self.probabilities.shape
+        if classes < 2:
+            raise ValueError("probabilities: one class only; give a column for every class.")
         if not len(self.labels) == len(self.ids) == n:
             raise ValueError(f"labels, ids: {n} expected, got {len(self.labels)}, {len(self.ids)}.")
         if self.members is not None and (len(self.members) != n or self.members.dtype != bool):
@@ -148,7 +150,10 @@ class Observations:
         Raises:
           ValueError: in one line that says what is wrong.
         """
-        probabilities = np.asarray(probabilities, dtype=np.float32)
+        try:
+            probabilities = np.asarray(probabilities, dtype=np.float32)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"probabilities: not an array of numbers ({error}).") from error
         if probabilities.ndim == 2:
             probabilities = probabilities[None]
         labels, members = np.asarray(labels), np.asarray(members)
@@ -188,7 +193,18 @@ class Observations:
                 "from_attack_input: give logits_train and logits_test, or probs_train and "
                 "probs_test."
             )
-        rows = np.concatenate([np.asarray(part, dtype=np.float64) for part in pairs[0]])
+        sides = [np.asarray(part, dtype=np.float64) for part in pairs[0]]
+        for side, part, labels in zip(
+            ("train", "test"), sides, (labels_train, labels_test), strict=True
+        ):
+            shape = (len(labels), *sides[0].shape[1:])
+            if part.ndim != 2 or part.shape != shape:
+                raise ValueError(
+                    f"from_attack_input: the {side} side must be [examples, classes] with a row "
+                    f"for each of its {len(labels)} labels and the classes of the other side, got "
+                    f"shape {part.shape}."
+                )
+        rows = np.concatenate(sides)
         if pairs[0][0] is logits_train:
             rows = np.exp(rows - rows.max(axis=1, keepdims=True))
             rows /= rows.sum(axis=1, keepdims=True)

@@ -212,7 +212,7 @@ class Source:
         variant = "" if plain else f"{run.target}, {len(run.shadows)} shadows"
         return Stage.of(
             Workdir(self.root).attack(folder, run.release, variant),
-            stage="attack/4",
+            stage="attack/5",
             attack=run.attack,
             data=self.sha256,
             release=list(run.release),

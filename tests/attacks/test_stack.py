@@ -1,5 +1,7 @@
 """The MR attack: its columns, and that it learns from out-of-fold probabilities."""
 
+import dataclasses
+
 import numpy as np
 import planted
 import pytest
@@ -48,6 +50,31 @@ def test_the_network_is_fed_out_of_fold_probabilities(monkeypatch):
         joined = features.join([family.select(view)])
         expected = expit(classifiers.Linear().out_of_fold(joined, 5))
         assert np.corrcoef(seen["table"][:, column], expected)[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("release", [planted.VERSIONS, planted.VERSIONS[1:]])
+def test_at_the_target_each_column_comes_from_its_own_version(release, monkeypatch):
+    """A version that is replaced by another one moves its own two columns and no others."""
+    from tf_compleak._trainer import Optimization
+    from tf_compleak.attacks import networks
+
+    short = Optimization(epochs=1, batch_size=128, learning_rate=1e-2)
+    monkeypatch.setattr(networks, "STACK_SETTINGS", short)
+    fitted = stack.Stack().fit([planted.family(1, 1.0).select(release)], seed=0)
+    tables = []
+    monkeypatch.setattr(networks.Network, "log_odds", lambda self, table: tables.append(table))
+    target = planted.family(2, 1.0).select(release).hidden()
+    fitted.score(target)
+    for index, name in enumerate(release):
+        changed = target.probabilities.copy()
+        changed[index] = np.roll(changed[index], 1, axis=0)
+        fitted.score(dataclasses.replace(target, probabilities=changed))
+        moved = set(np.flatnonzero((tables[-1] != tables[0]).any(axis=0)))
+        count = len(release)
+        if name == "original":  # every membership probability sees it, one loss does
+            assert moved == {*range(count), count}
+        else:
+            assert moved == {index, count + index}
 
 
 def test_out_of_fold_scores_of_noise_carry_nothing_in_sample_ones_do():

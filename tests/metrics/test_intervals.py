@@ -51,7 +51,8 @@ def naive_placements(scores, members):
 
 @pytest.mark.parametrize("levels", [0, 5, 256])
 @pytest.mark.parametrize("sizes", [(30, 40), (2, 60), (50, 2)])
-def test_delong_equals_the_placement_values(levels, sizes):
+def test_delong_equals_the_placement_values(levels, sizes, monkeypatch):
+    monkeypatch.setattr(intervals, "SMALL", 0)
     scores, members = binormal(np.random.default_rng(1), *sizes, 1.0, levels)
     v10, v01 = naive_placements(scores, members)
     value, error = v10.mean(), math.sqrt(v10.var(ddof=1) / sizes[0] + v01.var(ddof=1) / sizes[1])
@@ -65,7 +66,8 @@ def test_delong_equals_the_placement_values(levels, sizes):
 
 
 @pytest.mark.parametrize("levels", [0, 256])
-def test_paired_delong_equals_the_placement_values(levels):
+def test_paired_delong_equals_the_placement_values(levels, monkeypatch):
+    monkeypatch.setattr(intervals, "SMALL", 0)
     rng = np.random.default_rng(2)
     a, b, members = correlated(rng, 40, 1.0, 0.5)
     if levels:
@@ -252,6 +254,39 @@ def test_auc_coverage(n, auc):
     shift = shift_of(auc)
     found = coverage(lambda rng: intervals.auc_estimate(*binormal(rng, n, n, shift)), auc, 1000)
     assert 0.93 <= found <= 0.975
+
+
+UNEQUAL = [(20, 20), (20, 200), (200, 20), (50, 50), (20, 1000), (80, 800)]
+
+
+@pytest.mark.parametrize("auc", [0.5, 0.95])
+@pytest.mark.parametrize("m, n", UNEQUAL)
+def test_auc_of_few_examples_is_covered_at_any_sizes(m, n, auc):
+    """Conservative by construction: the wider of two intervals, hence no upper bound but 1."""
+    shift = shift_of(auc)
+    found = coverage(lambda rng: intervals.auc_estimate(*binormal(rng, m, n, shift)), auc, 1000)
+    assert found >= 0.93
+
+
+def test_newcombes_interval_ends_where_the_auc_is_z_standard_errors_off():
+    value, m, n, z = 0.9, 20, 200, 1.96
+    ends = intervals._newcombe(value, m, n, z)
+    for end in ends:
+        q1, q2, more = end / (2 - end), 2 * end**2 / (1 + end), (m + n) / 2 - 1  # Hanley & McNeil
+        spread = more * (q1 - end**2) + more * (q2 - end**2)
+        error = math.sqrt((end * (1 - end) + spread) / (m * n))
+        assert abs(end - value) == pytest.approx(z * error, rel=1e-6)
+    assert ends[0] < value < ends[1]
+
+
+@pytest.mark.parametrize("n", [20, 50])
+@pytest.mark.parametrize("shift_a, shift_b", [(1.0, 0.7), (2.0, 2.0), (3.0, 2.0)])
+def test_auc_difference_of_few_examples_is_covered(n, shift_a, shift_b):
+    truth = binormal_auc(shift_a) - binormal_auc(shift_b)
+    found = coverage(
+        lambda rng: intervals.auc_difference(*correlated(rng, n, shift_a, shift_b)), truth, 1000
+    )
+    assert found >= 0.93
 
 
 @pytest.mark.parametrize("level, low, high", [(0.8, 0.76, 0.84), (0.99, 0.98, 0.999)])
