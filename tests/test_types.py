@@ -55,8 +55,8 @@ def test_examples(change, message):
 
 def test_uint8_inputs_are_scaled_and_floats_are_not():
     y, ids = np.array([0, 1]), np.arange(2)
-    raw = Examples(np.array([[0], [255]], np.uint8), y, ids, 2)
-    np.testing.assert_array_equal(raw.inputs(np.arange(2)), [[0.0], [1.0]])
+    raw = Examples(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), y, ids, 2)
+    np.testing.assert_array_equal(raw.inputs(np.arange(2)).ravel(), [0.0, 1.0])
     ready = Examples(np.array([[3.0], [-1.0]]), y, ids, 2)
     np.testing.assert_array_equal(ready.inputs(np.array([1])), [[-1.0]])
     assert ready.inputs(np.array([1])).dtype == np.float32
