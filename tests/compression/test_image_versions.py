@@ -8,7 +8,15 @@ import pytest
 
 from tf_compleak import _seeds
 from tf_compleak._trainer import Optimization
-from tf_compleak.compression import Tuning, _wrapping, compress, left_alone, recipes, tflite
+from tf_compleak.compression import (
+    Tuning,
+    _wrapping,
+    compress,
+    left_alone,
+    quantization,
+    recipes,
+    tflite,
+)
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.inference.observe import softmax
 from tf_compleak.models import ModelSpec, build
@@ -35,10 +43,12 @@ def weights(name):
     """Weights whose normalization is no identity, so that folding it can go wrong."""
     rng, model = _seeds.generator(0, name), build(spec(name))
     for variable in model.weights:
-        if any(word in variable.name for word in ("gamma", "variance")):
+        if "gamma" in variable.name:
             variable.assign(np.float32(rng.uniform(0.5, 1.5, variable.shape)))
-        elif any(word in variable.name for word in ("beta", "mean", "bias")):
+        elif "beta" in variable.name or "bias" in variable.name:
             variable.assign(np.float32(rng.normal(0, 0.1, variable.shape)))
+    for _ in range(60):  # the averages of these examples, else the outputs hardly depend on them
+        model(examples()[0], training=True)
     return model.get_weights()
 
 
@@ -59,6 +69,12 @@ def expected(name):
     model = build(spec(name))
     model.set_weights(weights(name))
     return softmax(model.predict(examples()[0], verbose=0))
+
+
+def simulated(name):
+    """What the fine-tuned model says in Keras, with simulated INT8 arithmetic."""
+    trainer, _, _ = quantization._quantizer(spec(name), TUNING.quantization)
+    return softmax(trainer.logits(examples()[0]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,7 +108,9 @@ def test_int8_is_int8_throughout(name, version, tmp_path):
     assert len(kernels) == KERNELS[name]
     assert {kernel.dtype for kernel in kernels.values()} == {np.dtype(np.int8)}
     assert "FLOAT32" not in flatbuffer.activation_types(content)
-    assert np.abs(outputs(content, tmp_path) - expected(name)).mean() < 0.1
+    reference = expected(name) if version == "int8-ptq" else simulated(name)
+    noise = np.abs(outputs(content, tmp_path) - reference).mean()
+    assert noise < np.abs(reference - reference.mean(axis=0)).mean()  # what examples differ by
 
 
 def test_a_clustered_depthwise_net_agrees_with_keras(tmp_path):
