@@ -76,8 +76,6 @@ training curves, and HParams: the settings in which the studies differ, beside t
 Usage:
   tf-compleak tensorboard WORKDIR... --logdir=DIR
   tensorboard --logdir=DIR
-
-Needs TensorBoard: pip install 'tf-compleak[tensorboard]'
 """
 
 # name, help; grouped as --help shows them.

@@ -87,9 +87,7 @@ def write(
         import tensorflow as tf
         from tensorboard.plugins.hparams import api as hp
     except ImportError as error:
-        raise ValueError(
-            "TensorBoard is not installed; pip install 'tf-compleak[tensorboard]'."
-        ) from error
+        raise ValueError("TensorBoard is not installed; pip install tensorboard.") from error
 
     found = {run: scalars(report) for run, report in reports.items()}
     settings = hparams(reports)
