@@ -31,7 +31,7 @@ from tf_compleak.auditing.query import PART
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("examples", 1_000_000, "examples, half of them members")
 flags.DEFINE_integer("blocks", 15, "blocks that both loops are asked in turn")
-flags.DEFINE_integer("workers", 2, "processes of the audit")
+flags.DEFINE_integer("workers", 1, "processes of the audit")
 flags.DEFINE_string("folder", "", "where the arrays are made; a temporary folder by default")
 flags.DEFINE_boolean("write", False, "write the table into benchmarks/README.md")
 
@@ -98,17 +98,25 @@ def ratios(folder: Path, batch: int = 64) -> tuple[list[float], float, float]:
 
 
 class Memory(threading.Thread):
-    """Samples the memory of a process and of all below it: anonymous and shared, in bytes."""
+    """Samples the memory of a process and of all below it: anonymous and shared, in bytes.
 
-    def __init__(self, process: subprocess.Popen):
+    `asking`: all processes together, until all answers are there; `together`: from then on.
+    """
+
+    def __init__(self, process: subprocess.Popen, asked: Path):
         super().__init__(daemon=True)
-        self._root, self.together, self.largest = process, 0, 0
+        self._root, self._asked = process, asked
+        self.asking, self.together, self.largest = 0, 0, 0
         self.start()
 
     def run(self) -> None:
         while self._root.poll() is None:
             sizes = [resident(each) for each in below(self._root.pid)]
-            self.together = max(self.together, sum(own for own, _ in sizes))
+            total = sum(own for own, _ in sizes)
+            if self._asked.exists():
+                self.together = max(self.together, total)
+            else:
+                self.asking = max(self.asking, total)
             self.largest = max(self.largest, *(whole for _, whole in sizes), 0)
             time.sleep(0.3)
 
@@ -175,7 +183,7 @@ def main(_):
         code, before = interrupted(folder, total // 3)
         began = time.perf_counter()
         process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
-        memory = Memory(process)
+        memory = Memory(process, folder / "audit" / "seen")
         second = process.wait()
         seconds = time.perf_counter() - began
         after = parts(folder)
@@ -189,7 +197,11 @@ def main(_):
             f"{statistics.median(found):.3f} ({found[0]:.3f} to {found[-1]:.3f})",
         ),
         ("inputs on disk, GiB", f"{size / 2**30:.2f}"),
-        ("peak memory of all processes, GiB", f"{memory.together / 2**30:.2f}"),
+        ("peak memory of all processes while asking, GiB", f"{memory.asking / 2**30:.2f}"),
+        (
+            f"the same while attacking, {FLAGS.workers} process(es), GiB",
+            f"{memory.together / 2**30:.2f}",
+        ),
         ("largest process, mapped files included, GiB", f"{memory.largest / 2**30:.2f}"),
         (f"exit code after Ctrl-C, answers there of {total}", f"{code}, {len(before)}"),
         ("exit code of the second start, answers asked again", f"{second}, {again}"),
