@@ -281,6 +281,9 @@ AUDIT_FLAGS = {
         ("overwrite", "use the workdir all the same; answers that still fit are kept"),
         ("executor", "processes | inline: attacks in this process, one after the other"),
         ("threads", "threads of each process; another number may round sums differently"),
-        ("workers", "processes; 0: one per core, up to 8"),
+        (
+            "workers",
+            "processes; 0: one per core, up to 8, and one for attacks on 500,000 examples or more",
+        ),
     ],
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tf_compleak
-from tf_compleak.auditing import scoring
+from tf_compleak.auditing import attacking, scoring
 from tf_compleak.auditing.settings import Where
 from tf_compleak.inference.observe import softmax
 
@@ -212,3 +212,11 @@ def test_an_audit_of_outputs_loads_no_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_attacks_on_many_examples_run_one_at_a_time_unless_more_are_asked_for(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
+    few, many = attacking.LARGE - 1, attacking.LARGE
+    assert attacking.attackers(Where(), 1, few) == 4
+    assert attacking.attackers(Where(), 1, many) == 1
+    assert attacking.attackers(Where(workers=2), 1, many) == 2

@@ -16,6 +16,7 @@ from tf_compleak.executors import Executor, Inline, Processes, Task
 from tf_compleak.types import Failure, default_releases
 
 BLIND_MOST = 20_000
+LARGE = 500_000  # examples from which attacks run one at a time: each holds all of them
 BLIND = "blind baseline"
 
 
@@ -58,15 +59,21 @@ def run(settings: Audit, where: Where, root: Path, target: Family, tell) -> list
         table, members = _blind_table(target, settings.seed)
         args = (root, table, members, _seeds.integer(settings.seed, "blind"), key)
         tasks.append(Task(BLIND, "tf_compleak.auditing.scoring:blind", args, "blind"))
-    with _executor(settings, where, root) as executor:
+    with _executor(settings, where, root, sum(map(len, target.sides))) as executor:
         outcomes = executor.run(tasks, tell)
     return [Failure(name, each.error) for name, each in outcomes.items() if each.error]
 
 
-def _executor(settings: Audit, where: Where, root: Path) -> Executor:
+def _executor(settings: Audit, where: Where, root: Path, examples: int) -> Executor:
     if where.executor == "inline":
         return Inline(settings.threads)
-    return Processes(where.processes(settings.threads), settings.threads, root / "logs")
+    workers = attackers(where, settings.threads, examples)
+    return Processes(workers, settings.threads, root / "logs")
+
+
+def attackers(where: Where, threads: int, examples: int) -> int:
+    """How many attacks run side by side: one where the examples are many and no number is asked."""
+    return 1 if examples >= LARGE and not where.workers else where.processes(threads)
 
 
 def blind_key(settings: Audit, target: Family) -> str:
