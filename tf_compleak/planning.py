@@ -15,7 +15,6 @@ from tf_compleak.stage import Stage
 from tf_compleak.study import Run, Study, families, plan, runs
 from tf_compleak.types import Failure, Release
 
-DAMAGED = "damaged"
 TOKENS_HAVE_NO_NEIGHBOURS = (
     "not applicable: sensitivities need inputs that noise can move a little; token ids have no "
     "such neighbours, and the embeddings lie inside the .tflite file"
