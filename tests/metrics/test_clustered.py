@@ -78,7 +78,8 @@ def naive_obuchowski(scores, members, clusters):
 
 
 @pytest.mark.parametrize("step", [0, 0.5])
-def test_auc_equals_obuchowskis_loops(step):
+def test_auc_equals_obuchowskis_loops(step, monkeypatch):
+    monkeypatch.setattr(intervals, "SMALL", 0)
     scores, members, clusters = pooled(np.random.default_rng(0), 40, 3, 1.0)
     scores = np.round(scores / step) * step if step else scores
     area, variance = naive_obuchowski(scores, members, clusters)
@@ -305,7 +306,40 @@ def test_auc_coverage(examples, targets, shift, shared, spread):
         true_auc(shift, spread),
         1000,
     )
-    assert 0.93 <= found <= 0.975
+    assert 0.93 <= found <= (0.975 if examples >= intervals.SMALL else 1)
+
+
+FEW = [(34, 4), (50, 10), (60, 1), (90, 3)]
+GRID = pytest.mark.parametrize(
+    "examples, targets, auc, other",
+    [
+        (34, 4, 0.99, True),
+        (60, 1, 0.5, False),
+        *(
+            pytest.param(*size, auc, other, marks=pytest.mark.slow)
+            for size, auc, other in itertools.product(FEW, (0.5, 0.8, 0.95, 0.99), (False, True))
+        ),
+    ],
+)
+
+
+def shift_of(auc):
+    return math.sqrt(2) * stats.norm.ppf(auc)
+
+
+@GRID
+def test_auc_of_few_examples_is_covered(examples, targets, auc, other):
+    """Conservative by construction, as for independent examples: the wider of two intervals."""
+    shared = 0.9 if other else 0.1
+    found = coverage(
+        lambda rng: clustered.clustered_auc_estimate(
+            *pooled(rng, examples, targets, shift_of(auc), shared)
+        ),
+        auc,
+        1000,
+        measurable=0.9,
+    )
+    assert found >= 0.93
 
 
 @DESIGNS
@@ -318,21 +352,46 @@ def test_balanced_accuracy_coverage(examples, targets, shift, shared, spread):
     assert 0.93 <= found <= 0.975
 
 
-def two_attacks(rng, examples, targets):
-    """b is a with noise of its own: standard deviations 1 and sqrt(2) around the same effect."""
-    scores, members, ids = pooled(rng, examples, targets, 1.0, 0.7)
-    return scores, scores + rng.normal(size=len(scores)), members, ids
-
-
-@pytest.mark.parametrize("examples, targets", [(50, 6), (200, 3)])
-def test_auc_difference_coverage(examples, targets):
-    truth = true_auc(1.0) - true_auc(1 / math.sqrt(2))
+@pytest.mark.parametrize("shift", [2.0, 3.0])
+@pytest.mark.parametrize("examples, targets", FEW)
+def test_balanced_accuracy_of_few_examples_is_covered(examples, targets, shift):
     found = coverage(
-        lambda rng: clustered.clustered_auc_difference(*two_attacks(rng, examples, targets)),
-        truth,
+        lambda rng: accuracy_of(pooled(rng, examples, targets, shift), shift / 2),
+        true_accuracy(shift),
         1000,
+        measurable=0.9,
     )
-    assert 0.93 <= found <= 0.975
+    assert found >= 0.93
+
+
+def two_attacks(rng, examples, targets, shift=1.0, shared=0.7, noise=1.0):
+    """b is a with noise of its own around the same effect."""
+    scores, members, ids = pooled(rng, examples, targets, shift, shared)
+    return scores, scores + noise * rng.normal(size=len(scores)), members, ids
+
+
+def difference_coverage(examples, targets, shift, shared, noise, **kwargs):
+    return coverage(
+        lambda rng: clustered.clustered_auc_difference(
+            *two_attacks(rng, examples, targets, shift, shared, noise)
+        ),
+        true_auc(shift) - true_auc(shift / math.sqrt(1 + noise**2)),
+        1000,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize("examples, targets", [(120, 6), (200, 3)])
+def test_auc_difference_coverage(examples, targets):
+    assert 0.93 <= difference_coverage(examples, targets, 1.0, 0.7, 1.0) <= 0.975
+
+
+@GRID
+def test_auc_difference_of_few_examples_is_covered(examples, targets, auc, other):
+    """DeLong's alone covers as little as 88 % here."""
+    noise = 0.3 if other else 1.0
+    found = difference_coverage(examples, targets, shift_of(auc), 0.5, noise, measurable=0.9)
+    assert found >= 0.93
 
 
 def test_plain_intervals_do_not_cover_pooled_figures():
@@ -390,9 +449,8 @@ def test_tpr_at_fpr_coverage_of_halves_of_4000():
 @pytest.mark.parametrize("auc", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("shared", [0.1, 0.9])
 def test_auc_coverage_in_full(auc, shared):
-    shift = math.sqrt(2) * stats.norm.ppf(auc)
     found = coverage(
-        lambda rng: clustered.clustered_auc_estimate(*pooled(rng, 100, 8, shift, shared)),
+        lambda rng: clustered.clustered_auc_estimate(*pooled(rng, 120, 8, shift_of(auc), shared)),
         auc,
         3000,
     )

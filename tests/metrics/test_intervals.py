@@ -270,7 +270,7 @@ def test_auc_of_few_examples_is_covered_at_any_sizes(m, n, auc):
 
 def test_newcombes_interval_ends_where_the_auc_is_z_standard_errors_off():
     value, m, n, z = 0.9, 20, 200, 1.96
-    ends = intervals._newcombe(value, m, n, z)
+    ends = intervals.newcombe(value, m, n, z)
     for end in ends:
         q1, q2, more = end / (2 - end), 2 * end**2 / (1 + end), (m + n) / 2 - 1  # Hanley & McNeil
         spread = more * (q1 - end**2) + more * (q2 - end**2)

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from tf_compleak import _checks
 from tf_compleak.metrics import intervals, roc
@@ -20,12 +21,14 @@ _CELLS = 4_000_000  # float64 weights held at a time: 32 MB
 
 
 class _Pool(NamedTuple):
-    """Checked input: scores f64[N], members bool[N], clusters int64[N] from 0 to count - 1."""
+    """Checked input: scores f64[N], members bool[N], clusters int64[N] from 0 to count - 1;
+    `occupied`: clusters with at least one member, with at least one non-member."""
 
     scores: np.ndarray
     members: np.ndarray
     clusters: np.ndarray
     count: int
+    occupied: tuple[int, int]
 
     @property
     def few(self) -> str | None:
@@ -37,9 +40,15 @@ class _Pool(NamedTuple):
         return f"needs {least}, has {inside} and {outside}"
 
     @property
-    def occupied(self) -> tuple[int, int]:
-        """Clusters with at least one member, with at least one non-member."""
-        return tuple(len(np.unique(self.clusters[of])) for of in (self.members, ~self.members))
+    def small(self) -> bool:
+        """Whether the variance of an AUC is too small too often."""
+        return min(self.occupied) < intervals.SMALL
+
+    def quantile(self, level: float) -> float:
+        """Of the two-sided interval: Student's t where the variance is that of few examples."""
+        if not self.small:
+            return intervals.normal_quantile(level)
+        return float(special.stdtrit(min(self.occupied) - 1, (1 + level) / 2))
 
     @property
     def pairs(self) -> int:
@@ -53,9 +62,10 @@ def clustered_auc_estimate(
     """AUC pooled over targets, DeLong's variance summed over examples, in O(N log N).
 
     The interval is taken on the logit scale. Where the variance is zero the rule of three takes
-    over, counted in examples. Not measurable with fewer than 30 distinct examples that are a
-    member, or that are a non-member, of some target. With one score an example it is
-    `intervals.auc_estimate`.
+    over, counted in examples. With fewer than 100 examples that are a member, or that are a
+    non-member, of some target the interval also holds Newcombe's, of as many independent scores as
+    the pooled ones are worth; with fewer than 30 the AUC is not measurable. With one score an
+    example, of 100 or more, it is `intervals.auc_estimate`.
 
     Args:
       scores: f64[N], higher = member.
@@ -66,13 +76,14 @@ def clustered_auc_estimate(
     Raises:
       ValueError: scores not finite, members all of one kind, `clusters` no N integers, or `level`.
 
-    Obuchowski, Biometrics 1997, formula 5.
+    Obuchowski, Biometrics 1997, formula 5; few examples: Newcombe, Statistics in Medicine 2006,
+    method 5, with the design effect of Rao & Scott, Biometrics 1992.
     """
-    z, pool = intervals.normal_quantile(level), _pool(scores, members, clusters)
+    intervals.normal_quantile(level)
+    pool = _pool(scores, members, clusters)
     if pool.few is not None:
         return Estimate.unmeasurable(pool.few, len(scores), level)
-    placed = _placements(pool.scores, pool.members)
-    return _rate(float(placed[0].mean()), _variance(*placed, pool), pool, level, z, "DeLong")
+    return _auc(_placements(pool.scores, pool.members), pool, level)
 
 
 def clustered_auc_difference(
@@ -84,6 +95,9 @@ def clustered_auc_difference(
 ) -> Estimate:
     """AUC of a minus AUC of b, pooled over the same targets, paired, normal interval.
 
+    With fewer than 100 examples that are a member, or that are a non-member, of some target the
+    interval is made of those of the two AUCs, as in `intervals.auc_difference`.
+
     Args:
       scores_a: f64[N], higher = member.
       scores_b: f64[N] of the same examples and targets.
@@ -94,9 +108,10 @@ def clustered_auc_difference(
     Raises:
       ValueError: as `clustered_auc_estimate`.
 
-    Obuchowski, Biometrics 1997, section 3.
+    Obuchowski, Biometrics 1997, section 3; few examples: Zou, Psychological Methods 2007 (MOVER).
     """
-    z, pool = intervals.normal_quantile(level), _pool(scores_a, members, clusters)
+    intervals.normal_quantile(level)
+    pool = _pool(scores_a, members, clusters)
     scores_b, _ = roc.checked(scores_b, members)
     if pool.few is not None:
         return Estimate.unmeasurable(pool.few, len(scores_b), level)
@@ -106,7 +121,12 @@ def clustered_auc_difference(
     if variance == 0:
         low, high = intervals.rule_of_three(value, (-1, 1), pool.pairs, level)
         return Estimate(value, low, high, level, "rule of three, clustered", len(scores_b))
-    half = z * math.sqrt(variance)
+    if pool.small:
+        each = [_auc(placed, pool, level) for placed in (a, b)]
+        shared = intervals.correlation(_variance(*a, pool), _variance(*b, pool), variance)
+        low, high = intervals.mover(*each, shared)
+        return Estimate(value, low, high, level, "MOVER, clustered", len(scores_b))
+    half = pool.quantile(level) * math.sqrt(variance)
     low, high = max(value - half, -1.0), min(value + half, 1.0)
     return Estimate(value, low, high, level, "paired DeLong, clustered", len(scores_b))
 
@@ -136,13 +156,14 @@ def clustered_balanced_accuracy_estimate(
 
     Linearization of a ratio: Rao & Scott, Biometrics 1992.
     """
-    z, pool = intervals.normal_quantile(level), _pool(scores, members, clusters)
+    intervals.normal_quantile(level)
+    pool = _pool(scores, members, clusters)
     value = roc.balanced_accuracy(pool.scores, pool.members, threshold)
     if pool.few is not None:
         return Estimate.unmeasurable(pool.few, len(scores), level)
     right = (pool.scores >= threshold) == pool.members
     halves = right[pool.members] / 2, right[~pool.members] / 2
-    return _rate(value, _variance(*halves, pool), pool, level, z, "linearized")
+    return _rate(value, _variance(*halves, pool), pool, level, "linearized")
 
 
 def clustered_tpr_at_fpr_estimate(
@@ -206,7 +227,8 @@ def _pool(scores: np.ndarray, members: np.ndarray, clusters: np.ndarray) -> _Poo
             f"got {clusters.dtype} of shape {clusters.shape}."
         )
     ids, clusters = np.unique(clusters, return_inverse=True)
-    return _Pool(scores, members, clusters, len(ids))
+    occupied = (np.count_nonzero(np.bincount(clusters[of])) for of in (members, ~members))
+    return _Pool(scores, members, clusters, len(ids), tuple(occupied))
 
 
 def _placements(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,13 +250,24 @@ def _variance(by_member: np.ndarray, by_non_member: np.ndarray, pool: _Pool) -> 
     return float(terms @ (counts / (counts - 1)))
 
 
-def _rate(
-    value: float, variance: float, pool: _Pool, level: float, z: float, method: str
-) -> Estimate:
+def _auc(placed: tuple[np.ndarray, np.ndarray], pool: _Pool, level: float) -> Estimate:
+    value, variance = float(placed[0].mean()), _variance(*placed, pool)
+    found = _rate(value, variance, pool, level, "DeLong")
+    if variance == 0 or not pool.small:
+        return found
+    counts = [len(each) for each in placed]
+    effect = variance / sum(each.var(ddof=1) / len(each) for each in placed)
+    ends = intervals.newcombe(value, *(count / effect for count in counts), pool.quantile(level))
+    low, high = min(found.low, ends[0]), max(found.high, ends[1])
+    method = "DeLong or Newcombe, the wider, clustered"
+    return Estimate(value, low, high, level, method, found.n)
+
+
+def _rate(value: float, variance: float, pool: _Pool, level: float, method: str) -> Estimate:
     if variance == 0:
         low, high = intervals.rule_of_three(value, (0, 1), pool.pairs, level)
         return Estimate(value, low, high, level, "rule of three, clustered", len(pool.scores))
-    low, high = intervals.logit_interval(value, variance, z)
+    low, high = intervals.logit_interval(value, variance, pool.quantile(level))
     return Estimate(value, low, high, level, f"{method}, clustered, logit", len(pool.scores))
 
 

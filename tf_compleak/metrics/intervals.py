@@ -51,7 +51,7 @@ def auc_estimate(scores: np.ndarray, members: np.ndarray, level: float = 0.95) -
     low, high = logit_interval(value, variance, z)
     if (pairs := _pairs(members)) >= SMALL:
         return Estimate(value, low, high, level, "DeLong, logit", len(scores))
-    ends = _newcombe(value, pairs, len(members) - pairs, z)
+    ends = newcombe(value, pairs, len(members) - pairs, z)
     low, high = min(low, ends[0]), max(high, ends[1])
     return Estimate(value, low, high, level, "DeLong or Newcombe, the wider", len(scores))
 
@@ -90,7 +90,7 @@ def auc_difference(
         return Estimate(value, low, high, level, "rule of three", len(members))
     if _pairs(members) < SMALL:
         each = [auc_estimate(scores, members, level) for scores in (scores_a, scores_b)]
-        low, high = _mover(*each, _correlation(_delong(*a)[1], _delong(*b)[1], variance))
+        low, high = mover(*each, correlation(_delong(*a)[1], _delong(*b)[1], variance))
         return Estimate(value, low, high, level, "MOVER", len(members))
     half = z * math.sqrt(variance)
     low, high = max(value - half, -1.0), min(value + half, 1.0)
@@ -240,7 +240,7 @@ def logit_interval(value: float, variance: float, z: float) -> tuple[float, floa
     return float(low), float(high)
 
 
-def _newcombe(value: float, few: int, many: int, z: float) -> tuple[float, float]:
+def newcombe(value: float, few: float, many: float, z: float) -> tuple[float, float]:
     """Where the AUC lies z standard errors off, these of exponential scores (Newcombe 2006)."""
     half = (few + many) / 2 - 1
 
@@ -254,7 +254,7 @@ def _newcombe(value: float, few: int, many: int, z: float) -> tuple[float, float
     return float(low), float(high)
 
 
-def _correlation(variance_a: float, variance_b: float, variance_of_difference: float) -> float:
+def correlation(variance_a: float, variance_b: float, variance_of_difference: float) -> float:
     """Of two estimates; 0 where one of them does not vary."""
     if not variance_a * variance_b:
         return 0.0
@@ -262,7 +262,7 @@ def _correlation(variance_a: float, variance_b: float, variance_of_difference: f
     return float(np.clip(covariance / math.sqrt(variance_a * variance_b), -1, 1))
 
 
-def _mover(a: Estimate, b: Estimate, correlation: float) -> tuple[float, float]:
+def mover(a: Estimate, b: Estimate, correlation: float) -> tuple[float, float]:
     """The interval of a - b from those of two correlated estimates (Zou 2007, equation 10)."""
 
     def reach(first, second):
