@@ -152,7 +152,9 @@ class Measure:
             if self.metric.name == "tpr":
                 found = bootstrap.paired_tpr_difference(first, second, self.members, rate, rng=rng)
             else:
-                found = _accuracy_difference(own.margins, other.margins, self.members)
+                found = intervals.balanced_accuracy_difference(
+                    own.margins, other.margins, self.members
+                )
                 if self.metric.name == "advantage":
                     found = _doubled(found)
         return found.widened(self._factor([own, other]), CROSS, (-1, 1))
@@ -176,18 +178,6 @@ class Measure:
             sum(each.bytes for each in known),
             sum(each.gzip_bytes for each in known),
         )
-
-
-def _accuracy_difference(first, second, members) -> Estimate:
-    """Paired difference of balanced accuracies at threshold 0: normal, from the examples."""
-    parts = []
-    for side in (True, False):
-        hits = [((margins >= 0) == side)[members == side] for margins in (first, second)]
-        parts.append(np.subtract(*(np.float64(each) for each in hits)))
-    value = float(np.mean([part.mean() for part in parts]))
-    spread = 1.96 * np.sqrt(sum(part.var() / len(part) for part in parts)) / 2
-    n = len(members)
-    return Estimate(value, value - spread, value + spread, LEVEL, "paired normal", n)
 
 
 def _doubled(found: Estimate) -> Estimate:

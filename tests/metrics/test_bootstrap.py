@@ -151,3 +151,65 @@ def test_bca_of_the_auc_agrees_with_delong():
     found = bootstrap.stratified_bca(roc.auc, scores, members, rng=np.random.default_rng(0))
     delong = intervals.auc_estimate(scores, members)
     assert (found.low, found.high) == pytest.approx((delong.low, delong.high), abs=0.002)
+
+
+def two_scores(rng, n, shift, noises):
+    """Scores that share half their noise, of n members and n non-members."""
+    members = np.arange(2 * n) < n
+    common = rng.standard_normal(2 * n) + shift * members
+    return [common + noise * rng.standard_normal(2 * n) for noise in noises], members
+
+
+def true_difference(fpr, shift, noises):
+    """Of the TPRs at `fpr`."""
+    cut = stats.norm.isf(fpr)
+    rates = [stats.norm.sf(cut - shift / math.sqrt(1 + noise**2)) for noise in noises]
+    return float(rates[0] - rates[1])
+
+
+@pytest.mark.parametrize(
+    "fpr, n, shift, noises, most",
+    [
+        (0.1, 300, 1.0, (0.7, 0.7), 1),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in [
+                (0.1, 100, 1.0, (0.7, 0.7), 1),
+                (0.1, 1000, 2.0, (0.7, 1.0), 0.975),
+                (0.1, 300, 1.0, (0.3, 1.5), 1),
+                (0.1, 300, 3.0, (0.1, 0.4), 1),
+                (0.1, 300, 5.0, (0.3, 0.8), 1),
+                (0.01, 1000, 1.0, (0.7, 0.7), 1),
+                (0.01, 3000, 2.0, (0.5, 0.5), 1),
+                (0.01, 3000, 2.5, (0.3, 1.5), 0.975),
+            ]
+        ),
+    ],
+)
+def test_paired_difference_of_rates_coverage(fpr, n, shift, noises, most):
+    """Conservative (an upper bound of 1) where few lie above the threshold or few differ."""
+    rng, held, truth = np.random.default_rng(0), 0, true_difference(fpr, shift, noises)
+    for _ in range(1000):
+        (first, second), members = two_scores(rng, n, shift, noises)
+        found = bootstrap.paired_tpr_difference(first, second, members, fpr, rng=rng, draws=200)
+        held += found.low <= truth <= found.high
+    assert 930 <= held <= 1000 * most
+
+
+def test_paired_difference_of_rates_is_that_of_the_curves():
+    (first, second), members = two_scores(np.random.default_rng(0), 150, 1.0, (0.5, 1.0))
+    found = bootstrap.paired_tpr_difference(
+        first, second, members, 0.1, rng=np.random.default_rng(1)
+    )
+    naive = [roc.tpr_at_fpr(scores, members, 0.1) for scores in (first, second)]
+    assert found.value == pytest.approx(naive[0] - naive[1])
+    assert found.low < found.value < found.high
+
+
+def test_rates_that_never_differ_are_no_certainty():
+    members = np.arange(400) < 200
+    scores = np.float64(members)
+    found = bootstrap.paired_tpr_difference(
+        scores, 2 * scores, members, 0.1, rng=np.random.default_rng(0)
+    )
+    assert found.value == 0 and found.low < -0.01 and found.high > 0.01

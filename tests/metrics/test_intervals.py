@@ -321,6 +321,33 @@ def test_balanced_accuracy_coverage(shift):
     assert 0.93 <= found <= 0.975
 
 
+@pytest.mark.parametrize("n_members, n_non_members", [(20, 20), (30, 200), (300, 300)])
+@pytest.mark.parametrize("shift, noise", [(1.0, 1.0), (3.0, 1.0), (2.0, 0.1)])
+def test_balanced_accuracy_difference_coverage(n_members, n_non_members, shift, noise):
+    """Conservative by construction where few differ: one more of each cell is added."""
+    members = np.arange(n_members + n_non_members) < n_members
+
+    def draw(rng):
+        first = rng.standard_normal(len(members)) + shift * (members - 0.5)
+        second = first + noise * rng.standard_normal(len(members))
+        return intervals.balanced_accuracy_difference(first, second, members)
+
+    rates = stats.norm.cdf([shift / 2, shift / 2 / math.sqrt(1 + noise**2)])
+    found = coverage(draw, float(rates[0] - rates[1]), 1000)
+    assert 0.93 <= found <= (0.975 if n_members == 300 and noise == 1 else 1)
+
+
+def test_balanced_accuracy_difference_is_that_of_the_accuracies():
+    members = np.arange(300) < 100
+    first, second = np.random.default_rng(0).normal(size=(2, 300)) + members - 0.5
+    found = intervals.balanced_accuracy_difference(first, second, members)
+    each = [roc.balanced_accuracy(margins, members, 0.0) for margins in (first, second)]
+    assert found.value == pytest.approx(each[0] - each[1])
+    assert found.low < found.value < found.high
+    same = intervals.balanced_accuracy_difference(first, first, members)
+    assert same.low < same.value == 0 < same.high
+
+
 def tpr_coverage(fpr, n, shift, times, n_members=None):
     return coverage(
         lambda rng: intervals.tpr_at_fpr_estimate(

@@ -74,8 +74,11 @@ def paired_tpr_difference(
 ) -> Estimate:
     """TPR at `fpr` of `first` less that of `second`, on the same examples; percentile bootstrap.
 
-    Members and non-members are resampled apart, both scores together. Not measurable with fewer
-    than 10 / fpr non-members.
+    Members and non-members are resampled apart, both scores together. Conservative: resampling
+    overstates how far the quantile of a tail moves, so 95 % intervals cover 95 to 99 % (the more,
+    the fewer non-members lie above the threshold and the rarer the two disagree). A pseudo-count
+    of one half for either being the only one to catch a member keeps two that agree throughout
+    from certainty. Not measurable with fewer than 10 / fpr non-members.
 
     Args:
       first, second: f64[N] scores, higher = member.
@@ -85,6 +88,10 @@ def paired_tpr_difference(
 
     Raises:
       ValueError: `fpr`, `level` or `draws` out of range, scores not finite, members of one kind.
+
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; variance of resampled
+    quantiles: Hall & Martin, Statistics & Probability Letters 1988; pseudo-counts as in
+    `intervals.tpr_at_fpr_estimate`.
     """
     _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
     intervals.normal_quantile(level)
@@ -101,6 +108,8 @@ def paired_tpr_difference(
         others = outside[rng.integers(len(outside), size=len(outside))]
         rates = [_share_above(scores, caught, others, place) for scores in (first, second)]
         found[draw] = rates[0] - rates[1]
+    only = rng.gamma(0.5, size=(2, draws))
+    found = (found * len(inside) + only[0] - only[1]) / (len(inside) + only.sum(axis=0))
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(float(value), low, high, level, "paired bootstrap", len(members))

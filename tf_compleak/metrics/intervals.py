@@ -148,6 +148,45 @@ def balanced_accuracy_estimate(
     return Estimate(value, max(low, 0.0), min(high, 1.0), level, "MOVER, Wilson", len(scores))
 
 
+def balanced_accuracy_difference(
+    margins_a: np.ndarray, margins_b: np.ndarray, members: np.ndarray, level: float = 0.95
+) -> Estimate:
+    """Balanced accuracy of a minus that of b on the same examples, each at threshold 0, paired.
+
+    The interval is Bonett and Price's, of the shares in which one is right and the other wrong,
+    with one more of each: it is not empty where a and b agree throughout.
+
+    Args:
+      margins_a: f64[N], scores less a's threshold, chosen on other data.
+      margins_b: f64[N], the same of b.
+      members: bool[N].
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: scores not finite, lengths that differ, members all of one kind, or `level`.
+
+    Bonett & Price, Journal of Educational and Behavioral Statistics 2012; of two kinds: Newcombe,
+    Statistics in Medicine 1998.
+    """
+    z = normal_quantile(level)
+    margins_a, members = roc.checked(margins_a, members)
+    margins_b, members = roc.checked(margins_b, members)
+    right_a, right_b = ((margins >= 0) == members for margins in (margins_a, margins_b))
+    value = centre = variance = 0.0
+    for kind in (members, ~members):
+        n = int(kind.sum())
+        only_a, only_b = (
+            int((x & ~y)[kind].sum()) for x, y in ((right_a, right_b), (right_b, right_a))
+        )
+        value += (only_a - only_b) / n / 2
+        p, q = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+        centre += (p - q) / 2
+        variance += (p + q - (p - q) ** 2) / (n + 2) / 4
+    half = z * math.sqrt(variance)
+    low, high = max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0)
+    return Estimate(value, low, high, level, "Bonett-Price, paired", len(members))
+
+
 def tpr_at_fpr_estimate(
     scores: np.ndarray,
     members: np.ndarray,
