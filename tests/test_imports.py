@@ -22,6 +22,7 @@ MAY = {
     "observations": {"_checks", "types"},
     "_accelerators": {"_keras"},
     "_trainer": {"_accelerators", "_checks", "_keras"},
+    "_kept": {"_keras", "_trainer"},
     "storage": set(),
     "stage": {"storage"},
     "lock": {"storage"},
@@ -33,12 +34,14 @@ MAY = {
     "_progress": set(),
     "data": {"types", "_checks", "_seeds", "_keras_nlp"},
     "models": {
-        *("types", "_accelerators", "_checks", "_seeds", "_keras", "_layers", "_trainer"),
+        *("types", "_accelerators", "_checks", "_seeds", "_keras", "_kept", "_layers", "_trainer"),
     },
-    "compression": {"types", "_checks", "_keras", "_layers", "_trainer", "models"},
+    "compression": {"types", "_checks", "_keras", "_kept", "_layers", "_trainer", "models"},
     "inference": {"types", "_checks"},
     "metrics": {"types", "_checks"},
-    "attacks": {"observations", "types", "_checks", "_keras", "_layers", "_trainer", "metrics"},
+    "attacks": {
+        *("observations", "types", "_checks", "_keras", "_kept", "_layers", "_trainer", "metrics")
+    },
     "report": {"types"},
     "study": {"types", "_checks", "attacks", "compression", "data", "models"},
     "source": {

@@ -114,6 +114,12 @@ class Trainer:
             input_signature=[tf.TensorSpec([None, *shape], self._dtype)],
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Of the model's variables and the optimizer's."""
+        variables = (*self.model.weights, *self._slots, *self._squares)
+        return sum(v.shape.num_elements() * v.dtype.size for v in variables)
+
     def epochs(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Iterator[Epoch]:
         """Train on x [N, ...], y int[N] from the model's present weights; yields every epoch."""
         settings = self._settings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from tf_compleak._kept import kept
 from tf_compleak._keras import keras
 from tf_compleak._layers import SeededDropout
 from tf_compleak._trainer import Optimization, Trainer, Weights
@@ -96,7 +96,7 @@ class Network:
         return logits[:, 1] - logits[:, 0]
 
 
-@functools.lru_cache(maxsize=16)
+@kept
 def _trainer(build: Callable[[int], keras.Model], width: int, settings: Optimization) -> Trainer:
     return Trainer(build(width), settings)
 

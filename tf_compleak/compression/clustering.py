@@ -5,7 +5,6 @@ batch normalization would never update. Centroid gradients are averaged over the
 summed: the sum drives the accuracy to chance at any usual learning rate.
 """
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +16,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_config i
     GradientAggregation,
 )
 
+from tf_compleak._kept import kept
 from tf_compleak._keras import keras
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping
@@ -27,7 +27,7 @@ PART = 2**20  # weights at a time
 INIT = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
 
 
-@functools.lru_cache(maxsize=8)
+@kept
 def _clusterer(spec: ModelSpec, tuning: Optimization, clusters: int):
     def wrap(layer):
         if not isinstance(layer, _wrapping.KERNEL_LAYERS):

@@ -5,13 +5,13 @@ that one traced graph serves every level. The ramp ends on a step at which tfmot
 it does so every `frequency` steps only, and otherwise the asked sparsity is never reached.
 """
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
+from tf_compleak._kept import kept
 from tf_compleak._keras import keras
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping
@@ -21,7 +21,7 @@ from tf_compleak.models import ModelSpec, build
 RAMP = 0.6
 
 
-@functools.lru_cache(maxsize=2)
+@kept
 def _pruner(spec: ModelSpec, tuning: Optimization, steps: int):
     frequency = max(1, steps // 50)
     end = max(1, round(RAMP * steps / frequency)) * frequency

@@ -1,18 +1,18 @@
 """Quantization-aware training with tfmot's `quantize_model`, traced once per architecture."""
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 
+from tf_compleak._kept import kept
 from tf_compleak._keras import keras
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping, tflite
 from tf_compleak.models import ModelSpec, build
 
 
-@functools.lru_cache(maxsize=2)
+@kept
 def _quantizer(spec: ModelSpec, tuning: Optimization):
     quantize = _quantize_dense if spec.kind == "tokens" else tfmot.quantization.keras.quantize_model
     model = quantize(build(spec))

@@ -11,7 +11,6 @@ as a 1x1 depthwise convolution, which the converter leaves alone.
 """
 
 import contextlib
-import functools
 import io
 import os
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_compleak._kept import kept
 from tf_compleak._keras import keras
 from tf_compleak._layers import GentleSoftmax
 from tf_compleak._trainer import Weights
@@ -36,14 +36,14 @@ def probabilities(model: keras.Model) -> Callable:
     return tf.function(forward, input_signature=[spec]).get_concrete_function()
 
 
-@functools.lru_cache(maxsize=4)
+@kept
 def plain(spec: ModelSpec) -> tuple[keras.Model, Callable]:
     """The architecture and a traced function of its probabilities, made once."""
     model = build(spec)
     return model, probabilities(model)
 
 
-@functools.lru_cache(maxsize=2)
+@kept
 def _gentle(spec: ModelSpec):
     """The model with attention masks whose range leaves INT8 scores some steps."""
     model = build(spec)
@@ -53,7 +53,7 @@ def _gentle(spec: ModelSpec):
     return model, probabilities(model)
 
 
-@functools.lru_cache(maxsize=4)
+@kept
 def _unfolded(spec: ModelSpec):
     model = keras.models.clone_model(build(spec), clone_function=_depthwise)
     return model, probabilities(model)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_compleak import _accelerators, _checks
+from tf_compleak._kept import kept
 from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.models import AUGMENTATIONS, ModelSpec, build
 
@@ -35,7 +36,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tens
     return images
 
 
-@functools.lru_cache(maxsize=4)
+@kept
 def _trainer(
     spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...], precision: str
 ) -> Trainer:

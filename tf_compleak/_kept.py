@@ -1,0 +1,70 @@
+"""Traced graphs kept for the next task with the same settings, within a bound of memory.
+
+A process traces a graph once and swaps its weights; how many graphs stay depends on their size, so
+that a study with more versions, or a larger model, does not hold more and more of them.
+"""
+
+import functools
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_compleak._keras import keras
+from tf_compleak._trainer import Trainer
+
+BOUND = 128 * 2**20  # bytes; the latest graph stays, however large
+GRAPH = 16 * 2**20  # bytes that a traced graph takes beside its variables, as measured
+
+_entries: OrderedDict[tuple, tuple[object, int]] = OrderedDict()  # the least recently used first
+
+
+def kept(make: Callable) -> Callable:
+    """`make`, called once for the same (hashable) arguments while its value is kept.
+
+    A value is a `Trainer`, a Keras model, a list of arrays, or a tuple with some of these; what
+    else is in it counts as nothing.
+    """
+
+    @functools.wraps(make)
+    def found(*args):
+        key = (make, *args)
+        if key not in _entries:
+            _make_room(max((size for _, size in _entries.values()), default=0))
+            value = make(*args)
+            _entries[key] = value, GRAPH + _size(value)
+            _make_room(0)
+        _entries.move_to_end(key)
+        return _entries[key][0]
+
+    def cache_clear():
+        for key in [key for key in _entries if key[0] is make]:
+            del _entries[key]
+
+    found.cache_clear = cache_clear
+    return found
+
+
+def _make_room(size: int) -> None:
+    """Drop the least recently used until `size` more fit; with 0 the latest stays."""
+    dropped = False
+    while len(_entries) > (not size) and size + sum(own for _, own in _entries.values()) > BOUND:
+        _entries.popitem(last=False)
+        dropped = True
+    if dropped:
+        gc.collect()  # models and their functions refer to each other
+
+
+def _size(value) -> int:
+    """Bytes of variables and arrays."""
+    match value:
+        case tuple() | list():
+            return sum(_size(each) for each in value)
+        case Trainer():
+            return value.nbytes
+        case keras.Model():
+            return sum(v.shape.num_elements() * v.dtype.size for v in value.weights)
+        case np.ndarray():
+            return value.nbytes
+    return 0
