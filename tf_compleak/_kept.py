@@ -14,7 +14,7 @@ import numpy as np
 from tf_compleak._keras import keras
 from tf_compleak._trainer import Trainer
 
-BOUND = 128 * 2**20  # bytes; the latest graph stays, however large
+BOUND = 192 * 2**20  # bytes; the latest graph stays, however large
 GRAPH = 16 * 2**20  # bytes that a traced graph takes beside its variables, as measured
 
 _entries: OrderedDict[tuple, tuple[object, int]] = OrderedDict()  # the least recently used first
