@@ -55,6 +55,35 @@ def test_nothing_is_done_twice(finished):
     assert run(finished) == []
 
 
+def computed(told):
+    """Whether figures were computed."""
+    return any(name == "figures with intervals" for name, *_ in told)
+
+
+def test_the_figures_are_a_stage_of_their_own(finished):
+    before, told = (finished / "report.json").read_bytes(), []
+    assert run(finished, told) == [] and not computed(told)
+    assert (finished / "report.json").read_bytes() == before  # with who made it and when
+    figures = tiny.figures(finished)
+    for lost in ("report.json", "examples/scores.npy"):
+        (finished / lost).unlink()
+        run(finished, told)
+        assert not computed(told) and tiny.figures(finished) == figures
+        assert (finished / lost).exists()
+    (finished / "figures" / "report.json").write_text("{}")
+    (finished / "report.json").unlink()
+    run(finished, told)
+    assert computed(told) and tiny.figures(finished) == figures
+    told.clear()
+    run(finished, told, overwrite=True, delta=0.001)
+    assert computed(told)
+    assert json.loads((finished / "report.json").read_text())["study"]["delta"] == 0.001
+    told.clear()
+    run(finished, told, overwrite=True, delta=0.001, sensitivity_queries=7)  # a flag of no effect
+    saved = json.loads((finished / "report.json").read_text())
+    assert not computed(told) and saved["study"]["sensitivity_queries"] == 7
+
+
 def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp_path):
     before = tree(finished)
     assert would_run(finished) == {}
@@ -68,8 +97,9 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
     assert would_run(finished, finetune_epochs=2) == {}  # nothing here is fine-tuned
     assert set(would_run(finished, calibration_size=9)) == {
         *("int8-ptq target", "int8-ptq shadow-0", "loss int8-ptq", "nasr-lr int8-ptq"),
-        *("sr2-lr original+int8-ptq", "null run"),
+        *("sr2-lr original+int8-ptq", "null run", showing.FIGURES),
     }
+    assert would_run(finished, delta=0.001) == {showing.FIGURES: "--delta: 0.0 there, 0.001 here"}
     assert tree(finished) == before
     empty = would_run(tmp_path / "none")
     assert empty["data"] == "missing" and empty["train target"] == "waits for the data"
@@ -78,14 +108,12 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
 
 def test_adding_a_version_or_an_attack_computes_only_that(finished):
     more = {"versions": "original,int8-ptq,float16-ptq"}
-    assert (
-        would_run(finished, **more).keys()
-        == set(run(finished, **more))
-        == {
-            *("float16-ptq target", "float16-ptq shadow-0", "sr2-lr original+float16-ptq"),
-            *("loss float16-ptq", "nasr-lr float16-ptq", "null run"),
-        }
-    )
+    added = {
+        *("float16-ptq target", "float16-ptq shadow-0", "sr2-lr original+float16-ptq"),
+        *("loss float16-ptq", "nasr-lr float16-ptq", "null run"),
+    }
+    assert would_run(finished, **more).keys() == {*added, showing.FIGURES}
+    assert set(run(finished, **more)) == added
     more["attacks"] = "entropy,loss,nasr-lr,sr2-lr"
     assert set(run(finished, **more)) == {f"entropy {n}" for n in more["versions"].split(",")}
     with pytest.raises(ValueError, match=r"another study \(versions: .*--overwrite"):
@@ -114,11 +142,11 @@ def shown(capsys, *arguments):
 
 def test_show_says_what_is_done_and_what_is_not(finished, capsys):
     text = shown(capsys, finished)
-    assert text.count("\ndone ") == 13 and "14 done" in text and "report.json" in text
+    assert text.count("\ndone ") == 14 and "15 done" in text and "report.json" in text
     path = finished / "attacks" / "loss" / "original" / "scores.npy"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert "14 done" in shown(capsys, finished)  # sizes alone do not tell
+    assert "15 done" in shown(capsys, finished)  # sizes alone do not tell
     text = shown(capsys, finished, "--verify")
     assert "to do   loss original" in text and "SHA-256" in text
     shutil.rmtree(finished / "families" / "target" / "observations" / "int8-ptq")
@@ -157,7 +185,7 @@ def test_the_dry_run_of_the_command_line(finished, capsys):
     arguments = tiny.command(finished, "--dry_run", "--versions=original,int8-ptq,dynamic-ptq")[3:]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("6 tasks to do")
+    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("7 tasks to do")
     with contextlib.redirect_stderr(io.StringIO()) as error:
         assert cli.main([*arguments, "--epochs=3"]) == 2
     assert "epochs: 2 there, 3 here" in error.getvalue()

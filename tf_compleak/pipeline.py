@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable
@@ -12,12 +13,15 @@ from tf_compleak.cluster import Cluster, parse_resources
 from tf_compleak.data import text
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.journal import Journal
+from tf_compleak.observations import Observations
 from tf_compleak.planning import Pair
 from tf_compleak.source import Source, check, data_stage, spec
+from tf_compleak.stage import Stage
 from tf_compleak.study import Options, Study, families, plan, releases, runs
 from tf_compleak.types import Failure, Report, Result
 from tf_compleak.workdir import Workdir, write_text
 
+FIGURES = "report.json"
 Tell = Callable[[str, int, int, str], None]
 
 
@@ -43,11 +47,53 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
         done, failed = _attacks(executor, source, usable, tell)
         if not done:
             raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
-        report = _report(source, failures, done, failed, tell)
-        made = _provenance(source, options, started)
+        stage = planning.figures(source, usable)
+        report = _reported(stage, source, failures, done, failed, tell)
+        if (there := _saved(workdir, stage, report)) is not None:
+            return there
+        made = {**_provenance(source, options, started), "figures": stage.fingerprint}
         report = dataclasses.replace(report, provenance=made)
         report.save(workdir.root)
     return report
+
+
+def _reported(
+    stage: Stage,
+    source: Source,
+    failures: dict[str, Failure],
+    done: list[Pair],
+    failed: list[Failure],
+    tell: Tell,
+) -> Report:
+    """The report without its provenance, of the finished stage if nothing has changed."""
+    scores = evaluate.pooled(source, done)
+    usable = tuple(name for name in source.study.versions if name not in failures)
+    observed = source.observations("target", usable)
+    lost = [*failures.values(), *_left_out(source.study, failures), *failed]
+    reasons = [[each.name, each.reason] for each in lost]
+    if (stage.facts() or {}).get("failures") == reasons:
+        text = (stage.folder() / FIGURES).read_text(encoding="utf-8")
+        report = Report.from_json(json.loads(text))
+    else:
+        report = _report(source, scores, observed, lost, failures, done, tell)
+        with stage.writing() as (folder, facts):
+            text = json.dumps({**report.to_json(), "study": {}}, indent=1)
+            (folder / FIGURES).write_text(text, encoding="utf-8")
+            facts["failures"] = reasons
+    study = source.study.to_json()
+    return dataclasses.replace(report, study=study, scored=exposure.scored(scores, observed))
+
+
+def _saved(workdir: Workdir, stage: Stage, report: Report) -> Report | None:
+    """The folder's report where it is this one already: who made it and when stays in it."""
+    try:
+        there = Report.load(workdir.root)
+    except (OSError, ValueError):
+        return None
+    same = there.provenance.get("figures") == stage.fingerprint and there.scored is not None
+    return (
+        there if same and (there.study, there.failures) == (report.study, report.failures) else None
+    )
 
 
 def _executor(study: Study, options: Options, workdir: Workdir) -> Executor:
@@ -184,36 +230,31 @@ def _done(source: Source, pair: Pair, count: int | None = None) -> bool:
 
 def _report(
     source: Source,
+    scores: dict[measure.Key, measure.Pooled],
+    observed: Observations,
+    lost: list[Failure],
     failures: dict[str, Failure],
     done: list[Pair],
-    failed: list[Failure],
     tell: Tell,
 ) -> Report:
     """The figures of everything that was done."""
     study = source.study
-    usable = tuple(name for name in study.versions if name not in failures)
-    scores = evaluate.pooled(source, done)
     report = Report(
-        study=study.to_json(),
+        study={},
         provenance={},
         versions=tuple(
             evaluate.version(source, name, failures.get(name)) for name in study.versions
         ),
         results=evaluate.rows(study, scores, tell),
-        failures=(*failures.values(), *_left_out(study, failures), *failed),
+        failures=tuple(lost),
         sanity=evaluate.sanity(
             source,
-            planning.null_run(study, usable),
-            {each.name: each.reason for each in failed},
+            planning.null_run(study, observed.versions),
+            {each.name: each.reason for each in lost},
         ),
         curve=_curve(source, done, tell),
     )
-    observed = source.observations("target", usable)
-    return dataclasses.replace(
-        report,
-        slices=measure.sliced(report, scores, observed),
-        scored=exposure.scored(scores, observed),
-    )
+    return dataclasses.replace(report, slices=measure.sliced(report, scores, observed))
 
 
 def _curve(source: Source, done: list[Pair], tell: Tell) -> tuple[Result, ...]:

@@ -55,6 +55,17 @@ def attacking(study: Study, root: str, usable: tuple[str, ...]) -> list[Step]:
     return [*_asking(study, root, pairs), *attacks, *_sanity(study, root, usable)]
 
 
+def figures(source: Source, usable: tuple[str, ...], thorough: bool = True) -> Stage:
+    """The stage of the report's figures, of the attacks that are finished now (`Stage.why`)."""
+    study = source.study
+    pairs, _ = applicable(study, plan(study, usable))
+    made = [run for pair in pairs for run in all_runs(study, pair)]
+    if pairs:
+        made += [nulled(null_run(study, usable)), BLIND]
+    done = [run for run in made if not source.attack(run).why(thorough)]
+    return source.figures(done, usable)
+
+
 def applicable(study: Study, pairs: list[Pair]) -> tuple[list[Pair], list[Failure]]:
     """The pairs that can be run on such data, and a failure for every attack that cannot."""
     if study.model not in TEXT:

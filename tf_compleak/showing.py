@@ -15,6 +15,7 @@ from tf_compleak.study import Options, Study
 from tf_compleak.workdir import ASIDE, RECORD, Workdir
 
 DONE, FAILED, OPEN = "done", "failed", "to do"
+FIGURES = "figures of the report"
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,18 @@ def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
     workdir.check(study, overwrite=options.overwrite)
     if why := pipeline.why_data(study, options):
         steps = _steps(study, options.workdir, study.versions)
-        return [("data", why), *((step.name, "waits for the data") for step in steps)]
+        names = [*(step.name for step in steps), FIGURES]
+        return [("data", why), *((name, "waits for the data") for name in names)]
     source = Source(study, options.workdir)
     if texts := pipeline.text_tasks(source):
         steps = _steps(study, options.workdir, study.versions)
+        names = [*(step.name for step in steps), FIGURES]
         first = [(task.name, why) for task, why in texts]
-        return [*first, *((step.name, "waits for the token ids") for step in steps)]
-    steps = _steps(study, options.workdir, _usable(source))
-    return [(task.name, why) for task, why in planning.pending(steps, source)]
+        return [*first, *((name, "waits for the token ids") for name in names)]
+    usable = _usable(source)
+    tasks = planning.pending(_steps(study, options.workdir, usable), source)
+    why = "waits for what comes before" if tasks else planning.figures(source, usable).why()
+    return [*((task.name, why) for task, why in tasks), *([(FIGURES, why)] if why else [])]
 
 
 def _steps(study: Study, root: str, usable: tuple[str, ...]) -> list[planning.Step]:
@@ -100,11 +105,14 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
     yield _state("data", (data,), "", thorough)
     if data.why(thorough):
         steps = _steps(study, root, study.versions)
-        yield from (State(step.name, OPEN, "waits for the data") for step in steps)
+        names = [*(step.name for step in steps), FIGURES]
+        yield from (State(name, OPEN, "waits for the data") for name in names)
         return
     source = Source(study, root)
-    for step in _steps(study, root, _usable(source)):
+    usable = _usable(source)
+    for step in _steps(study, root, usable):
         yield _state(step.name, step.stages(source), errors.get(step.name, ""), thorough)
+    yield _state(FIGURES, (planning.figures(source, usable, thorough),), "", thorough)
 
 
 def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: bool) -> State:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -220,6 +221,22 @@ class Source:
             observed=observed,
             members=digest(self.splits[run.target].scored),
             flags=_flags(self.study, "threads", "seed"),
+        )
+
+    def figures(self, made: Sequence[Run], usable: Sequence[str]) -> Stage:
+        """The stage of what the report says: of finished attacks, and of all versions."""
+        observed = {
+            f"{name} {family}": self.observation(family, name).fingerprint
+            for name in self.study.versions
+            for family in self.splits
+        }
+        return Stage.of(
+            Workdir(self.root).figures(),
+            stage="figures/1",
+            observed=observed,
+            usable=list(usable),
+            attacks=[self.attack(run).fingerprint for run in made],
+            flags=_flags(self.study, "seed", "delta", "shadow_counts", "max_accuracy_drop"),
         )
 
     def aside(self, family: str) -> np.ndarray:

@@ -172,6 +172,10 @@ class Workdir:
         name = slug(release)
         return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
 
+    def figures(self) -> epath.Path:
+        """What the report says, before where and when it was made are added."""
+        return self.root / "figures"
+
     def logs(self) -> epath.Path:
         """Logs of the stages and output of the worker processes; of buckets, on this machine."""
         if storage.is_local(self.root):
