@@ -20,7 +20,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from tf_compleak.types import ORIGINAL, Estimate, Report, Result, Version
+from tf_compleak.results import Report, Result
+from tf_compleak.types import ORIGINAL, Estimate, Version
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of prepared TFDS data sets, for flagfiles")

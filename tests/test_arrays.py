@@ -10,7 +10,7 @@ import pytest
 import tf_compleak
 from tf_compleak.attacks import classifiers
 from tf_compleak.observations import Observations
-from tf_compleak.types import Report
+from tf_compleak.results import Report
 
 
 def test_a_report_from_arrays_and_its_failures():

@@ -14,8 +14,8 @@ import pytest
 
 from tf_compleak import cli
 from tf_compleak.metrics import intervals
+from tf_compleak.results import Report
 from tf_compleak.stage import SCHEMA
-from tf_compleak.types import Report
 
 SMALL = """
 --num_members=100

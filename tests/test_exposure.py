@@ -7,7 +7,8 @@ import planted
 import pytest
 
 from tf_compleak import exposure, measure
-from tf_compleak.types import Estimate, Report, Sanity, Scores
+from tf_compleak.results import Report, Sanity
+from tf_compleak.types import Estimate, Scores
 
 
 def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():

@@ -18,7 +18,8 @@ MAY = {
     "_keras": set(),
     "_keras_nlp": set(),
     "_layers": {"_keras"},
-    "types": {"_checks", "observations", "exposure", "report"},  # the last two: methods of Report
+    "types": {"_checks", "observations"},
+    "results": {"types", "exposure", "report"},  # the last two: methods of Report
     "observations": {"_checks", "types"},
     "_accelerators": {"_keras"},
     "_trainer": {"_accelerators", "_checks", "_keras"},
@@ -42,7 +43,7 @@ MAY = {
     "attacks": {
         *("observations", "types", "_checks", "_keras", "_kept", "_layers", "_trainer", "metrics")
     },
-    "report": {"types"},
+    "report": {"results", "types"},
     "study": {"types", "_checks", "attacks", "compression", "data", "models"},
     "source": {
         *("observations", "types", "study", "workdir"),
@@ -53,19 +54,21 @@ MAY = {
         "workdir",
         *("data", "models", "compression", "inference", "attacks"),
     },
-    "measure": {"observations", "types", "metrics"},
+    "measure": {"results", "observations", "types", "metrics"},
     "arrays": {
+        "results",
         *("_checks", "_progress", "_seeds", "attacks", "executors", "exposure", "measure"),
         *("metrics", "observations", "types"),
     },
-    "exposure": {"observations", "measure", "types", "storage"},
-    "evaluate": {"types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
+    "exposure": {"results", "observations", "measure", "storage"},
+    "evaluate": {"results", "types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
     "provenance": set(),
     "crossfit": {"_seeds", "attacks", "observations"},
-    "subsets": {"_seeds", "attacks", "crossfit", "metrics", "observations", "types"},
-    "marginal": {"_seeds", "crossfit", "metrics", "observations", "subsets", "types"},
-    "gate": {"metrics", "types", "workdir"},
+    "subsets": {"results", "_seeds", "attacks", "crossfit", "metrics", "observations", "types"},
+    "marginal": {"results", "_seeds", "crossfit", "metrics", "observations", "subsets", "types"},
+    "gate": {"results", "metrics", "types", "workdir"},
     "auditing": {
+        "results",
         *("_checks", "_seeds", "executors", "exposure", "measure", "observations", "provenance"),
         *("study", "types", "workdir", "attacks", "data", "inference", "metrics"),
         *("crossfit", "marginal"),
@@ -86,6 +89,7 @@ MAY = {
         *("evaluate", "source", "study", "workdir"),
     },
     "pipeline": {
+        "results",
         "provenance",
         *(
             "types",
@@ -106,6 +110,7 @@ MAY = {
         *("attacks", "compression", "data"),
     },
     "cli": {
+        "results",
         *(
             "",
             "_checks",
@@ -120,7 +125,7 @@ MAY = {
         *("report", "showing", "signals", "storage", "types"),
     },
     "__main__": {"cli"},
-    "__init__": {"types"},
+    "__init__": set(),
 }
 
 

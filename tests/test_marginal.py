@@ -11,7 +11,8 @@ from tf_compleak.attacks import load
 from tf_compleak.inference.observe import softmax
 from tf_compleak.metrics import grammar, roc
 from tf_compleak.observations import Observations
-from tf_compleak.types import Marginal, Version
+from tf_compleak.results import Marginal
+from tf_compleak.types import Version
 
 NAMES = ("original", "copy", "much", "nothing")
 AUC = grammar.metric("auc", "x")

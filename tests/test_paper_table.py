@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tf_compleak.types import Failure, Report
+from tf_compleak.results import Report
+from tf_compleak.types import Failure
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(Path(__file__).parent / "report")]

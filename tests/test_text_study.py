@@ -7,7 +7,7 @@ import pytest
 
 from tf_compleak import _keras_nlp, cli
 from tf_compleak.data import text
-from tf_compleak.types import Report
+from tf_compleak.results import Report
 
 WORDS = ("film", "actor", "scene", "plot", "music", "long", "short", "dark", "light", "story")
 SMALL = (

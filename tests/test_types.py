@@ -6,7 +6,8 @@ import numpy as np
 import planted
 import pytest
 
-from tf_compleak.types import Estimate, Examples, Sanity, Scores, Split, tier
+from tf_compleak.results import Sanity
+from tf_compleak.types import Estimate, Examples, Scores, Split, tier
 
 INDICES = {
     name: np.arange(i * 10, i * 10 + 10)

@@ -17,19 +17,8 @@ from tf_compleak.attacks import ATTACKS, load, suits
 from tf_compleak.executors import Outcome, Processes, Task, call
 from tf_compleak.metrics import intervals
 from tf_compleak.observations import Observations
-from tf_compleak.types import (
-    LEAST,
-    NO_INPUTS,
-    Estimate,
-    Failure,
-    Release,
-    Report,
-    Result,
-    Sanity,
-    Scores,
-    Version,
-    default_releases,
-)
+from tf_compleak.results import NO_INPUTS, Report, Result, Sanity
+from tf_compleak.types import LEAST, Estimate, Failure, Release, Scores, Version, default_releases
 
 LEVEL = 0.99  # of the sanity runs
 NULL = "null run"

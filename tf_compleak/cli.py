@@ -285,7 +285,7 @@ def _tensorboard(arguments: list[str]) -> int:
     _checks.distinct("tf-compleak tensorboard", [os.path.abspath(root) for root in roots])
     from tf_compleak import showing
     from tf_compleak.report import tensorboard
-    from tf_compleak.types import Report
+    from tf_compleak.results import Report
 
     names = _run_names(roots)
     reports = {name: Report.load(root) for name, root in names.items()}

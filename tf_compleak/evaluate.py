@@ -6,9 +6,10 @@ import numpy as np
 
 from tf_compleak import _seeds, measure
 from tf_compleak.metrics import intervals
+from tf_compleak.results import Result, Sanity
 from tf_compleak.source import BLIND, Source, nulled
 from tf_compleak.study import Run, Study, runs
-from tf_compleak.types import Estimate, Failure, Result, Sanity, Scores, Version
+from tf_compleak.types import Estimate, Failure, Scores, Version
 from tf_compleak.workdir import Stage, slug
 
 SANITY_LEVEL = 0.99

@@ -22,8 +22,8 @@ import numpy as np
 from tf_compleak import storage
 from tf_compleak.measure import Key, Pooled
 from tf_compleak.observations import Observations
+from tf_compleak.results import Report, Scored
 from tf_compleak.storage import write_text
-from tf_compleak.types import Report, Scored
 
 MOST = 1000
 ARRAYS = ("ids", "labels", "members")

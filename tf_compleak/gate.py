@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tf_compleak.metrics.grammar import Condition, condition
-from tf_compleak.types import Estimate, Report, Result
+from tf_compleak.results import Report, Result
+from tf_compleak.types import Estimate
 from tf_compleak.workdir import write_text
 
 FLAG = "--fail_if"

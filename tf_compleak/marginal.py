@@ -11,8 +11,9 @@ from tf_compleak import _seeds, crossfit
 from tf_compleak.metrics import intervals, slices
 from tf_compleak.metrics.grammar import Condition, Metric
 from tf_compleak.observations import Observations
+from tf_compleak.results import Marginal, Step, Subset
 from tf_compleak.subsets import LEVEL, Engine, Measure
-from tf_compleak.types import ORIGINAL, Marginal, Release, Step, Subset, Version
+from tf_compleak.types import ORIGINAL, Release, Version
 
 MOST = 400  # subsets that are looked at for a budget
 ALL = 6  # versions up to which all their subsets are looked at

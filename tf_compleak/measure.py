@@ -10,7 +10,8 @@ import numpy as np
 
 from tf_compleak.metrics import advantage, clustered, intervals, privacy, roc, slices
 from tf_compleak.observations import Observations
-from tf_compleak.types import Estimate, Release, Report, Result, Scores, Slice, tier
+from tf_compleak.results import Report, Result, Slice
+from tf_compleak.types import Estimate, Release, Scores, tier
 
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95

@@ -15,10 +15,11 @@ from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
 from tf_compleak.journal import Journal
 from tf_compleak.observations import Observations
 from tf_compleak.planning import Pair
+from tf_compleak.results import Report, Result
 from tf_compleak.source import Source, check, data_stage, spec
 from tf_compleak.stage import Stage
 from tf_compleak.study import Options, Study, families, plan, releases, runs
-from tf_compleak.types import Failure, Report, Result
+from tf_compleak.types import Failure
 from tf_compleak.workdir import Workdir, write_text
 
 FIGURES = "report.json"

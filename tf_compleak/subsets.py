@@ -16,7 +16,8 @@ from tf_compleak.attacks import features, logistic, splines, tabular
 from tf_compleak.metrics import advantage, bootstrap, intervals, roc
 from tf_compleak.metrics.grammar import Metric
 from tf_compleak.observations import Observations
-from tf_compleak.types import Estimate, Release, Subset, Version
+from tf_compleak.results import Subset
+from tf_compleak.types import Estimate, Release, Version
 
 LEVEL = 0.95
 CROSS = "cross-fitting"

@@ -7,7 +7,8 @@ import functools
 import numpy as np
 
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.types import ORIGINAL, Failure, Release, Report, Result, Sanity, Version, tier
+from tf_compleak.results import Report, Result, Sanity
+from tf_compleak.types import ORIGINAL, Failure, Release, Version, tier
 
 PRUNED = tuple(f"pruning-0.{percent}" for percent in (60, 70, 80, 90))
 CLUSTERED = ("clustering-4", "clustering-8", "clustering-16")

@@ -14,19 +14,8 @@ from tf_compleak.auditing.query import Answers, Family
 from tf_compleak.auditing.settings import Audit
 from tf_compleak.metrics import intervals
 from tf_compleak.observations import Observations
-from tf_compleak.types import (
-    NO_INPUTS,
-    ORIGINAL,
-    Estimate,
-    Exposed,
-    Failure,
-    Marginal,
-    Report,
-    Result,
-    Sanity,
-    Slice,
-    Version,
-)
+from tf_compleak.results import NO_INPUTS, Exposed, Marginal, Report, Result, Sanity, Slice
+from tf_compleak.types import ORIGINAL, Estimate, Failure, Version
 from tf_compleak.workdir import Stage
 
 SANITY_LEVEL = 0.99

@@ -22,7 +22,7 @@ from tf_compleak.auditing.opened import Asking
 from tf_compleak.auditing.query import Answers, Family, Given
 from tf_compleak.auditing.settings import Audit, Where
 from tf_compleak.observations import Observations
-from tf_compleak.types import Report
+from tf_compleak.results import Report
 from tf_compleak.workdir import Workdir, write_text
 
 Tell = Callable[[str, int, int, str], None]

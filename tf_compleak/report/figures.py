@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
-from tf_compleak.types import ORIGINAL, Report, Result, Subset, Tier
+from tf_compleak.results import Report, Result, Subset
+from tf_compleak.types import ORIGINAL, Tier
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tf_compleak.types import Estimate, Report, Result
+from tf_compleak.results import Report, Result
+from tf_compleak.types import Estimate
 
 
 def frame(report: Report):

@@ -8,14 +8,8 @@ from html import escape
 from string import Template
 
 from tf_compleak.report import figures, markup, sections, wording
-from tf_compleak.types import (
-    NO_INPUTS,
-    Estimate,
-    Report,
-    Result,
-    Version,
-    holds_chance,
-)
+from tf_compleak.results import NO_INPUTS, Report, Result, holds_chance
+from tf_compleak.types import Estimate, Version
 
 TITLE = "What the versions of this model leak about its training data"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from tf_compleak.report import figures, markup, wording
-from tf_compleak.types import Report, Subset
+from tf_compleak.results import Report, Subset
 
 
 def more(report: Report) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from tf_compleak.types import Report, Result
+from tf_compleak.results import Report, Result
 
 TIERS = ("NR", "SR", "MR")
 Curve = Sequence[Mapping[str, float]]  # one dict an epoch

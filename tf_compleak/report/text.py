@@ -11,7 +11,8 @@ from rich.text import Text
 
 from tf_compleak.report import wording
 from tf_compleak.report.wording import verdict
-from tf_compleak.types import ORIGINAL, Estimate, Report, Result, Tier
+from tf_compleak.results import Report, Result
+from tf_compleak.types import ORIGINAL, Estimate, Tier
 
 __all__ = ["print_report", "summary", "verdict"]
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
 
-from tf_compleak.types import ORIGINAL, Estimate, Release, Report, Result, Tier
+from tf_compleak.results import Report, Result
+from tf_compleak.types import ORIGINAL, Estimate, Release, Tier
 
 TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
 TIER_NAMES: dict[Tier, str] = {
