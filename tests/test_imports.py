@@ -46,11 +46,12 @@ MAY = {
     "report": {"results", "types"},
     "study": {"types", "_checks", "attacks", "compression", "data", "models"},
     "source": {
-        *("observations", "types", "study", "workdir"),
+        *("architecture", "observations", "types", "study", "workdir"),
         *("data", "models", "compression", "attacks"),
     },
+    "architecture": {"models", "source", "study", "types"},
     "stages": {
-        *("observations", "types", "_seeds", "_keras_nlp", "_trainer", "source", "study"),
+        *("architecture", "types", "_seeds", "_keras_nlp", "_trainer", "source", "study"),
         "workdir",
         *("data", "models", "compression", "inference", "attacks"),
     },
@@ -99,6 +100,7 @@ MAY = {
             "evaluate",
             "exposure",
             "measure",
+            "architecture",
             "cluster",
             "executors",
             "journal",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from tf_compleak import evaluate, exposure, measure, planning, provenance, stages
+from tf_compleak.architecture import check, spec
 from tf_compleak.cluster import Cluster, parse_resources
 from tf_compleak.data import text
 from tf_compleak.executors import Executor, Inline, Outcome, Processes, Task
@@ -16,7 +17,7 @@ from tf_compleak.journal import Journal
 from tf_compleak.observations import Observations
 from tf_compleak.planning import Pair
 from tf_compleak.results import Report, Result
-from tf_compleak.source import Source, check, data_stage, spec
+from tf_compleak.source import Source, data_stage
 from tf_compleak.stage import Stage
 from tf_compleak.study import Options, Study, families, plan, releases, runs
 from tf_compleak.types import Failure

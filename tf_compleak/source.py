@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_compleak.architecture import spec
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.data import splits, text
-from tf_compleak.models import TEXT, ModelSpec, TextSpec
 from tf_compleak.observations import Observations
 from tf_compleak.study import Run, Study
 from tf_compleak.types import Examples, Release, Split, Texts
@@ -343,66 +343,6 @@ def _relevant(recipe: recipes.Recipe) -> tuple[str, ...]:
         case recipes.QuantizationAware():
             return (*common, "quantization_learning_rate")
     return ()
-
-
-def check(study: Study, examples: Examples) -> None:
-    """ValueError where a flag of the study does not go with the kind of its data."""
-    texts = isinstance(examples.x, Texts)
-    if texts and study.model not in TEXT:
-        raise ValueError(
-            f"--dataset={study.dataset}: holds texts, --model={study.model} does not take them; "
-            f"choose {' or '.join(sorted(TEXT))}."
-        )
-    if texts or len(examples.x.shape) != 4:
-        kind = "texts" if texts else f"inputs of shape {examples.x.shape[1:]}"
-        for flag, value in (
-            ("augmentation", ",".join(study.augmentation)),
-            ("queries", study.queries),
-        ):
-            if value:
-                raise ValueError(
-                    f"--{flag}={value}: flips and shifts images, the data has {kind}; leave it out."
-                )
-
-
-def spec(source_: Source) -> ModelSpec:
-    """The architecture of the study; ValueError when it does not fit the data."""
-    study, examples = source_.study, source_.examples
-    shape, sizes, own = tuple(examples.x.shape[1:]), (study.depth, study.width), None
-    if source_.holds_texts:
-        shape, own = (study.sequence_length,), _text_spec(source_)
-        if study.preset:
-            sizes = _preset_sizes(source_)
-    return ModelSpec(study.model, *sizes, shape, examples.classes, own)
-
-
-def _text_spec(source_: Source) -> TextSpec:
-    study = source_.study
-    size = max(source_.tokens(family).facts()["size"] for family in source_.splits)
-    if source_.learned_from("target") is not None:
-        size = study.vocabulary_size  # the same for every family, so that one graph serves all
-    if not study.preset:
-        return TextSpec(size, study.sequence_length, study.heads, 0, study.dropout)
-    facts, start = source_.preset().facts(), source_.preset().folder() / "weights.npz"
-    if size != facts["vocabulary"]:
-        raise ValueError(
-            f"--vocabulary={study.vocabulary}: {size} tokens, --preset={study.preset} has "
-            f"{facts['vocabulary']}; use the preset's own: leave --vocabulary out."
-        )
-    return TextSpec(
-        size, facts["positions"], facts["heads"], facts["feed_forward"], study.dropout, str(start)
-    )
-
-
-def _preset_sizes(source_: Source) -> tuple[int, int]:
-    study, facts = source_.study, source_.preset().facts()
-    for name in ("depth", "width", "heads"):
-        if getattr(study, name) not in (0, facts[name]):
-            raise ValueError(
-                f"--{name}={getattr(study, name)}: --preset={study.preset} has {facts[name]}; "
-                f"leave --{name} out."
-            )
-    return facts["depth"], facts["width"]
 
 
 def _inputs(folder):

@@ -17,19 +17,18 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _seeds
+from tf_compleak.architecture import check, spec
 from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.data import sources, text
 from tf_compleak.source import (
     BLIND,
     Source,
     arrays_of,
-    check,
     data_stage,
     digest,
     extras,
     nulled,
     opened,
-    spec,
     splits_of,
 )
 from tf_compleak.study import Run, Study

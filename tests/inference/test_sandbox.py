@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from test_interpreter import RNG, W, X, convert, expected
 
-from tf_compleak.inference import backends
+from tf_compleak.inference import keras_file
 from tf_compleak.inference.observe import softmax
 from tf_compleak.inference.sandbox import SandboxedModel
 
@@ -289,7 +289,7 @@ def test_lambda_layers_are_never_run(tmp_path, library, name):
 )
 def test_code_in_a_config_is_found_wherever_it_is(part, message):
     with pytest.raises(ValueError, match=message):
-        backends.refuse_code({"config": {"layers": [{"config": {"activation": part}}]}})
+        keras_file.refuse_code({"config": {"layers": [{"config": {"activation": part}}]}})
 
 
 def test_plain_configs_pass():
@@ -298,16 +298,16 @@ def test_plain_configs_pass():
         x = library.layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2")(inputs)
         x = library.layers.ReLU(max_value=6)(library.layers.BatchNormalization()(x))
         model = library.Model(inputs, library.layers.Dense(2)(library.layers.Flatten()(x)))
-        backends.refuse_code(json.loads(model.to_json()))
+        keras_file.refuse_code(json.loads(model.to_json()))
 
 
 def test_a_zip_that_unpacks_to_too_much(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("big", b"\0" * 2**21)
-    monkeypatch.setattr(backends, "LARGEST", 2**20)
+    monkeypatch.setattr(keras_file, "LARGEST", 2**20)
     with pytest.raises(ValueError, match="unpacks to more than"):
-        backends._keras_config(tmp_path / "m.keras")
+        keras_file._keras_config(tmp_path / "m.keras")
 
 
 def test_links_out_of_an_h5_file_are_refused(tmp_path):

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from tf_compleak.inference.backends import Port
+from tf_compleak.inference.ports import Port
 from tf_compleak.inference.worker import PAUSE
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
@@ -37,7 +37,7 @@ class SandboxedModel:
 
     Attributes:
       path, kind: "tflite", "keras", "h5" or "savedmodel".
-      inputs, outputs: `backends.Port` of each; output: the one that `predict` gives.
+      inputs, outputs: `ports.Port` of each; output: the one that `predict` gives.
       batch: rows of one call.
     """
 

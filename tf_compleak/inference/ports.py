@@ -1,0 +1,73 @@
+"""Inputs and outputs of model files, whatever their kind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output.
+
+    Attributes:
+      name: without the decorations of exporters.
+      shape: of one example; -1 where any size goes.
+      dtype: a NumPy name.
+      scale, zero: of a quantized port; scale 0 where it is none.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero: int = 0
+
+
+def chosen(ports: list[Port], wanted: str) -> int:
+    """The place of the output that is asked for; ValueError that lists them when it is unclear."""
+    names = [port.name for port in ports]
+    if wanted in names:
+        place = names.index(wanted)
+    elif wanted.isdecimal() and int(wanted) < len(ports):
+        place = int(wanted)
+    elif wanted or len(ports) != 1:
+        has = ", ".join(f"{port.name} {list(port.shape)}" for port in ports)
+        said = f"has no output {wanted!r}" if wanted else f"has {len(ports)} outputs"
+        raise ValueError(f"{said}; choose by --output=NAME or its number: {has}")
+    else:
+        place = 0
+    shape = ports[place].shape
+    if not shape or any(size != 1 for size in shape[:-1]):
+        raise ValueError(
+            f"output {names[place]} has shape {list(shape)} for an example, [classes] is expected; "
+            "is this a classifier?"
+        )
+    return place
+
+
+def clean(name: str) -> str:
+    return re.sub(r"^serving_default_|:\d+$", "", name)
+
+
+def rows_of(outputs: np.ndarray, count: int) -> np.ndarray:
+    """f32[n, C] of outputs [n, 1, ..., C]."""
+    if len(outputs) != count:
+        raise ValueError(f"answers {count} examples with {len(outputs)} rows")
+    return np.ascontiguousarray(outputs.reshape(count, -1), np.float32)
+
+
+def tensor_port(tensor, name: str) -> Port:
+    shape = tuple(-1 if size is None else int(size) for size in tensor.shape[1:])
+    dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
+    return Port(name, shape, dtype)
+
+
+def cast(rows: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype in ("float32", "float16", "float64"):
+        return rows.astype(dtype, copy=False)
+    if dtype == "bfloat16":
+        return rows
+    return np.rint(rows).astype(dtype)

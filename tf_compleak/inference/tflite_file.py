@@ -1,0 +1,152 @@
+"""A `.tflite` file, run by LiteRT; for the worker process of `sandbox` only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tf_compleak.inference.ports import Port, chosen, clean, rows_of
+from tf_compleak.inference.quantized import dequantized, quantized
+
+
+class TFLite:
+    """A `.tflite` file on LiteRT; any batch that it takes, its own otherwise."""
+
+    kind = "tflite"
+
+    def __init__(self, file: Path, batch: int, threads: int, output: str, signature: str):
+        from ai_edge_litert.interpreter import Interpreter
+
+        content = file.read_bytes()
+        self._new = lambda: _loaded(Interpreter(model_content=content, num_threads=threads))
+        self._interpreter = _guarded(self._new)
+        self._signature = _signature(self._interpreter, signature)
+        self._describe(output)
+        first = self._inputs[0]["shape"]
+        self.batch = int(first[0]) if len(first) else 1
+        if batch != self.batch and not self._takes(batch):
+            self._interpreter = _guarded(self._new)
+            self._describe(output)
+
+    def _describe(self, output: str) -> None:
+        self._runner, self._names = None, {}
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+        if self._signature:
+            runner = self._interpreter.get_signature_runner(self._signature)
+            inputs, outputs = runner.get_input_details(), runner.get_output_details()
+            self._names = {d["index"]: name for name, d in {**inputs, **outputs}.items()}
+            if len(self._interpreter.get_signature_list()) > 1:
+                self._runner = runner
+                self._inputs, self._outputs = list(inputs.values()), list(outputs.values())
+        if not self._inputs or not self._outputs:
+            raise ValueError("has no inputs or no outputs")
+        self.inputs = [self._port(detail) for detail in self._inputs]
+        self.outputs = [self._port(detail) for detail in self._outputs]
+        self._place = chosen(self.outputs, output)
+        self.output = self.outputs[self._place]
+
+    def _port(self, detail: dict) -> Port:
+        shape = detail.get("shape_signature", detail["shape"])
+        shape = shape if len(shape) else detail["shape"]
+        scale, zero = detail["quantization"]
+        name = self._names.get(detail["index"], clean(detail["name"]))
+        sizes = tuple(int(size) for size in shape[1:])
+        return Port(name, sizes, np.dtype(detail["dtype"]).name, float(scale), int(zero))
+
+    def _takes(self, batch: int) -> bool:
+        """Try a batch size; a refused one leaves the interpreter unusable."""
+        if any(not len(detail["shape"]) for detail in self._inputs):
+            return False
+        shapes = [[batch, *map(abs, map(int, detail["shape"][1:]))] for detail in self._inputs]
+        rng = np.random.default_rng(0)
+        probe = [rng.random(shape, dtype=np.float32) for shape in shapes]
+        try:
+            together = self._invoke(probe)
+            turned = self._invoke([rows[::-1] for rows in probe])
+        except (ValueError, RuntimeError):
+            return False
+        if len(together) != batch or len(turned) != batch:
+            return False
+        near = np.allclose(together, turned[::-1], atol=1e-4 + self.output.scale, equal_nan=True)
+        self.batch = batch if near else self.batch
+        return bool(near)
+
+    def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
+        count = len(next(iter(rows.values())))
+        padded = []
+        for port in self.inputs:
+            part = rows[port.name]
+            if count < self.batch:
+                filler = np.zeros((self.batch - count, *part.shape[1:]), part.dtype)
+                part = np.concatenate([part, filler])
+            padded.append(part)
+        return rows_of(self._invoke(padded), self.batch)[:count]
+
+    def _invoke(self, rows: list[np.ndarray]) -> np.ndarray:
+        wanted = self._outputs[self._place]
+        if self._runner:
+            given = zip(self.inputs, rows, self._inputs, strict=True)
+            answer = self._runner(**{port.name: _ready(part, d) for port, part, d in given})
+            return dequantized(answer[self.output.name], wanted)
+        resized = False
+        for detail, part in zip(self._interpreter.get_input_details(), rows, strict=True):
+            if tuple(detail["shape"]) != part.shape:
+                self._interpreter.resize_tensor_input(detail["index"], list(part.shape))
+                resized = True
+        if resized:
+            self._interpreter.allocate_tensors()
+        for detail, part in zip(self._inputs, rows, strict=True):
+            self._interpreter.set_tensor(detail["index"], _ready(part, detail))
+        self._interpreter.invoke()
+        return dequantized(self._interpreter.get_tensor(wanted["index"]), wanted)
+
+
+def _ready(rows: np.ndarray, detail: dict) -> np.ndarray:
+    """Rows as a tensor takes them: f32 rows are quantized, others are so already."""
+    return quantized(rows, detail) if rows.dtype == np.float32 else rows
+
+
+def _loaded(interpreter):
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _guarded(make):
+    try:
+        return make()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(_said(str(error))) from error
+
+
+def _said(text: str) -> str:
+    """What the runtime says, with the operation named that it does not have."""
+    custom = re.search(r"unresolved custom op: (\S+)", text)
+    if custom and custom[1].rstrip(".").startswith("Flex"):
+        return (
+            f"needs the TensorFlow operation {custom[1].rstrip('.')} (Select TF ops), which LiteRT "
+            "does not have; export with TFLITE_BUILTINS only, or audit the SavedModel"
+        )
+    if custom:
+        name = custom[1].rstrip(".")
+        return f"needs the custom operation {name}, which LiteRT does not have; export without it"
+    if "Select TensorFlow op" in text:
+        named = re.search(r"Node number \d+ \((\S+)\)", text)
+        name = named[1] if named else "of Select TF ops"
+        return (
+            f"needs the TensorFlow operation {name} (Select TF ops), which LiteRT does not have; "
+            "export with TFLITE_BUILTINS only, or audit the SavedModel"
+        )
+    return f"cannot be run as a .tflite file ({' '.join(text.split())[:300]})"
+
+
+def _signature(interpreter, wanted: str) -> str:
+    """The signature to use: the wanted one, or the only one, or "" where there is none."""
+    signatures = list(interpreter.get_signature_list())
+    if (wanted and wanted not in signatures) or (len(signatures) > 1 and not wanted):
+        has = ", ".join(signatures) or "none"
+        said = f"has no signature {wanted!r}" if wanted else f"has {len(signatures)} signatures"
+        raise ValueError(f"{said}; choose by --signature=NAME: {has}")
+    return wanted or (signatures[0] if signatures else "")
