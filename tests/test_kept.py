@@ -54,7 +54,7 @@ def test_the_least_recently_used_goes_and_the_largest_stays_alone():
 
 def test_no_more_than_the_bound_is_held_with_any_number_of_settings():
     make, _ = maker()
-    for size in np.random.default_rng(0).integers(1, 6, 50):
+    for size in np.random.default_rng(0).integers(1, 6, 15):
         make(int(size))
         assert sum(size for _, size in _kept._entries.values()) <= _kept.BOUND
 

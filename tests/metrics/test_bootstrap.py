@@ -191,7 +191,7 @@ def test_paired_difference_of_rates_coverage(fpr, n, shift, noises, most):
     rng, held, truth = np.random.default_rng(0), 0, true_difference(fpr, shift, noises)
     for _ in range(1000):
         (first, second), members = two_scores(rng, n, shift, noises)
-        found = bootstrap.paired_tpr_difference(first, second, members, fpr, rng=rng, draws=200)
+        found = bootstrap.paired_tpr_difference(first, second, members, fpr, rng=rng, draws=150)
         held += found.low <= truth <= found.high
     assert 930 <= held <= 1000 * most
 
