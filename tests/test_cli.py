@@ -98,6 +98,7 @@ def test_every_field_of_the_settings_is_a_flag(command, more):
         ("--model=resnt", "Did you mean 'resnet'"),
         ("--depth=-1", "--depth"),
         ("--early_stopping=-1", "--early_stopping"),
+        ("--checkpoint=first", "--checkpoint"),
         ("--mixed_precision=float61", "Did you mean 'float16'"),
         ("--depth=40", "between 2 and 21"),
         ("--model=dense", "takes tables of numbers"),

@@ -69,6 +69,11 @@ def test_what_changes_a_training_changes_its_fingerprint_and_nothing_else_does(t
         return source.Source(study, root).training("target").fingerprint
 
     plain = training()
-    for changes in ({"early_stopping": 3}, {"mixed_precision": "bfloat16"}, {"width": 8}):
+    for changes in (
+        {"early_stopping": 3},
+        {"checkpoint": "last"},
+        {"mixed_precision": "bfloat16"},
+        {"width": 8},
+    ):
         assert training(**changes) != plain, changes
     assert training(depth=5, width=16) == plain  # the architecture's own, spelled out

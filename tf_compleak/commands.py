@@ -116,7 +116,13 @@ RUN_FLAGS = {
             "channels or units of the first layer, which the others are multiples of (mobilenetv2: "
             "32 times its width multiplier); texts: hidden size; 0: the architecture's own",
         ),
-        ("epochs", "epochs of training; the one with the best validation accuracy is kept"),
+        ("epochs", "epochs of training"),
+        (
+            "checkpoint",
+            "best | last: the epoch that is kept, the one with the best validation accuracy or the "
+            "last; best may fall on other epochs for shadows than for the target, whose thresholds "
+            "then do not fit",
+        ),
         ("batch_size", "examples in a step, in training and fine-tuning"),
         ("optimizer", "sgd | adamw (which text models need), in training and fine-tuning"),
         ("learning_rate", "first learning rate of the cosine schedule"),

@@ -127,10 +127,11 @@ def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: boo
 def _found(root: Path, thorough: bool) -> Iterator[State]:
     """What is there, for folders whose plan is not known: every stage that has a record."""
     for folder in sorted(Path(root).rglob(RECORD)):
-        folder, record = folder.parent, stage.read(folder.parent)
+        name = folder.parent.relative_to(root).as_posix()
         if any(part.startswith(ASIDE) for part in folder.parts):
             continue
-        name = folder.relative_to(root).as_posix()
+        folder = storage.path(folder.parent)
+        record = stage.read(folder)
         if record is None or record.get("schema") != stage.SCHEMA:
             yield State(name, OPEN, "its record cannot be read")
             continue

@@ -140,13 +140,14 @@ class Source:
         """The stage of a family's training."""
         study, split, model = self.study, self.splits[family], spec(self)
         flags = ("model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
-        more = ("optimizer", "augmentation", "early_stopping", "mixed_precision", "threads", "seed")
+        more = ("optimizer", "augmentation", "checkpoint", "early_stopping", "mixed_precision")
         return Stage.of(
             Workdir(self.root).training(family),
             stage="training/2",
             data=self.sha256,
             split=digest(split.members, split.validation),
-            flags=_flags(study, *flags, *more) | {"depth": model.depth, "width": model.width},
+            flags=_flags(study, *flags, *more, "threads", "seed")
+            | {"depth": model.depth, "width": model.width},
             text=self._text_facts(family),
             family=family,
         )

@@ -129,7 +129,7 @@ def _optimization(study: Study, epochs: int, learning_rate: float):
 
 
 def train(progress: Progress, study: Study, root: str, family: str) -> None:
-    """Train a family's original on its members; its checkpoint is chosen on validation."""
+    """Train a family's original on its members; --checkpoint=best is chosen on validation."""
     from tf_compleak.models import curve, training
 
     src = opened(study, root)
@@ -148,12 +148,14 @@ def train(progress: Progress, study: Study, root: str, family: str) -> None:
         study.augmentation,
         study.mixed_precision,
         study.early_stopping,
+        study.checkpoint,
         tell,
     )
     with src.training(family).writing() as (folder, facts):
         np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
         curve.write(folder, history)
-        facts["validation_accuracy"] = max(accuracy for _, accuracy in history)
+        found = [accuracy for _, accuracy in history]
+        facts["validation_accuracy"] = found[-1] if study.checkpoint == "last" else max(found)
 
 
 def version(progress: Progress, study: Study, root: str, family: str, name: str) -> None:

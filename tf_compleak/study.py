@@ -59,6 +59,7 @@ class Study:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augmentation: tuple[str, ...] = ()
+    checkpoint: str = "best"
     early_stopping: int = 0
     mixed_precision: str = "none"
     versions: tuple[str, ...] = recipes.ALL
@@ -129,6 +130,7 @@ class Study:
         _checks.between("--weight_decay", self.weight_decay, 0, 1)
         for name in self.augmentation:
             _checks.choice("--augmentation", name, AUGMENTATIONS)
+        _checks.choice("--checkpoint", self.checkpoint, ("best", "last"))
         _checks.at_least("--early_stopping", self.early_stopping, 0)
         _checks.choice("--mixed_precision", self.mixed_precision, PRECISIONS)
         _checks.choice("--optimizer", self.optimizer, OPTIMIZERS)

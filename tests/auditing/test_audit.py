@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tf_compleak
+from tf_compleak import cli
 from tf_compleak.auditing import attacking, scoring
 from tf_compleak.auditing.settings import Where
 from tf_compleak.inference.observe import softmax
@@ -198,6 +199,23 @@ def test_a_finished_audit_is_not_done_again_and_another_is_refused(tmp_path):
         *other, **(FEW | {"where": dataclasses.replace(where, overwrite=True)})
     )
     assert changed.results != first.results
+
+
+def test_show_knows_the_stages_of_an_audit(tmp_path, capsys):
+    root = tmp_path / "a"
+    tf_compleak.audit(*family(), **(FEW | {"where": Where(workdir=str(root), executor="inline")}))
+    assert cli.main(["show", str(root)]) == 0
+    text = capsys.readouterr().out
+    stages = [path.parent for path in root.rglob("stage.json")]
+    assert text.count("done ") >= len(stages) > 2 and f"{len(stages)} done;" in text
+    assert "report.json" in text and "to do" not in text
+    damaged = next(
+        path for path in sorted(root.rglob("*.npy")) if (path.parent / "stage.json").exists()
+    )
+    damaged.write_bytes(damaged.read_bytes()[:-8])
+    assert cli.main(["show", str(root)]) == 0
+    text = capsys.readouterr().out
+    assert f"to do   {damaged.parent.relative_to(root)}" in text and f"{damaged.name} has" in text
 
 
 def test_an_audit_of_outputs_loads_no_tensorflow():

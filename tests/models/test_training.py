@@ -23,7 +23,7 @@ def blobs(count=120, seed=0):
     return np.float32(x), y
 
 
-def fit(seed=0, epochs=6, augmentation=(), learning_rate=0.1, validation=None):
+def fit(seed=0, epochs=6, augmentation=(), learning_rate=0.1, validation=None, **more):
     return training.train(
         SPEC,
         Optimization(epochs, 16, learning_rate),
@@ -31,6 +31,7 @@ def fit(seed=0, epochs=6, augmentation=(), learning_rate=0.1, validation=None):
         validation or blobs(seed=1),
         _seeds.generator(seed, "train"),
         augmentation,
+        **more,
     )
 
 
@@ -79,6 +80,10 @@ def test_the_checkpoint_is_the_best_on_validation_and_not_the_last():
     model.set_weights(weights)
     kept = (model(x).numpy().argmax(axis=1) == y).mean()
     assert kept == pytest.approx(max(accuracies))
+    last, same = fit(epochs=8, validation=(x, y), learning_rate=1e-2, checkpoint="last")
+    assert [accuracy for _, accuracy in same] == accuracies
+    model.set_weights(last)
+    assert (model(x).numpy().argmax(axis=1) == y).mean() == pytest.approx(accuracies[-1])
 
 
 def test_early_stopping_waits_for_a_better_validation_accuracy():
@@ -86,7 +91,7 @@ def test_early_stopping_waits_for_a_better_validation_accuracy():
     x, _ = blobs(seed=1)
     y = np.random.default_rng(2).integers(3, size=len(x))
 
-    def run(patience):
+    def run(patience, checkpoint="best"):
         return training.train(
             SPEC,
             Optimization(12, 16, 1e-2),
@@ -94,6 +99,7 @@ def test_early_stopping_waits_for_a_better_validation_accuracy():
             (x, y),
             _seeds.generator(0, "train"),
             patience=patience,
+            checkpoint=checkpoint,
         )[1]
 
     whole = [accuracy for _, accuracy in run(0)]
@@ -108,6 +114,7 @@ def test_early_stopping_waits_for_a_better_validation_accuracy():
                 break
         stopped = [accuracy for _, accuracy in run(patience)]
         assert stopped == whole[:expected]
+        assert [accuracy for _, accuracy in run(patience, "last")] == stopped
         assert patience > 1 or expected < 12
 
 

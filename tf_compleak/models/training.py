@@ -63,9 +63,10 @@ def train(
     augmentation: tuple[str, ...] = (),
     precision: str = "none",
     patience: int = 0,
+    checkpoint: str = "best",
     on_epoch: Callable[[Epoch, float], None] = lambda epoch, accuracy: None,
 ) -> tuple[Weights, list[tuple[Epoch, float]]]:
-    """Train from scratch; the checkpoint with the best validation accuracy (the last of equals).
+    """Train from scratch; the weights of the best epoch on validation, or of the last one.
 
     Args:
       examples: x f32[N, ...], y int[N] of the members.
@@ -74,6 +75,8 @@ def train(
         batches only.
       precision: "bfloat16" or "float16" for computing in half precision; weights are float32.
       patience: stop after that many epochs without a better validation accuracy; 0: run them all.
+      checkpoint: "best" keeps the epoch with the best validation accuracy (the last of equals),
+        "last" the last.
       on_epoch: told every epoch and its validation accuracy.
 
     Returns:
@@ -82,7 +85,7 @@ def train(
     """
     trainer = _trainer(spec, optimization, augmentation, precision)
     trainer.model.set_weights(build(spec, seed=int(rng.integers(2**30))).get_weights())
-    best, best_accuracy, since, history = None, -1.0, 0, []
+    kept, best, since, history = None, -1.0, 0, []
     for epoch in trainer.epochs(*examples, rng):
         if not np.isfinite(epoch.loss):
             raise ValueError(
@@ -92,9 +95,10 @@ def train(
         accuracy = float((trainer.logits(validation[0]).argmax(axis=1) == validation[1]).mean())
         history.append((epoch, accuracy))
         on_epoch(epoch, accuracy)
-        since = 0 if accuracy > best_accuracy else since + 1
-        if accuracy >= best_accuracy:
-            best, best_accuracy = trainer.model.get_weights(), accuracy
+        since = 0 if accuracy > best else since + 1
+        if accuracy >= best or checkpoint == "last":
+            kept = trainer.model.get_weights()
+        best = max(best, accuracy)
         if since == patience > 0:
             break
-    return best, history
+    return kept, history
