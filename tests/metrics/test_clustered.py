@@ -153,6 +153,23 @@ def test_memory_does_not_change_the_law(monkeypatch):
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.02)
 
 
+@pytest.mark.parametrize("examples", [40, 150, 700])
+def test_errors_that_cancel_are_no_certainty(examples):
+    """Complementary halves and scores that know the example only: the AUC is 1/2 in any draw."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        members = rng.permutation(examples) < examples // 2
+        one, other = rng.normal(size=(2, examples))
+        both = np.concatenate([members, ~members]), np.tile(np.arange(examples), 2)
+        scores = np.tile(one, 2), np.tile(other, 2)
+        for found in (
+            clustered.clustered_auc_estimate(scores[0], *both),
+            clustered.clustered_auc_difference(*scores, *both),
+            clustered.clustered_balanced_accuracy_estimate(scores[0], both[0], 0.3, both[1]),
+        ):
+            assert found.high - found.low > 1 / examples, found
+
+
 def test_copies_of_a_score_add_nothing():
     """Ten equal targets hold what one holds: the interval stays, where the plain one shrinks."""
     once = pooled(np.random.default_rng(5), 300, 1, 1.0)

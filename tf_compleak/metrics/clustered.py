@@ -93,10 +93,11 @@ def clustered_auc_difference(
     clusters: np.ndarray,
     level: float = 0.95,
 ) -> Estimate:
-    """AUC of a minus AUC of b, pooled over the same targets, paired, normal interval.
+    """AUC of a minus AUC of b, pooled over the same targets, paired.
 
-    With fewer than 100 examples that are a member, or that are a non-member, of some target the
-    interval is made of those of the two AUCs, as in `intervals.auc_difference`.
+    The interval is normal, but with fewer than 100 examples that are a member, or that are a
+    non-member, of some target it is made of those of the two AUCs, and where few examples differ
+    it is wider than the variance says, both as in `intervals.auc_difference`.
 
     Args:
       scores_a: f64[N], higher = member.
@@ -121,6 +122,7 @@ def clustered_auc_difference(
     if variance == 0:
         low, high = intervals.rule_of_three(value, (-1, 1), pool.pairs, level)
         return Estimate(value, low, high, level, "rule of three, clustered", len(scores_b))
+    variance = intervals.more_variance(variance, *pool.occupied)
     if pool.small:
         each = [_auc(placed, pool, level) for placed in (a, b)]
         shared = intervals.correlation(_variance(*a, pool), _variance(*b, pool), variance)
@@ -141,7 +143,7 @@ def clustered_balanced_accuracy_estimate(
     """Balanced accuracy pooled over targets, at a threshold chosen on other data.
 
     The variance is summed over examples (TPR and TNR of one example go together), the interval
-    taken on the logit scale. Scores of targets with thresholds of their own: pass the scores minus
+    taken on the logit scale, with Student's t below 100 examples. Scores of targets with thresholds of their own: pass the scores minus
     their target's threshold, and 0. `advantage.from_accuracy` makes an advantage of it.
 
     Args:
@@ -247,7 +249,8 @@ def _variance(by_member: np.ndarray, by_non_member: np.ndarray, pool: _Pool) -> 
     )
     terms = np.array([inside @ inside, outside @ outside, 2 * inside @ outside])
     counts = np.array([*pool.occupied, pool.count])
-    return float(terms @ (counts / (counts - 1)))
+    variance = float(terms @ (counts / (counts - 1)))
+    return variance if variance > 1e-12 * terms[:2].sum() else 0.0  # they cancel but for rounding
 
 
 def _auc(placed: tuple[np.ndarray, np.ndarray], pool: _Pool, level: float) -> Estimate:

@@ -61,8 +61,9 @@ def auc_difference(
 ) -> Estimate:
     """AUC of a minus AUC of b on the same examples, by DeLong's paired variance, normal interval.
 
-    Where the variance is zero (two rankings that agree throughout) the rule of three takes over.
-    With fewer than 100 members or non-members the interval is made of those of the two AUCs, which
+    Where the variance is zero (two rankings that agree throughout) the rule of three takes over;
+    else it has that of one more member and one more non-member, half the scale apart in the two:
+    where few examples differ, DeLong's alone covers 80 to 90 % (see `more_variance`). With fewer than 100 members or non-members the interval is made of those of the two AUCs, which
     are lopsided where an AUC is high: DeLong's alone covers as little as 89 % at 20 of each. Not
     measurable with fewer than two members or two non-members.
 
@@ -88,6 +89,7 @@ def auc_difference(
     if variance == 0:
         low, high = rule_of_three(value, (-1, 1), _pairs(members), level)
         return Estimate(value, low, high, level, "rule of three", len(members))
+    variance = more_variance(variance, int(members.sum()), int((~members).sum()))
     if _pairs(members) < SMALL:
         each = [auc_estimate(scores, members, level) for scores in (scores_a, scores_b)]
         low, high = mover(*each, correlation(_delong(*a)[1], _delong(*b)[1], variance))
@@ -311,6 +313,15 @@ def mover(a: Estimate, b: Estimate, correlation: float) -> tuple[float, float]:
     low = value - reach(a.value - a.low, b.high - b.value)
     high = value + reach(a.high - a.value, b.value - b.low)
     return max(low, -1.0), min(high, 1.0)
+
+
+def more_variance(variance: float, n_members: float, n_non_members: float) -> float:
+    """Of a paired difference of AUCs, with one more of each kind in which the two disagree.
+
+    A difference that rests on a few examples would else seem surer than that no other example
+    differs: the idea of Bonett & Price (2012), who add one to each count of disagreements.
+    """
+    return variance + (1 / n_members**2 + 1 / n_non_members**2) / 4
 
 
 def rule_of_three(
