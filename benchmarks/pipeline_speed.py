@@ -46,8 +46,8 @@ MEMORY = [
     ("5 versions, one shadow, as many examples", {"versions": KINDS, "num_members": 80}),
 ]
 NOTE = """
-A process keeps traced graphs up to a bound (192 MiB of variables and graphs, `_kept.py`), whatever
-the number of versions. What grows with the versions is an attack on all of them: `tabular` on 24
+A process keeps the latest graph of every kind, and more up to a bound (192 MiB, `_kept.py`),
+whatever the number of versions. What grows with the versions is an attack on all of them: `tabular` on 24
 holds Hessians 900 wide.
 """
 ONE = """

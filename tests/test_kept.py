@@ -59,6 +59,16 @@ def test_no_more_than_the_bound_is_held_with_any_number_of_settings():
         assert sum(size for _, size in _kept._entries.values()) <= _kept.BOUND
 
 
+def test_the_latest_of_every_kind_stays():
+    makers = [maker() for _ in range(4)]
+    for make, _ in makers:
+        make(1), make(2), make(7)
+    for make, made in makers:
+        make(7)
+        assert made == [1, 2, 7]
+    assert len(_kept._entries) == 4  # 28 MiB: one of each, and nothing else
+
+
 def test_functions_with_equal_arguments_do_not_mix_and_are_cleared_apart():
     (one, made), (other, also) = maker(), maker()
     assert one(1) is not other(1)

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tiny
 
-from tf_compleak import cli, pipeline, showing
+from tf_compleak import cli, pipeline, showing, stage, stages
 from tf_compleak.stage import SCHEMA
 from tf_compleak.study import Options, Study
 
@@ -70,7 +71,7 @@ def test_the_figures_are_a_stage_of_their_own(finished):
         run(finished, told)
         assert not computed(told) and tiny.figures(finished) == figures
         assert (finished / lost).exists()
-    (finished / "figures" / "report.json").write_text("{}")
+    (finished / "measured" / "report.json").write_text("{}")
     (finished / "report.json").unlink()
     run(finished, told)
     assert computed(told) and tiny.figures(finished) == figures
@@ -82,6 +83,46 @@ def test_the_figures_are_a_stage_of_their_own(finished):
     run(finished, told, overwrite=True, delta=0.001, sensitivity_queries=7)  # a flag of no effect
     saved = json.loads((finished / "report.json").read_text())
     assert not computed(told) and saved["study"]["sensitivity_queries"] == 7
+
+
+def test_a_report_that_says_something_else_is_made_again(finished):
+    """Scores of another run beside it, or a figure that someone has changed."""
+    before = (finished / "report.json").read_text()
+    path = finished / "examples" / "scores.npy"
+    values = np.load(path)
+    np.save(path, values + 1)
+    run(finished)
+    np.testing.assert_array_equal(np.load(path), values)
+    saved = json.loads(before)
+    saved["results"][0]["auc"]["value"] = 0.99
+    for content in (saved, {**saved, "provenance": None}, []):
+        (finished / "report.json").write_text(json.dumps(content))
+        run(finished)
+        assert tiny.figures(finished)["results"] == json.loads(before)["results"]
+
+
+def test_scores_that_came_out_otherwise_are_measured_again(finished):
+    """The same inputs on another machine may give other last digits."""
+    told, folder = [], finished / "attacks" / "loss" / "original"
+    record = json.loads((folder / "stage.json").read_text())
+    scores = np.load(folder / "scores.npy")
+    np.save(folder / "scores.npy", scores[::-1])
+    record["files"]["scores.npy"] = stage.sums(folder / "scores.npy")
+    record["made"]["id"] = "another"
+    (folder / "stage.json").write_text(json.dumps(record))
+    before = tiny.figures(finished)
+    assert showing.FIGURES in would_run(finished)
+    assert run(finished, told) == [] and computed(told)
+    assert tiny.figures(finished) != before
+
+
+def test_a_flag_that_an_older_study_did_not_know_is_at_its_default(finished):
+    saved = json.loads((finished / "study.json").read_text())
+    del saved["checkpoint"]
+    (finished / "study.json").write_text(json.dumps(saved))
+    assert would_run(finished) == {} and run(finished) == []
+    with pytest.raises(ValueError, match="checkpoint: 'best' there, 'last' here"):
+        run(finished, checkpoint="last")
 
 
 def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp_path):
@@ -153,6 +194,25 @@ def test_show_says_what_is_done_and_what_is_not(finished, capsys):
     assert "to do   int8-ptq target" in shown(capsys, finished)
     path.write_bytes(content[:-1])
     assert "scores.npy has" in shown(capsys, finished)
+
+
+def test_show_of_a_study_with_a_version_that_failed(tmp_path, capsys, monkeypatch):
+    made = stages.version
+
+    def version(progress, study, root, family, name):
+        if name == "int8-ptq":
+            raise RuntimeError("no converter today")
+        made(progress, study, root, family, name)
+
+    monkeypatch.setattr(stages, "version", version)
+    root = tmp_path / "w"
+    run(root)
+    text = shown(capsys, root)
+    assert "failed  int8-ptq target" in text and "no converter today" in text
+    assert f"done    {showing.FIGURES}" in text and "sr2-lr" not in text
+    monkeypatch.undo()
+    assert "sr2-lr original+int8-ptq" in run(root)  # it is tried again
+    assert "failed" not in shown(capsys, root)
 
 
 def test_show_needs_a_study_and_no_tensorflow(finished, tmp_path, capsys):

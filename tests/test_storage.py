@@ -99,6 +99,7 @@ def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):
     told.clear()
     run(root, told)
     assert [task for task, _, total, _ in told if total == 0] == []
+    assert json.loads((place / "report.json").read_text()) == report
     assert showing.would_run(study(), Options(workdir=root)) == []
     assert {each.state for each in showing.states(root)} == {"done"}
     (place / "attacks" / "loss" / "original" / "scores.npy").write_bytes(b"damaged")

@@ -1,7 +1,8 @@
 """Traced graphs kept for the next task with the same settings, within a bound of memory.
 
-A process traces a graph once and swaps its weights; how many graphs stay depends on their size, so
-that a study with more versions, or a larger model, does not hold more and more of them.
+A process traces a graph once and swaps its weights. Of every kind (training, pruning, clustering
+...) the latest stays, however large, so that another version of the kind needs no tracing; what
+more fits into the bound stays too. So memory does not grow with the number of versions.
 """
 
 import functools
@@ -14,7 +15,7 @@ import numpy as np
 from tf_compleak._keras import keras
 from tf_compleak._trainer import Trainer
 
-BOUND = 192 * 2**20  # bytes; the latest graph stays, however large
+BOUND = 192 * 2**20  # bytes
 GRAPH = 16 * 2**20  # bytes that a traced graph takes beside its variables, as measured
 
 _entries: OrderedDict[tuple, tuple[object, int]] = OrderedDict()  # the least recently used first
@@ -31,7 +32,8 @@ def kept(make: Callable) -> Callable:
     def found(*args):
         key = (make, *args)
         if key not in _entries:
-            _make_room(max((size for _, size in _entries.values()), default=0))
+            own = [size for (kind, *_), (_, size) in _entries.items() if kind is make]
+            _make_room(max(own, default=0), make)
             value = make(*args)
             _entries[key] = value, GRAPH + _size(value)
             _make_room(0)
@@ -46,13 +48,17 @@ def kept(make: Callable) -> Callable:
     return found
 
 
-def _make_room(size: int) -> None:
-    """Drop the least recently used until `size` more fit; with 0 the latest stays."""
-    dropped = False
-    while len(_entries) > (not size) and size + sum(own for _, own in _entries.values()) > BOUND:
-        _entries.popitem(last=False)
-        dropped = True
-    if dropped:
+def _make_room(size: int, of: Callable | None = None) -> None:
+    """Drop the least recently used until `size` more fit; the latest of all kinds but `of` stay."""
+    latest = {key[0]: key for key in _entries}
+    latest.pop(of, None)
+    before = len(_entries)
+    for key in list(_entries):
+        if size + sum(own for _, own in _entries.values()) <= BOUND:
+            break
+        if latest.get(key[0]) != key:
+            del _entries[key]
+    if len(_entries) < before:
         gc.collect()  # models and their functions refer to each other
 
 

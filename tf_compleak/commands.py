@@ -97,7 +97,7 @@ RUN_FLAGS = {
         ),
         ("targets", "with halves: how many models play the target in turn, their scores pooled"),
         ("num_shadows", "shadow models, trained on other data, that attacks are fitted on"),
-        ("num_validation", "slice that checkpoints are chosen on and accuracy drops measured on"),
+        ("num_validation", "slice that best checkpoints are chosen and accuracy drops measured on"),
         ("num_population", "slice in no model's training set, for attacks that need one"),
     ],
     "Model and training": [

@@ -84,14 +84,18 @@ def _read_examples(folder: Path, report: Report) -> Scored | None:
     """None where there are no files, or those of another report."""
     try:
         found = Scored(
-            *(np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS),
-            np.load(folder / "scores.npy", allow_pickle=False),
+            *(_array(folder / f"{name}.npy") for name in ARRAYS), _array(folder / "scores.npy")
         )
     except FileNotFoundError:
         return None
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{folder}: is damaged ({error}); make the report anew.") from error
     return found if len(found.values) == len(report.results) else None
+
+
+def _array(path) -> np.ndarray:
+    """Of a file in a folder or a bucket."""
+    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
 
 
 def _write_examples(folder: Path, report: Report) -> None:

@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from tf_compleak import evaluate, exposure, measure, planning, provenance, stages
 from tf_compleak.architecture import check, spec
 from tf_compleak.cluster import Cluster, parse_resources
@@ -51,9 +53,9 @@ def run(study: Study, options: Options, tell: Tell = lambda *_: None) -> Report:
             raise ValueError("no attack could be run: " + "; ".join(f.reason for f in failed))
         stage = planning.figures(source, usable)
         report = _reported(stage, source, failures, done, failed, tell)
-        if (there := _saved(workdir, stage, report)) is not None:
+        if (there := _saved(workdir, report)) is not None:
             return there
-        made = {**_provenance(source, options, started), "figures": stage.fingerprint}
+        made = {**_provenance(source, options, started), "measured": stage.record()["made"]["at"]}
         report = dataclasses.replace(report, provenance=made)
         report.save(workdir.root)
     return report
@@ -86,16 +88,22 @@ def _reported(
     return dataclasses.replace(report, study=study, scored=exposure.scored(scores, observed))
 
 
-def _saved(workdir: Workdir, stage: Stage, report: Report) -> Report | None:
-    """The folder's report where it is this one already: who made it and when stays in it."""
+def _saved(workdir: Workdir, report: Report) -> Report | None:
+    """The folder's report where it says the same: who made it and when stays in it."""
     try:
         there = Report.load(workdir.root)
     except (OSError, ValueError):
         return None
-    same = there.provenance.get("figures") == stage.fingerprint and there.scored is not None
-    return (
-        there if same and (there.study, there.failures) == (report.study, report.failures) else None
-    )
+    says, wanted = ({**each.to_json(), "provenance": {}} for each in (there, report))
+    return there if there.provenance and says == wanted and _same(there, report) else None
+
+
+def _same(one: Report, other: Report) -> bool:
+    """Whether they say the same of every example."""
+    if one.scored is None or other.scored is None:
+        return False
+    pairs = zip(dataclasses.astuple(one.scored), dataclasses.astuple(other.scored), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def _executor(study: Study, options: Options, workdir: Workdir) -> Executor:

@@ -186,6 +186,8 @@ def _needs(study: Study, run: Run) -> tuple[str, ...]:
 
 
 def _sanity(study: Study, root: str, usable: tuple[str, ...]) -> list[Step]:
+    if not applicable(study, plan(study, usable))[0]:
+        return []
     run = null_run(study, usable)
     needs = _needs(study, run)
     null = Task("null run", "tf_compleak.stages:null", (study, root, run), run.attack, needs)

@@ -109,7 +109,13 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
         yield from (State(name, OPEN, "waits for the data") for name in names)
         return
     source = Source(study, root)
-    usable = _usable(source)
+    broken = {
+        name
+        for name in study.versions
+        for family in source.splits
+        if f"{name} {family}" in errors and source.observation(family, name).why(thorough)
+    }
+    usable = tuple(name for name in _usable(source) if name not in broken)
     for step in _steps(study, root, usable):
         yield _state(step.name, step.stages(source), errors.get(step.name, ""), thorough)
     yield _state(FIGURES, (planning.figures(source, usable, thorough),), "", thorough)

@@ -140,13 +140,15 @@ class Source:
         """The stage of a family's training."""
         study, split, model = self.study, self.splits[family], spec(self)
         flags = ("model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
-        more = ("optimizer", "augmentation", "checkpoint", "early_stopping", "mixed_precision")
+        more = ("optimizer", "augmentation", "early_stopping", "mixed_precision", "threads", "seed")
+        kept = _flags(study, "checkpoint") if study.checkpoint != "best" else {}
         return Stage.of(
             Workdir(self.root).training(family),
             stage="training/2",
             data=self.sha256,
             split=digest(split.members, split.validation),
-            flags=_flags(study, *flags, *more, "threads", "seed")
+            flags=_flags(study, *flags, *more)
+            | kept
             | {"depth": model.depth, "width": model.width},
             text=self._text_facts(family),
             family=family,
@@ -225,19 +227,25 @@ class Source:
         )
 
     def figures(self, made: Sequence[Run], usable: Sequence[str]) -> Stage:
-        """The stage of what the report says: of finished attacks, and of all versions."""
-        observed = {
-            f"{name} {family}": self.observation(family, name).fingerprint
+        """The stage of what the report says: of finished attacks, and of the target's versions."""
+        versions = {
+            name: [
+                _content(self.version("target", name)),
+                _content(self.observation("target", name)),
+            ]
             for name in self.study.versions
-            for family in self.splits
         }
+        attacks = [
+            [run.attack, *run.release, run.target, len(run.shadows), _content(self.attack(run))]
+            for run in made
+        ]
         return Stage.of(
             Workdir(self.root).figures(),
             stage="figures/1",
-            observed=observed,
+            versions=versions,
             usable=list(usable),
-            attacks=[self.attack(run).fingerprint for run in made],
-            flags=_flags(self.study, "seed", "delta", "shadow_counts", "max_accuracy_drop"),
+            attacks=attacks,
+            flags=_flags(self.study, "seed", "delta", "shadow_counts", "calibration"),
         )
 
     def aside(self, family: str) -> np.ndarray:
@@ -300,6 +308,12 @@ class Source:
             augmented=_stack(saved.get("augmented"), "augmented", rows, axis=1),
             aside=aside,
         )
+
+
+def _content(stage: Stage) -> str | None:
+    """Of what is there, whatever it was made from; None where nothing is."""
+    record = stage.record()
+    return fingerprint(files=record["files"], facts=record["facts"]) if record else None
 
 
 def extras(study: Study, attack: str) -> tuple[str, ...]:

@@ -174,8 +174,9 @@ class Study:
         saved study made stays as it is.
         """
         mine = self.to_json()
+        other = {**Study().to_json(), **other}  # a flag that it did not know yet is at its default
         kept = {key: value for key, value in other.items() if not _adds(key, mine, value)}
-        return difference({key: mine[key] for key in mine if key in kept or key not in other}, kept)
+        return difference({key: mine[key] for key in mine if key in kept}, kept)
 
 
 def _adds(key: str, mine: dict[str, Any], saved: Any) -> bool:

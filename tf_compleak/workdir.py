@@ -174,7 +174,7 @@ class Workdir:
 
     def figures(self) -> epath.Path:
         """What the report says, before where and when it was made are added."""
-        return self.root / "figures"
+        return self.root / "measured"
 
     def logs(self) -> epath.Path:
         """Logs of the stages and output of the worker processes; of buckets, on this machine."""

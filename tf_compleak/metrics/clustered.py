@@ -143,8 +143,9 @@ def clustered_balanced_accuracy_estimate(
     """Balanced accuracy pooled over targets, at a threshold chosen on other data.
 
     The variance is summed over examples (TPR and TNR of one example go together), the interval
-    taken on the logit scale, with Student's t below 100 examples. Scores of targets with thresholds of their own: pass the scores minus
-    their target's threshold, and 0. `advantage.from_accuracy` makes an advantage of it.
+    taken on the logit scale, below 100 examples with Student's t. Scores of targets with thresholds
+    of their own: pass the scores minus their target's threshold, and 0. `advantage.from_accuracy`
+    makes an advantage of it.
 
     Args:
       scores: f64[N], higher = member.

@@ -63,8 +63,9 @@ def auc_difference(
 
     Where the variance is zero (two rankings that agree throughout) the rule of three takes over;
     else it has that of one more member and one more non-member, half the scale apart in the two:
-    where few examples differ, DeLong's alone covers 80 to 90 % (see `more_variance`). With fewer than 100 members or non-members the interval is made of those of the two AUCs, which
-    are lopsided where an AUC is high: DeLong's alone covers as little as 89 % at 20 of each. Not
+    where few examples differ, DeLong's alone covers 80 to 90 % (see `more_variance`). With fewer
+    than 100 members or non-members the interval is made of those of the two AUCs, which are
+    lopsided where an AUC is high: DeLong's alone covers as little as 89 % at 20 of each. Not
     measurable with fewer than two members or two non-members.
 
     Args:

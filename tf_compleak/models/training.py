@@ -1,4 +1,4 @@
-"""Training of targets and shadows: the checkpoint is chosen on the validation slice.
+"""Training of targets and shadows: the best epoch on the validation slice is kept, or the last.
 
 Several accelerators hold a replica of the model each, and share every batch.
 """
@@ -85,7 +85,7 @@ def train(
     """
     trainer = _trainer(spec, optimization, augmentation, precision)
     trainer.model.set_weights(build(spec, seed=int(rng.integers(2**30))).get_weights())
-    kept, best, since, history = None, -1.0, 0, []
+    chosen, best, since, history = None, -1.0, 0, []
     for epoch in trainer.epochs(*examples, rng):
         if not np.isfinite(epoch.loss):
             raise ValueError(
@@ -97,8 +97,8 @@ def train(
         on_epoch(epoch, accuracy)
         since = 0 if accuracy > best else since + 1
         if accuracy >= best or checkpoint == "last":
-            kept = trainer.model.get_weights()
+            chosen = trainer.model.get_weights()
         best = max(best, accuracy)
         if since == patience > 0:
             break
-    return kept, history
+    return chosen, history
