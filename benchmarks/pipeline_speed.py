@@ -47,8 +47,8 @@ MEMORY = [
 ]
 NOTE = """
 A process keeps the latest graph of every kind, and more up to a bound (192 MiB, `_kept.py`),
-whatever the number of versions. What grows with the versions is an attack on all of them: `tabular` on 24
-holds Hessians 900 wide.
+whatever the number of versions. What grows with the versions is an attack on all of them: `tabular`
+on 24 holds Hessians 900 wide.
 """
 ONE = """
 import json, sys
