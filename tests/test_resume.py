@@ -254,3 +254,17 @@ def test_the_dry_run_of_the_command_line(finished, capsys):
 def test_every_stage_has_a_log(finished):
     log = (finished / "logs" / "train target.log").read_text()
     assert "to do: missing" in log and "2/2 accuracy" in log and "done after" in log
+
+
+def test_tensorboard_has_the_figures_and_the_training_curves(finished, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = tmp_path / "log"
+    assert cli.main(["tensorboard", str(finished), f"--logdir={log}"]) == 0
+    assert "1 run(s) written" in capsys.readouterr().out
+    found = EventAccumulator(str(log / "w"))
+    found.Reload()
+    tags = found.Tags()["tensors"]
+    for family in ("target", "shadow-0"):
+        assert len(found.Tensors(f"training/{family}/validation_accuracy")) == 2, tags
+    assert any(tag.split("/")[1] == "NR" for tag in tags)

@@ -150,11 +150,11 @@ def _found(root: Path, thorough: bool) -> Iterator[State]:
 
 
 def histories(root: str) -> dict[str, list[dict[str, float]]]:
-    """What every epoch of every family's training gave, as `history.csv` says, by family."""
+    """What every epoch of every family's training gave, as `curve.csv` says, by family."""
     found = {}
     families = Workdir(root).root / "families"
     for folder in sorted(families.iterdir()) if families.exists() else ():
-        file = folder / "training" / "history.csv"
+        file = folder / "training" / "curve.csv"
         if file.exists():
             rows = csv.DictReader(file.read_text().splitlines())
             found[folder.name] = [{key: float(v) for key, v in row.items()} for row in rows]
