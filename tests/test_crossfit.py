@@ -47,12 +47,15 @@ def drawn(rng, n, leak, classes=5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("leak", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("leak", [0.0, 0.4, 0.7, 1.0])
 @pytest.mark.parametrize("name", ["loss", "tabular"])
 def test_widened_intervals_cover(leak, name):
-    """Without the widening, tabular covers 80 % of the time where nothing leaks."""
+    """Without the widening, tabular covers 80 % of the time where nothing leaks.
+
+    A threshold on the loss has next to nothing to fit: conservative where little leaks.
+    """
     found = []
-    for seed in range(200):
+    for seed in range(1000):
         rng = np.random.default_rng(seed)
         seen = drawn(rng, 400, leak)
         folds = crossfit.folds_of(seen.members, 5, rng)
@@ -61,13 +64,14 @@ def test_widened_intervals_cover(leak, name):
         share = crossfit.noise(seen, folds, name, seed)
         found.append(auc.widened(crossfit.widening(auc.value, 200, 200, share), "x", (0, 1)))
     truth = np.mean([each.value for each in found]) if leak else 0.5
-    assert np.mean([each.low <= truth <= each.high for each in found]) > 0.91
+    most = 0.975 if name == "tabular" else 1
+    assert 0.93 <= np.mean([each.low <= truth <= each.high for each in found]) <= most
 
 
 def test_widening_is_for_fits_that_are_chance():
     assert crossfit.widening(0.5, 200, 200, 0.0) == 1
     assert crossfit.widening(0.5, 200, 200, 0.3) == pytest.approx(np.sqrt(2))
-    assert crossfit.widening(0.9, 2000, 2000, 0.01) == pytest.approx(np.sqrt(1.01), abs=1e-6)
+    assert crossfit.widening(0.9, 2000, 2000, 0.01) == pytest.approx(np.sqrt(1.025), abs=1e-6)
     rng = np.random.default_rng(0)
     signal = rng.standard_normal(5000)
     first, second = (signal + 0.5 * rng.standard_normal(5000) for _ in range(2))
