@@ -37,12 +37,16 @@ def test_cross_fitting_finds_nothing_where_nothing_is():
     assert np.std(found) / spread == pytest.approx(np.sqrt(2), rel=0.25)  # see `crossfit`
 
 
-def drawn(rng, n, leak, classes=5):
+def drawn(rng, n, leak, classes=5, versions=1):
     labels, members = rng.integers(classes, size=n), rng.permutation(n) < n // 2
     logits = rng.standard_normal((n, classes))
     logits[np.arange(n), labels] += 1.5 + leak * members
+    answers = [logits]
+    if versions > 1:
+        answers = [logits + 0.5 * rng.standard_normal(logits.shape) for _ in range(versions)]
+    names = ["original", "other"][:versions]
     return tf_compleak.Observations.from_arrays(
-        softmax(logits)[None], labels, members, versions=["original"]
+        np.stack([softmax(each) for each in answers]), labels, members, versions=names
     )
 
 
@@ -66,6 +70,36 @@ def test_widened_intervals_cover(leak, name):
     truth = np.mean([each.value for each in found]) if leak else 0.5
     most = 0.975 if name == "tabular" else 1
     assert 0.93 <= np.mean([each.low <= truth <= each.high for each in found]) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leak", [0.0, 0.7])
+def test_widened_rates_and_gains_cover(leak):
+    """Conservative: their intervals are stretched as far as the AUC's, which needs it most."""
+    found = {"gain": [], "accuracy": [], "tpr": []}
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        seen = drawn(rng, 400, leak, versions=2)
+        members, folds = seen.members, crossfit.folds_of(seen.members, 5, rng)
+        values, margins, shares = [], [], []
+        for release in (seen.versions[:1], seen.versions):
+            own = seen.select(release)
+            made = crossfit.cross_fitted(lambda *_: None, own, folds, "tabular", seed)
+            values.append(made[0]), margins.append(made[1])
+            shares.append(crossfit.noise(own, folds, "tabular", seed))
+        auc = roc.auc(values[1], members)
+        own, both = (crossfit.widening(auc, 200, 200, share) for share in (shares[1], max(shares)))
+        rates = {
+            "accuracy": intervals.balanced_accuracy_estimate(margins[1], members, 0.0),
+            "tpr": intervals.tpr_at_fpr_estimate(values[1], members, 0.1, rng=rng),
+        }
+        gain = intervals.auc_difference(values[1], values[0], members)
+        found["gain"].append(gain.widened(both, "x", (-1, 1)))
+        for name, rate in rates.items():
+            found[name].append(rate.widened(own, "x", (0, 1)))
+    for name, each in found.items():
+        truth = np.mean([one.value for one in each])
+        assert np.mean([one.low <= truth <= one.high for one in each]) >= 0.93, name
 
 
 def test_widening_is_for_fits_that_are_chance():

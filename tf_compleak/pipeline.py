@@ -81,7 +81,7 @@ def _reported(
     else:
         report = _report(source, scores, observed, lost, failures, done, tell)
         with stage.writing() as (folder, facts):
-            text = json.dumps({**report.to_json(), "study": {}}, indent=1)
+            text = json.dumps(report.to_json(), indent=1)
             (folder / FIGURES).write_text(text, encoding="utf-8")
             facts["failures"] = reasons
     study = source.study.to_json()

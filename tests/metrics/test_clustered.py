@@ -327,15 +327,15 @@ def test_auc_coverage(examples, targets, shift, shared, spread):
 
 
 FEW = [(34, 4), (50, 10), (60, 1), (90, 3)]
+QUICK = [(34, 4, 0.99, True), (60, 1, 0.5, False)]
 GRID = pytest.mark.parametrize(
     "examples, targets, auc, other",
     [
-        (34, 4, 0.99, True),
-        (60, 1, 0.5, False),
-        *(
-            pytest.param(*size, auc, other, marks=pytest.mark.slow)
+        pytest.param(*cell, marks=[] if cell in QUICK else pytest.mark.slow)
+        for cell in (
+            (*size, auc, other)
             for size, auc, other in itertools.product(FEW, (0.5, 0.8, 0.95, 0.99), (False, True))
-        ),
+        )
     ],
 )
 
