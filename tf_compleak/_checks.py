@@ -1,9 +1,12 @@
 """Validators: each raises a ValueError that names the argument, its value and the remedy."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+_NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}")
 
 
 def choice(argument: str, value: str, options: Iterable[str]) -> str:
@@ -14,6 +17,23 @@ def choice(argument: str, value: str, options: Iterable[str]) -> str:
     near = difflib.get_close_matches(value, options, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{argument}: unknown {value!r}.{hint} Known: {', '.join(options)}.")
+
+
+def name(argument: str, value: str) -> str:
+    """`value` if it can name a file as it is: of a version, an attack, an exposure's folder.
+
+    Raises:
+      ValueError: unless it is 1 to 80 letters, digits or any of `._+-`, the first neither `.`
+        nor `-`.
+    """
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    text = ascii(value)
+    text = text if len(text) <= 100 else f"{text[:97]}..."
+    raise ValueError(
+        f"{argument}: {text} cannot be a name; use 1 to 80 letters (a-z, A-Z), digits and ._+-, "
+        "not beginning with . or -."
+    )
 
 
 def between(argument: str, value: float, low: float, high: float) -> float:
