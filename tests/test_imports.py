@@ -14,26 +14,35 @@ ROOT = Path(tf_compleak.__file__).parent
 # package or module -> what of the project it may import, beside itself
 MAY = {
     "_checks": set(),
+    "_bounded": set(),
+    "_array_files": {"_bounded"},
     "_seeds": set(),
+    "_typed": set(),
     "_keras": set(),
     "_keras_nlp": set(),
     "_layers": {"_keras"},
     "types": {"_checks", "observations"},
-    "results": {"types", "exposure", "report"},  # the last two: methods of Report
+    "results": {
+        "types",
+        "_checks",
+        "_typed",
+        "exposure",
+        "report",
+    },  # the last two: methods of Report
     "observations": {"_checks", "types"},
     "_accelerators": {"_keras"},
     "_trainer": {"_accelerators", "_checks", "_keras"},
     "_kept": {"_keras", "_trainer"},
-    "storage": set(),
-    "stage": {"storage"},
+    "storage": {"_bounded"},
+    "stage": {"_bounded", "storage"},
     "lock": {"storage"},
-    "workdir": {"lock", "stage", "storage"},
+    "workdir": {"_bounded", "_checks", "lock", "stage", "storage"},
     "journal": set(),
     "signals": set(),
     "executors": set(),
     "cluster": {"executors"},
     "_progress": set(),
-    "data": {"types", "_checks", "_seeds", "_keras_nlp"},
+    "data": {"types", "_bounded", "_checks", "_array_files", "_seeds", "_keras_nlp"},
     "models": {
         *("types", "_accelerators", "_checks", "_seeds", "_keras", "_kept", "_layers", "_trainer"),
     },
@@ -61,7 +70,7 @@ MAY = {
         *("_checks", "_progress", "_seeds", "attacks", "executors", "exposure", "measure"),
         *("metrics", "observations", "types"),
     },
-    "exposure": {"results", "observations", "measure", "storage"},
+    "exposure": {"_bounded", "_array_files", "results", "observations", "measure", "storage"},
     "evaluate": {"results", "types", "_seeds", "measure", "metrics", "source", "study", "workdir"},
     "provenance": set(),
     "crossfit": {"_seeds", "attacks", "observations"},
@@ -71,6 +80,7 @@ MAY = {
     "auditing": {
         "results",
         *("_checks", "_seeds", "executors", "exposure", "measure", "observations", "provenance"),
+        *("_bounded", "_array_files"),
         *("study", "types", "workdir", "attacks", "data", "inference", "metrics"),
         *("crossfit", "marginal"),
     },
@@ -86,7 +96,7 @@ MAY = {
         "types",
     },
     "showing": {
-        *("journal", "lock", "pipeline", "planning", "stage", "storage"),
+        *("_bounded", "exposure", "journal", "lock", "pipeline", "planning", "stage", "storage"),
         *("evaluate", "source", "study", "workdir"),
     },
     "pipeline": {
@@ -115,6 +125,7 @@ MAY = {
         "results",
         *(
             "",
+            "_bounded",
             "_checks",
             "_progress",
             "auditing",

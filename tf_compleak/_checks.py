@@ -76,6 +76,21 @@ def finite(argument: str, array: np.ndarray) -> None:
         )
 
 
+def floats(argument: str, array: np.ndarray) -> np.ndarray:
+    """The numbers as f32; ValueError where any is NaN, infinite, or too large for f32."""
+    with np.errstate(over="ignore"):
+        small = array.astype(np.float32)
+    large = np.isinf(small)
+    if large.any() and np.isfinite(np.asarray(array)[large]).any():
+        value = np.asarray(array)[large].ravel()[0]
+        raise ValueError(
+            f"{argument}: {int(large.sum())} value(s) are NaN or infinite as float32 (such as "
+            f"{value:g}); scale the inputs to what the model takes."
+        )
+    finite(argument, small)
+    return small
+
+
 def labels(argument: str, values: np.ndarray, classes: int) -> None:
     """Refuse labels that are no integers in [0, classes)."""
     if values.dtype.kind not in "iu":

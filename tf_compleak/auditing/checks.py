@@ -10,6 +10,7 @@ from scipy import special
 
 from tf_compleak.auditing.opened import Asking, Opened
 from tf_compleak.auditing.query import Answers, Family
+from tf_compleak.auditing.sides import Side
 from tf_compleak.inference import prepare
 from tf_compleak.types import Output
 
@@ -43,15 +44,20 @@ def confidences(answers: Answers, outputs: str) -> Confidences:
 
 def labels_of(family: Family, offset: int, classes: int, version: str) -> np.ndarray:
     """int64[N] labels of both sides, members first, as numbers of the outputs."""
-    labels = np.concatenate([side.labels for side in family.sides]) + offset
-    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        wrong = family.sides[0].where
+    for side in family.sides:
+        _check_labels(side, offset, classes, version)
+    return np.concatenate([side.labels for side in family.sides]) + offset
+
+
+def _check_labels(side: Side, offset: int, classes: int, version: str) -> None:
+    if not len(side):
+        return
+    low, high = side.labels.min(), side.labels.max()
+    if low + offset < 0 or high + offset >= classes:
         raise ValueError(
-            f"{wrong}: labels lie in {labels.min() - offset}..{labels.max() - offset}, version "
-            f"{version} has {classes} outputs (0..{classes - 1}); mend the labels or shift them "
-            "by --label_offset."
+            f"{side.where}: labels lie in {low}..{high}, version {version} has {classes} outputs "
+            f"(0..{classes - 1}); mend the labels or shift them by --label_offset."
         )
-    return labels
 
 
 def same_classes(found: dict[str, Confidences], family: str) -> int:

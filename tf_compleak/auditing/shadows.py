@@ -10,8 +10,10 @@ DIR/members_x.npy, DIR/members_y.npy, ...   memory-mapped (_x not needed with ou
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
+from tf_compleak import _checks
 from tf_compleak.auditing import query, sides
 from tf_compleak.auditing.query import Family, Given
 from tf_compleak.auditing.sides import Side
@@ -36,7 +38,7 @@ def family(
 
 def load(folder: str, names: tuple[str, ...], index: int) -> Family:
     """The shadow in a folder; FileNotFoundError naming what is missing."""
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     if not root.is_dir():
         raise FileNotFoundError(f"--shadows={folder}: no such folder.")
     versions = {name: _version(root, name) for name in names}
@@ -45,6 +47,7 @@ def load(folder: str, names: tuple[str, ...], index: int) -> Family:
 
 
 def _version(root: Path, name: str) -> Given:
+    _checks.name("--versions", name)
     outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
     if all(path.is_file() for path in outputs):
         return query.outputs_of(f"{outputs[0]}+{outputs[1]}")

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _checks
+from tf_compleak import _array_files, _checks
 from tf_compleak.data import sources
 from tf_compleak.types import LEAST
 
 BLOCK = 4096  # examples that are held as floats at a time
+LABEL_MOST = 2**31 - 1
 X = "x"  # the name of an input that has none
 
 
@@ -69,9 +70,8 @@ class Side:
         for name, array in self.inputs.items():
             rows = np.array(array[which])
             _release(array)
-            rows = rows if rows.dtype == np.uint8 else rows.astype(np.float32)
-            _checks.finite(f"{self.where}: {name}", rows)
-            found[name] = rows
+            named = f"{self.where}: {name}"
+            found[name] = rows if rows.dtype == np.uint8 else _checks.floats(named, rows)
         return found
 
     def take(self, which: np.ndarray) -> Side:
@@ -116,6 +116,8 @@ def of_arrays(x, y, where: str, ids=None, classes: tuple[str, ...] = ()) -> Side
         )
     if len(y) and y.min() < 0:
         raise ValueError(f"{where}: label {y.min()} is negative; number classes from 0.")
+    if len(y) and y.max() > LABEL_MOST:
+        raise ValueError(f"{where}: label {y.max()} is too large; number classes from 0.")
     ids = np.arange(len(y)) if ids is None else np.asarray(ids)
     return Side(where, inputs, y.astype(np.int64), ids.astype(str), classes)
 
@@ -128,7 +130,10 @@ def _numbers(array, where: str) -> np.ndarray:
 
 
 def _npz(rest: str, where: str, data_dir: str | None) -> Side:
-    found = sources.read_npz(rest, needed=("y",))
+    try:
+        found = sources.read_npz(rest, needed=("y",))
+    except ValueError as error:
+        raise ValueError(f"{where}: {str(error).removeprefix(f'{rest}: ')}") from error
     labels, ids = found.pop("y"), found.pop("ids", None)
     return of_arrays(found, labels, where, ids)
 
@@ -143,14 +148,14 @@ def _npy(rest: str, where: str, data_dir: str | None) -> Side:
 
 def read_npy(path: str, where: str) -> np.ndarray:
     """A memory-mapped `.npy` array; never unpickled."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f"{where}: {path}: no such file.")
+    file = os.path.expanduser(path)
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        kind = "holds Python objects, which are never loaded" if "pickle" in str(error) else error
-        raise ValueError(f"{where}: {path}: {kind}; save a plain number array.") from error
+        return _array_files.mapped(file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{where}: {path}: no such file.") from error
+    except (ValueError, OSError) as error:
+        reason = str(error).removeprefix(f"{file}: ").rstrip(".")
+        raise ValueError(f"{where}: {path}: {reason}; save a plain number array.") from error
 
 
 def _image_folder(rest: str, where: str, data_dir: str | None) -> Side:

@@ -6,18 +6,22 @@ import difflib
 import hashlib
 import os
 import re
-import zipfile
+import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tf_compleak import _checks
+from tf_compleak import _array_files, _bounded, _checks
 from tf_compleak.data import text_files
 from tf_compleak.types import Examples, Texts
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp"}
+FORMATS = ("PNG", "JPEG", "BMP")  # no other reader of Pillow is let near a file
+PIXELS_MOST = 2**26  # of one image
+TFDS_FEATURES = "tensorflow_datasets."  # modules that a data set's files may name
 
 
 def load(dataset: str, *, data_dir: str | None = None, tfds_split: str = "train") -> Examples:
@@ -51,9 +55,9 @@ def stamp(dataset: str, data_dir: str | None = None) -> str | None:
     scheme, rest = parse(dataset)
     try:
         files = {
-            "npz": lambda: [Path(rest).expanduser()],
-            "text": lambda: [Path(rest).expanduser()],
-            "image_folder": lambda: _images(Path(rest).expanduser()),
+            "npz": lambda: [Path(os.path.expanduser(rest))],
+            "text": lambda: [Path(os.path.expanduser(rest))],
+            "image_folder": lambda: _images(Path(os.path.expanduser(rest))),
             "tfds": lambda: sorted(_prepared(rest, data_dir).iterdir()),
         }.get(scheme, list)()
         states = [(file, file.stat()) for file in files]
@@ -87,9 +91,7 @@ def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
 
 def _numbers(where: str, x: np.ndarray) -> np.ndarray:
     """uint8 or f32 [N, ...]; [N, H, W] with a channel axis."""
-    with np.errstate(over="ignore"):  # what overflows is found infinite
-        x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    _checks.finite(f"{where}: inputs", x)
+    x = x if x.dtype == np.uint8 else _checks.floats(f"{where}: inputs", x)
     return x[..., None] if x.ndim == 3 else x
 
 
@@ -123,22 +125,12 @@ def _npz(path: str, **_) -> Examples:
 
 def read_npz(path: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
     """All arrays of an `.npz`, never unpickled; ValueError when it lacks one of `needed`."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: no such file; npz:PATH names an .npz file.")
     try:
-        with zipfile.ZipFile(file) as archive, np.load(file, allow_pickle=False) as arrays:
-            size = sum(info.file_size for info in archive.infolist())
-            if size > memory():
-                raise ValueError(f"unpacks to {size / 2**30:.0f} GiB, more than there is memory")
-            missing = [name for name in needed if name not in arrays.files]
-            if missing:
-                raise ValueError(f"lacks {' and '.join(missing)} (has {', '.join(arrays.files)})")
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error)
-        if "allow_pickle" in reason:
-            reason = "holds Python objects, which are never loaded; save plain number arrays"
+        return _array_files.archive(os.path.expanduser(path), needed, memory())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such file; npz:PATH names an .npz file.") from error
+    except (ValueError, OSError) as error:
+        reason = str(error).removeprefix(f"{os.path.expanduser(path)}: ").rstrip(".")
         names = " and ".join(needed)
         raise ValueError(f"{path}: {reason}; an .npz with arrays {names} is expected.") from error
 
@@ -156,13 +148,13 @@ def _image_folder(path: str, **_) -> Examples:
 
 def read_image_folder(path: str) -> tuple[np.ndarray, list[str], list[str]]:
     """Images uint8[N, H, W(, 3)] of one size, the class and the id (relative path) of each."""
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; image_folder:PATH names one.")
     files = _images(root)
     if not files:
         raise ValueError(f"{path}: no images; make a folder of png or jpg for each class.")
-    images = [_image(file) for file in files]
+    images = _all_images(path, files)
     sizes = [f"{len(image)} x {image.shape[1]}" for image in images]
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
@@ -175,6 +167,23 @@ def read_image_folder(path: str) -> tuple[np.ndarray, list[str], list[str]]:
     return np.stack(images), [name.split("/")[0] for name in ids], ids
 
 
+IMAGE_DAMAGE = (  # whatever Pillow's readers make of damaged files
+    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, KeyError, TypeError),
+    *(struct.error, zlib.error, MemoryError),
+)
+
+
+def _all_images(path: str, files: list[Path]) -> list[np.ndarray]:
+    """The images; ValueError as soon as they can not all be held."""
+    images, size, most = [], 0, memory()
+    for file in files:
+        images.append(_image(file))
+        size += images[-1].nbytes
+        if 2 * size > most:  # they are put into one array in the end
+            raise ValueError(f"{path}: more images than there is memory for; take fewer.")
+    return images
+
+
 def _images(root: Path) -> list[Path]:
     found = [*root.glob("[!.]*/[!.]*"), *root.glob("[!.]*/images/[!.]*")]
     return sorted(file for file in found if file.suffix.lower() in IMAGES)
@@ -185,12 +194,25 @@ def _image(file: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            if image.mode[0] in "IF":
-                raise ValueError("more than 8 bits a channel")
-            return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: not an image of 8 bits; replace or remove it.") from error
+        with (
+            warnings.catch_warnings(),
+            _bounded.opened(file) as data,
+        ):
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(data, formats=FORMATS) as image:
+                if image.mode[0] in "IF":
+                    raise ValueError("more than 8 bits a channel")
+                if image.width * image.height > PIXELS_MOST:
+                    raise ValueError(f"more than {PIXELS_MOST:,} pixels")
+                return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    except IMAGE_DAMAGE as error:
+        kinds = "not an image of 8 bits (png, jpg, bmp)"
+        reason = " ".join(str(error).removeprefix(f"{file}: ").split())[:100].rstrip(".")
+        raise ValueError(f"{file}: {kinds}: {reason}; replace or remove it.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{file}: has more than {PIXELS_MOST:,} pixels; replace or remove it."
+        ) from error
 
 
 def _text(path: str, **_) -> Examples:
@@ -215,6 +237,7 @@ def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[np.ndarray |
     import tensorflow_datasets as tfds
 
     damaged = f"tfds:{name}: damaged files in {folder}; prepare it anew."
+    _check_features(name, folder)
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # whatever a parser makes of damaged files
@@ -228,10 +251,36 @@ def read_tfds(name: str, data_dir: str | None, split: str) -> tuple[np.ndarray |
         has = ", ".join(builder.info.splits)
         raise ValueError(f"tfds:{name}: split {split} is empty or not there ({has}).") from error
     images = isinstance(builder.info.features[inputs[0]], tfds.features.Image)
+    if not 0 <= count <= memory() // 16:
+        raise ValueError(damaged)
     collect = _images_of if images else _texts_of
     labels = np.empty(count, np.int64)
     rows = _labelled(data, label, labels, damaged)
     return collect(f"tfds:{name}", rows, inputs, count), labels
+
+
+def _check_features(name: str, folder: Path) -> None:
+    """Refuse features of other modules than TFDS's own, which TFDS would import by their name."""
+    for file in ("features.json", "dataset_info.json"):
+        try:
+            waiting = [_bounded.json_object(folder / file)]
+        except FileNotFoundError:
+            continue
+        while waiting:
+            value = waiting.pop()
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                named = key in ("type", "pythonClassName", "python_class_name", "proto_cls")
+                if named and file == "features.json" and not _is_tfds(item):
+                    raise ValueError(
+                        f"tfds:{name}: {folder / file} names {ascii(item)[:80]}, which is none of "
+                        "TFDS's own features; save what you want of it as npz:PATH."
+                    )
+                if isinstance(item, (dict, list)):
+                    waiting.append(item)
+
+
+def _is_tfds(item: Any) -> bool:
+    return isinstance(item, dict) or (isinstance(item, str) and item.startswith(TFDS_FEATURES))
 
 
 def _features(name: str, features) -> tuple[list[str], str]:
@@ -271,6 +320,8 @@ def _images_of(where: str, rows, inputs: list[str], count: int) -> np.ndarray:
     for index, row in enumerate(rows):
         image = row[inputs[0]]
         if images is None:
+            if count * image.nbytes > memory():
+                raise ValueError(f"{where}: more images than there is memory for; take fewer.")
             images = np.empty((count, *image.shape), image.dtype)
         if image.shape != images.shape[1:]:
             raise ValueError(
@@ -291,7 +342,7 @@ def _prepared(name: str, data_dir: str | None) -> Path:
     """The folder of a prepared data set: of its only config, where none is named, and newest."""
     if not data_dir:
         raise ValueError(f"--dataset=tfds:{name}: pass --data_dir, the folder it is prepared in.")
-    root = Path(data_dir).expanduser()
+    root = Path(os.path.expanduser(data_dir))
     if not root.is_dir():
         raise FileNotFoundError(f"--data_dir={data_dir}: no such folder; see `tfds build`.")
     infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]

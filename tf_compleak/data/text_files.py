@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
-from tf_compleak import _checks
+from tf_compleak import _bounded, _checks
 
 COLUMNS = ("text", "label")
+LETTERS_MOST = 2**24  # of a line, and of a field
 
 
 def read(path: str) -> tuple[list[str], np.ndarray]:
@@ -24,23 +28,41 @@ def read(path: str) -> tuple[list[str], np.ndarray]:
     Raises:
       ValueError, FileNotFoundError: in one line that names the file and the line.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: no such file; text:PATH names a .tsv, .csv or .jsonl.")
+    file = Path(os.path.expanduser(path))
     _checks.choice(f"text:{path}: ending", file.suffix.lower(), (".tsv", ".csv", ".jsonl"))
     rows = _json_rows if file.suffix.lower() == ".jsonl" else _table_rows
     try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
+        with (
+            _bounded.opened(file) as data,
+            io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as letters,
+        ):
+            lines = _lines(path, letters)
             pairs = list(rows(path, lines, "\t" if file.suffix.lower() == ".tsv" else ","))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: no such file; text:PATH names a .tsv, .csv or .jsonl."
+        ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 text ({error.reason}); convert it.") from error
     return [text for text, _ in pairs], _numbered([label for _, label in pairs])
 
 
+def _lines(path: str, letters: TextIO) -> Iterator[str]:
+    """The lines of a file; ValueError for one that is no line of a text."""
+    number = 0
+    while line := letters.readline(LETTERS_MOST + 1):
+        number += 1
+        if len(line) > LETTERS_MOST:
+            raise ValueError(f"{path}, line {number}: has more than {LETTERS_MOST:,} letters.")
+        if "\0" in line:
+            raise ValueError(f"{path}, line {number}: holds a NUL character; it is no text.")
+        yield line
+
+
 def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
     """Pairs of text and label; a `.tsv` has no quotes."""
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    csv.field_size_limit(2**27)
+    csv.field_size_limit(LETTERS_MOST)
     rows = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     places, width = None, 2
     try:
@@ -66,6 +88,8 @@ def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
     except UnicodeDecodeError:
         raise
     except (csv.Error, ValueError) as error:
+        if str(error).startswith(f"{path}, line "):
+            raise
         raise ValueError(f"{path}, line {rows.line_num}: {error}.") from error
 
 
@@ -80,7 +104,7 @@ def _json_rows(path: str, lines, _) -> Iterator[tuple[str, str]]:
         try:
             row = json.loads(line)
             text, label = row["text"], row["label"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f'{path}, line {number}: must be an object such as {{"text": "...", "label": 0}}.'
             ) from error
@@ -88,6 +112,8 @@ def _json_rows(path: str, lines, _) -> Iterator[tuple[str, str]]:
             raise ValueError(
                 f"{path}, line {number}: text must be a string, label a number or a string."
             )
+        if not text.isprintable() and any("\ud800" <= letter < "\ue000" for letter in text):
+            raise ValueError(f"{path}, line {number}: text holds half of a letter (\\ud800).")
         yield text, str(label).strip()
 
 
