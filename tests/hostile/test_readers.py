@@ -7,6 +7,7 @@ import pickle
 import socket
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_what_is_no_file_is_never_waited_for(no_file, reader):
     os.makedirs("a/one")
     no_file("a/one/1.png")
     line = refused(reader, f"is a {kind}; a regular file is needed")
-    assert "a.npz" in line or "a.npy" in line or "a." in line or "1.png" in line
+    assert "a." in line or "1.png" in line
 
 
 def test_links_that_the_user_names_are_fine(tmp_path):
@@ -212,7 +213,7 @@ def very_many(path):
 ARCHIVES = {
     "two of a name": (twice, "has two members x.npy"),
     "encrypted": (encrypted, "y.npy is encrypted"),
-    "larger than said": (larger_than_said, "promises"),
+    "larger than said": (larger_than_said, "promises|Bad CRC-32"),
     "smaller than said": (smaller_than_said, "promises more bytes than can be packed"),
     "of another sum": (of_another_sum, "Bad CRC-32"),
     "2,000 members": (many, "has 2,000 members"),
@@ -316,7 +317,7 @@ def of_size(path, width, height):
     png(path)
     data = bytearray(path.read_bytes())
     data[16:24] = struct.pack(">II", width, height)
-    data[29:33] = struct.pack(">I", __import__("zlib").crc32(bytes(data[12:29])))
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
     path.write_bytes(bytes(data))
 
 
