@@ -251,6 +251,16 @@ AUDIT_FLAGS = {
         ("batch", "examples at a time, where a file leaves that open"),
         ("time_limit", "seconds that a file may take to open, and to answer a batch"),
         ("memory_limit", "GiB of memory that a file's process may take"),
+        (
+            "stateful",
+            "refuse | allow: what to do with a version that answers the same example differently "
+            "when asked again; allow: audit it all the same, and say so in the report",
+        ),
+        (
+            "trust_files",
+            "open Keras 2 and SavedModel files also where this machine cannot isolate the process "
+            "that reads them; such files can run code",
+        ),
         ("force", "go on although a version does no better than guessing"),
     ],
     "Attacks": [

@@ -10,7 +10,7 @@ import pytest
 
 import tf_compleak
 from tf_compleak import cli
-from tf_compleak.auditing import attacking, scoring
+from tf_compleak.auditing import attacking, findings, query, scoring
 from tf_compleak.auditing.settings import Where
 from tf_compleak.inference.observe import softmax
 
@@ -238,3 +238,35 @@ def test_attacks_on_many_examples_run_one_at_a_time_unless_more_are_asked_for(mo
     assert attacking.attackers(Where(), 1, few) == 4
     assert attacking.attackers(Where(), 1, many) == 1
     assert attacking.attackers(Where(workers=2), 1, many) == 2
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "-rf", "", "a\nb", "é", "x" * 81])
+def test_versions_are_named_so_that_names_can_be_files(name):
+    versions, mine, others = family()
+    with pytest.raises(ValueError, match=r"--versions: .* cannot be a name") as caught:
+        tf_compleak.audit({name: versions["int8"]}, mine, others, **FEW)
+    assert "\n" not in str(caught.value)
+
+
+def test_stateful_is_one_of_two():
+    with pytest.raises(ValueError, match=r"--stateful: unknown 'alow'. Did you mean 'allow'"):
+        tf_compleak.audit(*family(), stateful="alow", **FEW)
+
+
+def test_the_weakest_isolation_is_told():
+    def isolated(*found):
+        answers = {
+            ("target", str(i)): query.Answers((), 0.0, {"isolation": name})
+            for i, name in enumerate(found)
+        }
+        return findings.asking_facts(answers).get("isolation")
+
+    assert isolated("full", "full") == "full" and isolated("", "") is None
+    assert isolated("full", "partial: no seccomp", "") == "partial: no seccomp"
+    assert isolated("full", "none", "partial: no seccomp") == "none"
+
+
+def test_functions_need_inputs():
+    _, mine, others = family()
+    with pytest.raises(ValueError, match="a function must be asked, but the examples have no"):
+        tf_compleak.audit({"original": lambda batch: batch}, mine, others, **FEW)

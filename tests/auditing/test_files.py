@@ -216,3 +216,11 @@ def test_an_audit_of_files_loads_no_tensorflow(files, tmp_path):
     command = [sys.executable, "-c", code, *flags(files, tmp_path / "a")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_report_says_that_examples_were_asked_twice(files, tmp_path):
+    assert cli.main(flags(files, tmp_path, marginal="none", attacks="loss")) == 0
+    saved = json.loads((tmp_path / "report.json").read_text())
+    for version in saved["versions"]:
+        assert any("64 examples asked twice" in note for note in version["notes"])
+    assert "cautions" not in saved["provenance"]

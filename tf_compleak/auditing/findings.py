@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -128,8 +129,37 @@ def version(
         non_member_accuracy=intervals.proportion(int(right[~members].sum()), int((~members).sum())),
         agreement=agree,
         resolution=found[name].step,
-        notes=checks.notes(answers, found[name]),
+        notes=(*checks.notes(answers, found[name]), *_asking_notes(answers)),
     )
+
+
+def _asking_notes(answers: Answers) -> tuple[str, ...]:
+    """What asking a version twice found, and how its process was isolated."""
+    isolation = answers.facts.get("isolation")
+    of_process = (f"isolation: {isolation}",) if isolation else ()
+    return (answers.facts["repeated"], *of_process)
+
+
+def asking_facts(answers: dict[tuple[str, str], Answers]) -> dict[str, Any]:
+    """Of all versions of all families together, for the report's provenance.
+
+    "isolation": the weakest of any model file's process; "cautions": one sentence for each version
+    that answers the same question differently. Either only where there is something to say.
+    """
+    facts = {}
+    isolations = [a.facts["isolation"] for a in answers.values() if a.facts.get("isolation")]
+    if isolations:
+        facts["isolation"] = min(isolations, key=_strength)
+    cautions = [
+        answer.facts["caution"] if family == "target" else f"{family}, {answer.facts['caution']}"
+        for (family, _), answer in answers.items()
+        if "caution" in answer.facts
+    ]
+    return facts | ({"cautions": cautions} if cautions else {})
+
+
+def _strength(isolation: str) -> int:
+    return {"none": 0, "full": 2}.get(isolation, 1)
 
 
 def _pooled(settings: Audit, root: Path, name: str) -> tuple[Scores, dict[measure.Key, float]]:

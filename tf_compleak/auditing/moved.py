@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak import _seeds
+from tf_compleak.auditing import order
+from tf_compleak.auditing.model_files import content
 from tf_compleak.auditing.opened import Asking, Opened
-from tf_compleak.auditing.query import Family, content
+from tf_compleak.auditing.query import Family
 from tf_compleak.auditing.settings import Audit
 from tf_compleak.types import Output
 from tf_compleak.workdir import Stage, fingerprint
@@ -30,7 +32,8 @@ def sensitivities(
 ) -> np.ndarray:
     """f32[V, N, C] of a family's versions, members first; see `inference.observe.sensitivities`.
 
-    `kinds` says what each version emits.
+    `kinds` says what each version emits. Examples are asked in the order of their answers; the
+    noise depends on the seed, the family and the position in that order.
     """
     return np.stack(
         [
@@ -52,7 +55,7 @@ def _of_version(
     stage = Stage(
         root / "sensitivities" / family.name / name,
         fingerprint(
-            stage="sensitivities/1",
+            stage="sensitivities/2",
             file=content(given)["sha256"],
             data=family.digests,
             asking=[asking.preprocess, asking.output, asking.signature, kind],
@@ -69,28 +72,31 @@ def _of_version(
 def _asked(family: Family, name, kind, path: str, settings: Audit, asking, tell) -> np.ndarray:
     from tf_compleak.inference import observe
 
-    total, done, parts = sum(map(len, family.sides)), 0, []
+    sizes = tuple(map(len, family.sides))
+    mixed, done, answers = order.mixed(sizes, settings.seed, family.name), 0, []
     opened = Opened(path, asking, family.sides[0])
     block = min(1024, opened.block(family.sides[0]))
     try:
-        for side in family.sides:
-            for start in range(0, len(side), block):
-                prepared = opened.prepared(side, slice(start, start + block))
+        for number, part in enumerate(mixed.parts):
+            moves = []
+            for start in range(0, len(part), block):
+                prepared = opened.prepared(family.sides, part[start : start + block])
                 ((port, rows),) = prepared.items()
-                model = _Ready(opened, port, len(rows))
-                parts.append(
+                names = (family.name, str(number), str(start))
+                moves.append(
                     observe.sensitivities(
-                        model,
+                        _Ready(opened, port, len(rows)),
                         rows,
                         kind,
-                        rng=_seeds.generator(settings.seed, "noise", side.where, str(start)),
+                        rng=_seeds.generator(settings.seed, "noise", *names),
                         queries=settings.sensitivity_queries,
                         epsilon=settings.sensitivity_epsilon,
                     )
                 )
                 done += len(rows)
-                tell(f"sensitivities of {name}", done, total, family.name)
+                tell(f"sensitivities of {name}", done, len(mixed), family.name)
+            answers.append(np.concatenate(moves))
     finally:
         opened.close()
     tell(f"sensitivities of {name}", 1, 1, "")
-    return np.concatenate(parts)
+    return mixed.in_place(answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_compleak.auditing.order import Inputs, gathered
 from tf_compleak.auditing.sides import BLOCK, Side
 from tf_compleak.inference import prepare, quantized
 
@@ -27,6 +29,8 @@ class Asking:
       threads: of each interpreter; workers: versions asked side by side.
       time_limit: seconds for opening a file, and for a batch.
       memory_limit: GiB of one file's process.
+      trust_files: open files that can run code where their process cannot be isolated, too.
+      seed: of the order of asking; stateful: "refuse" or "allow", see `repeat`.
     """
 
     preprocess: str = prepare.AUTO
@@ -37,14 +41,18 @@ class Asking:
     workers: int = 2
     time_limit: float = 60.0
     memory_limit: float = 8.0
+    trust_files: bool = False
+    seed: int = 0
+    stateful: str = "refuse"
 
 
 class Opened:
-    """A model file in its worker process, taking rows of a side as they are."""
+    """A model file in its worker process, taking rows of sides as they are."""
 
     def __init__(self, path: str, asking: Asking, side: Side, on_batch=lambda rows: None):
         from tf_compleak.inference.sandbox import SandboxedModel
 
+        knows = "trust" in inspect.signature(SandboxedModel).parameters
         self._model = SandboxedModel(
             path,
             batch=asking.batch,
@@ -53,6 +61,7 @@ class Opened:
             memory=int(asking.memory_limit * 2**30),
             output=asking.output,
             signature=asking.signature,
+            **({"trust": asking.trust_files} if knows else {}),
         )
         self._path, self._on_batch = path, on_batch
         try:
@@ -95,51 +104,70 @@ class Opened:
         count = HELD // (4 * max(1, *sizes))
         return max(1, min(BLOCK, count) // self._model.batch) * self._model.batch
 
-    def prepared(self, side: Side, which) -> dict[str, np.ndarray]:
-        """Some rows of a side as the model takes them, by the names of its inputs."""
-        found = {}
-        for key, rows in side.rows(which).items():
+    def prepared(self, sides: Sequence[Side], which: np.ndarray) -> Inputs:
+        """Rows of sides (see `order.gathered`) as the model takes them, by its inputs' names."""
+        return gathered(sides, which, self._changed)
+
+    def _changed(self, block: Inputs) -> Inputs:
+        """f32 rows of the model's inputs."""
+        prepared = {}
+        for key, rows in block.items():
             port = self._ports[key]
             try:
                 fit = prepare.fitted(rows, port.shape) if ":" not in self._scales[key] else rows
-                found[port.name] = np.ascontiguousarray(self._changes[key](fit), np.float32)
+                prepared[port.name] = np.ascontiguousarray(self._changes[key](fit), np.float32)
             except ValueError as error:
                 raise ValueError(f"{self._path}: {error}") from error
-        return found
+        return prepared
 
-    def predict(self, prepared: dict[str, np.ndarray]) -> np.ndarray:
+    def _translated(self, block: Inputs) -> Inputs:
+        """Rows of the model's quantized inputs: bytes are looked up."""
+        translated = {}
+        for key, rows in block.items():
+            port = self._ports[key]
+            try:
+                fit = prepare.fitted(rows, port.shape)
+            except ValueError as error:
+                raise ValueError(f"{self._path}: {error}") from error
+            translated[port.name] = quantized.looked_up(self._tables[key], fit)
+        return translated
+
+    def predict(self, prepared: Inputs) -> np.ndarray:
         """f32[N, C] outputs on prepared rows."""
         return self._model.predict(prepared, self._on_batch)
 
     def ask(self, side: Side, start: int, end: int) -> np.ndarray:
-        """f32[N, C] outputs on rows start .. end of a side.
+        """f32[N, C] outputs on rows start .. end of a side."""
+        return self.ask_rows((side,), np.arange(start, end))
 
-        The next block is made ready while the worker process is at one.
+    def ask_rows(self, sides: Sequence[Side], which: np.ndarray) -> np.ndarray:
+        """f32[P, C] outputs on rows `which` (int64[P]) of sides, in that order.
+
+        Rows are numbered through the sides. The next block is made ready while the worker process
+        is at one.
         """
-        step, found = self.block(side), []
-        blocks = [slice(at, min(at + step, end)) for at in range(start, end, step)]
+        step, outputs = self.block(sides[0]), []
+        blocks = [which[at : at + step] for at in range(0, len(which), step)]
         with ThreadPoolExecutor(1) as ahead:
-            ready = ahead.submit(self._ready, side, blocks[0])
+            ready = ahead.submit(self._ready, sides, blocks[0])
             for following in (*blocks[1:], None):
                 rows, done = ready.result()
-                if following:
-                    ready = ahead.submit(self._ready, side, following)
-                found.append(self._model.predict(rows, self._on_batch, quantized=done))
-        return np.concatenate(found)
+                if following is not None:
+                    ready = ahead.submit(self._ready, sides, following)
+                outputs.append(self._model.predict(rows, self._on_batch, quantized=done))
+        return np.concatenate(outputs)
 
-    def _ready(self, side: Side, which: slice) -> tuple[dict[str, np.ndarray], bool]:
+    def _ready(self, sides: Sequence[Side], which: np.ndarray) -> tuple[Inputs, bool]:
         """Rows as the worker takes them, and whether they are quantized: bytes are looked up."""
-        if not self._tables or any(array.dtype != np.uint8 for array in side.inputs.values()):
-            return self.prepared(side, which), False
-        found = {}
-        for key, rows in side.rows(which).items():
-            port = self._ports[key]
-            try:
-                fit = prepare.fitted(rows, port.shape)
-                found[port.name] = quantized.looked_up(self._tables[key], fit)
-            except ValueError as error:
-                raise ValueError(f"{self._path}: {error}") from error
-        return found, True
+        arrays = [array for side in sides for array in side.inputs.values()]
+        if not self._tables or any(array.dtype != np.uint8 for array in arrays):
+            return self.prepared(sides, which), False
+        return gathered(sides, which, self._translated), True
+
+    @property
+    def isolation(self) -> str:
+        """How far its process is kept from the machine: "full", "partial: ..." or "none"."""
+        return str(getattr(self._model, "isolation", ""))
 
     @property
     def classes(self) -> int:
@@ -154,6 +182,7 @@ class Opened:
             "batch": int(self._model.batch),
             "preprocess": ", ".join(dict.fromkeys(self._scales.values())),
             "output": self._model.output.name,
+            "isolation": self.isolation,
         }
 
     def close(self) -> None:

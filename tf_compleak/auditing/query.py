@@ -1,12 +1,11 @@
 """Querying versions: model files in worker processes, callables here, outputs read from disk.
 
-What a version answers is kept part by part: an audit that is stopped goes on at the next part.
+Members and non-members are asked mixed (`order`), some of them again at the end (`repeat`). What a
+version answers is kept part by part: an audit that is stopped goes on at the next part.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,18 @@ from typing import Any
 import numpy as np
 
 from tf_compleak import _checks
+from tf_compleak.auditing import order, repeat
+from tf_compleak.auditing.model_files import content
 from tf_compleak.auditing.opened import Asking, Opened
-from tf_compleak.auditing.sides import Side, read_npy
+from tf_compleak.auditing.order import Order
+from tf_compleak.auditing.repeat import Repeated
+from tf_compleak.auditing.sides import BLOCK, Side, read_npy
 from tf_compleak.inference import prepare
 from tf_compleak.workdir import Stage, fingerprint
 
-PART = 8192  # examples whose answers are kept together
 Tell = Callable[[str, int, int, str], None]
+OUTPUTS = "outputs.npy"
+NOT_ASKED = "given as outputs: nothing was asked, and so nothing asked twice"
 Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
 
 
@@ -34,7 +38,8 @@ class Answers:
     Attributes:
       outputs: f32[N, C] of members and of non-members, as the version emits them.
       step: of a quantized output, 0 for others.
-      facts: "kind", "bytes", "gzip_bytes", "preprocess".
+      facts: "kind", "bytes", "gzip_bytes", "preprocess"; "isolation" of a model file's process;
+        "repeated": what asking again found, in words; "caution": the same where answers differ.
     """
 
     outputs: tuple[np.ndarray, np.ndarray]
@@ -126,7 +131,8 @@ def _given_outputs(given: tuple, family: Family, name: str) -> Answers:
                 f"got {array.dtype} of shape {list(array.shape)}."
             )
         outputs.append(_checked(np.asarray(array, np.float32), name))
-    return Answers(tuple(outputs), 0.0, {"kind": "outputs", "bytes": 0, "gzip_bytes": 0})
+    facts = {"kind": "outputs", "bytes": 0, "gzip_bytes": 0, "repeated": NOT_ASKED}
+    return Answers(tuple(outputs), 0.0, facts)
 
 
 def _checked(outputs: np.ndarray, name: str) -> np.ndarray:
@@ -135,27 +141,70 @@ def _checked(outputs: np.ndarray, name: str) -> np.ndarray:
 
 
 def _called(function: Callable, family, name: str, asking, tell: Tell, stop) -> Answers:
-    total, done, outputs = sum(map(len, family.sides)), 0, []
+    _refuse_no_inputs(family, name, "a function")
+    mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
+    rows = repeat.drawn(len(mixed), asking.seed, family.name)
     how = "none" if asking.preprocess == prepare.AUTO else asking.preprocess
-    change = prepare.function(how)
-    for side in family.sides:
-        parts = []
-        for block in side.blocks():
+    change, done = prepare.function(how), 0
+
+    def ask(which: np.ndarray) -> np.ndarray:
+        nonlocal done
+        answers = []
+        for start in range(0, len(which), BLOCK):
             _go_on(stop)
-            rows = {key: change(value) for key, value in block.items()}
-            answer = np.asarray(function(rows if len(rows) > 1 else next(iter(rows.values()))))
-            count = len(next(iter(rows.values())))
-            if answer.ndim != 2 or len(answer) != count:
-                raise ValueError(
-                    f"version {name}: the function returned shape {list(answer.shape)} for "
-                    f"{count} examples; [examples, classes] is expected."
-                )
-            parts.append(_checked(np.asarray(answer, np.float32), name))
-            done += count
-            tell(_title(family, name), done, total, "")
-        outputs.append(np.concatenate(parts))
+            answers.append(_call(function, family, which[start : start + BLOCK], change, name))
+            done += len(answers[-1])
+            tell(_title(family, name), min(done, len(mixed)), len(mixed), "")
+        return np.concatenate(answers)
+
+    together = _joined(mixed, [ask(part) for part in mixed.parts], name)
+    result = repeat.repeated(name, together[rows], rows, ask, prepare.resolution(together))
     tell(_title(family, name), 1, 1, "")
-    return Answers(tuple(outputs), 0.0, {"kind": "function", "preprocess": how})
+    facts = {"kind": "function", "preprocess": how} | _judged(name, result, asking)
+    return Answers(_split(mixed, together), 0.0, facts)
+
+
+def _call(function: Callable, family, which: np.ndarray, change, name: str) -> np.ndarray:
+    """f32[P, C], what a function returns for these rows."""
+    inputs = order.gathered(
+        family.sides, which, lambda block: {key: change(rows) for key, rows in block.items()}
+    )
+    answer = np.asarray(function(inputs if len(inputs) > 1 else next(iter(inputs.values()))))
+    if answer.ndim != 2 or len(answer) != len(which):
+        raise ValueError(
+            f"version {name}: the function returned shape {list(answer.shape)} for "
+            f"{len(which)} examples; [examples, classes] is expected."
+        )
+    return _checked(np.array(answer, np.float32), name)
+
+
+def _joined(mixed: Order, answers: Sequence[np.ndarray], name: str) -> np.ndarray:
+    """f32[N, C] of the answers to all parts, members first."""
+    try:
+        return _checked(mixed.in_place(answers), name)
+    except ValueError as error:
+        raise ValueError(f"version {name}: {error}") from error
+
+
+def _split(mixed: Order, together: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return together[: mixed.sizes[0]], together[mixed.sizes[0] :]
+
+
+def _judged(name: str, result: Repeated, asking: Asking) -> dict[str, str]:
+    """What a report says of asking again; ValueError where answers differ and none may."""
+    if not result.cause:
+        return {"repeated": repeat.note(result)}
+    if asking.stateful == repeat.REFUSE:
+        raise ValueError(repeat.refusal(name, result))
+    return {"repeated": repeat.note(result), "caution": f"version {name}: {repeat.note(result)}"}
+
+
+def _refuse_no_inputs(family: Family, name: str, what: str) -> None:
+    if not all(side.inputs for side in family.sides):
+        raise ValueError(
+            f"version {name}: {what} must be asked, but the examples have no inputs; give x beside "
+            "y, or give outputs as MEMBERS.npy+NON_MEMBERS.npy."
+        )
 
 
 def _title(family: Family, name: str) -> str:
@@ -171,96 +220,83 @@ def _go_on(stop: threading.Event) -> None:
 
 
 def _queried(path: str, family: Family, name: str, asking, root: Path, tell, stop) -> Answers:
-    if not all(side.inputs for side in family.sides):
-        raise ValueError(
-            f"version {name}: {path} must be asked, but the examples have no inputs; give x beside "
-            "y, or give outputs as MEMBERS.npy+NON_MEMBERS.npy."
-        )
+    _refuse_no_inputs(family, name, path)
     identity = content(path)
+    mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
+    examples = fingerprint(data=family.digests, seed=asking.seed, family=family.name)
     print_ = fingerprint(
-        stage="answers/1",
-        file=identity["sha256"],
+        stage="answers/2",
+        file=identity.pop("sha256"),
         asking=[asking.preprocess, asking.output, asking.signature, asking.batch, asking.threads],
+        examples=examples,
     )
-    folder = root / "answers" / family.name / name
-    asked = _Asked(path, asking, family, name, tell, stop)
+
+    def stage(what: str) -> Stage:
+        folder = root / "answers" / family.name / name / f"{examples[:12]}-{what}"
+        return Stage(folder, fingerprint(of=print_, what=what))
+
+    stages = [stage(f"{number:05}") for number in range(len(mixed.parts))]
+    file = _ModelFile(path, asking, family, name, tell, stop)
     try:
-        outputs = []
-        for side, digest in zip(family.sides, family.digests, strict=True):
-            parts = []
-            for start in range(0, len(side), PART):
-                place = folder / f"{digest[:12]}-{start // PART:05}"
-                stage = Stage(place, fingerprint(of=print_, data=digest, start=start))
-                asked.part(stage, side, start, min(start + PART, len(side)))
-                parts.append(stage)
-            outputs.append(_joined(parts, name))
+        for part, of_part in zip(mixed.parts, stages, strict=True):
+            file.part(of_part, part)
+        answers = [np.load(s.path / OUTPUTS, mmap_mode="r", allow_pickle=False) for s in stages]
+        facts, together = stages[0].facts(), _joined(mixed, answers, name)
+        result = file.again(stage("again"), together, facts["step"])
     finally:
-        asked.close()
+        file.close()
     tell(_title(family, name), 1, 1, "")
-    facts = parts[0].facts()
-    identity.pop("sha256")
-    return Answers(tuple(outputs), facts["step"], {**identity, **facts})
+    facts = {**identity, **facts, **_judged(name, result, asking)}
+    return Answers(_split(mixed, together), facts["step"], facts)
 
 
-def _joined(parts: list[Stage], name: str) -> np.ndarray:
-    loaded = [np.load(part.path / "outputs.npy", allow_pickle=False) for part in parts]
-    return _checked(np.concatenate(loaded), name)
-
-
-class _Asked:
+class _ModelFile:
     """A model file that is opened when the first part that is not there yet has to be asked."""
 
-    def __init__(self, path, asking, family: Family, name: str, tell, stop):
+    def __init__(self, path, asking: Asking, family: Family, name: str, tell, stop):
         self._path, self._asking, self._family, self._name = path, asking, family, name
         self._tell, self._stop = tell, stop
         self._model, self._done = None, 0
 
-    def part(self, stage: Stage, side: Side, start: int, end: int) -> None:
-        """Make sure that the answers to examples start .. end are there."""
+    def part(self, stage: Stage, which: np.ndarray) -> None:
+        """Make sure that the answers to rows `which` are there."""
         if stage.facts() is None:
-            _go_on(self._stop)
-            model = self._opened(side)
-            outputs = model.ask(side, start, end)
+            outputs = self._ask(which)
             with stage.writing() as (folder, facts):
-                np.save(folder / "outputs.npy", outputs, allow_pickle=False)
-                facts.update(model.facts())
+                np.save(folder / OUTPUTS, outputs, allow_pickle=False)
+                facts.update(self._opened().facts())
         else:
-            self._done += end - start
+            self._done += len(which)
 
-    def _opened(self, side: Side) -> Opened:
+    def again(self, stage: Stage, together: np.ndarray, step: float) -> Repeated:
+        """What asking some rows again finds, whose first answers are in `together`."""
+        if stage.facts() is None:
+            rows = repeat.drawn(len(together), self._asking.seed, self._family.name)
+            step = step or prepare.resolution(together)
+            result = repeat.repeated(self._name, together[rows], rows, self._ask, step)
+            with stage.writing() as (_, facts):
+                facts.update(result._asdict())
+        return Repeated(**stage.facts())
+
+    def _ask(self, which: np.ndarray) -> np.ndarray:
+        _go_on(self._stop)
+        return self._opened().ask_rows(self._family.sides, which)
+
+    def _opened(self) -> Opened:
         if self._model is None:
             self._say("opening")
-            self._model = Opened(self._path, self._asking, side, self._told)
+            self._model = Opened(self._path, self._asking, self._family.sides[0], self._count)
         return self._model
 
-    def _told(self, rows: int) -> None:
+    def _count(self, rows: int) -> None:
         _go_on(self._stop)
         self._done += rows
         self._say("")
 
     def _say(self, text: str) -> None:
         total = sum(map(len, self._family.sides))
-        self._tell(_title(self._family, self._name), self._done, total, text)
+        self._tell(_title(self._family, self._name), min(self._done, total), total, text)
 
     def close(self) -> None:
         if self._model is not None:
             self._model.close()
-
-
-def content(path: str) -> dict[str, Any]:
-    """sha256, bytes and gzipped bytes of a model file, or of all files of a folder together."""
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise FileNotFoundError(f"{path}: no such file; --versions names model files.")
-    files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
-    digest, size, gzipped = hashlib.sha256(), 0, 0
-    try:
-        for file in files:
-            data = file.read_bytes()
-            digest.update(f"{file.relative_to(root) if root.is_dir() else ''}\0".encode())
-            digest.update(hashlib.sha256(data).digest())
-            size += len(data)
-            gzipped += len(gzip.compress(data, compresslevel=9, mtime=0))
-    except OSError as error:
-        raise OSError(f"{path}: cannot be read ({error.strerror}).") from error
-    return {"sha256": digest.hexdigest(), "bytes": size, "gzip_bytes": gzipped}

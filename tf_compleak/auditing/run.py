@@ -132,6 +132,9 @@ def _report(
         where.processes(settings.threads),
         where.time_limit,
         where.memory_limit,
+        where.trust_files,
+        settings.seed,
+        settings.stateful,
     )
     answers = query.ask(families, asking, root, tell)
     seen, found = {}, {}
@@ -156,7 +159,7 @@ def _report(
         seen["target"],
         versions,
         failures,
-        _provenance(settings, where, started) | facts,
+        _provenance(settings, where, started) | findings.asking_facts(answers) | facts,
         tell,
     )
     added = findings.added(settings, root, list(seen), versions, tell)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tf_compleak import _checks
 from tf_compleak.attacks import ATTACKS
-from tf_compleak.auditing import exposures
+from tf_compleak.auditing import exposures, repeat
 from tf_compleak.inference import prepare
 from tf_compleak.metrics import grammar
 from tf_compleak.study import arranged, difference
@@ -48,6 +48,7 @@ class Audit:
     batch: int = 64
     drop_overlap: bool = False
     force: bool = False
+    stateful: str = repeat.REFUSE
     marginal: str = "auc"
     subset_budget: str = ""
     sensitivity_queries: int = 10
@@ -60,6 +61,8 @@ class Audit:
         names = self.names
         if not names:
             raise ValueError("--versions: empty; write original=model.tflite,int8=model8.tflite.")
+        for name in names:
+            _checks.name("--versions", name)
         _checks.distinct("--versions", names)
         _checks.between("--folds", self.folds, 2, 50)
         self._check_attacks()
@@ -76,6 +79,7 @@ class Audit:
         self.order_by()
         self.budget()
         _checks.choice("--outputs", self.outputs, OUTPUTS)
+        _checks.choice("--stateful", self.stateful, repeat.CHOICES)
         _checks.between("--label_offset", self.label_offset, -1000, 1000)
         _checks.between("--batch", self.batch, 1, 65536)
         _checks.between("--sensitivity_queries", self.sensitivity_queries, 1, 1000)
@@ -139,6 +143,7 @@ class Where:
       executor: "processes", or "inline": attacks run in this process, one after the other.
       time_limit: seconds for opening a file, and for each batch.
       memory_limit: GiB of one file's process.
+      trust_files: open Keras 2 and SavedModel files also where their process cannot be isolated.
       command, flags: what the report says about repeating the audit.
     """
 
@@ -149,6 +154,7 @@ class Where:
     executor: str = "processes"
     time_limit: float = 60.0
     memory_limit: float = 8.0
+    trust_files: bool = False
     command: str = ""
     flags: str = ""
 

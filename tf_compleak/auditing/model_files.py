@@ -1,0 +1,101 @@
+"""The content of model files: read in blocks, regular files only, folders within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BLOCK = 2**20  # bytes that are read at a time
+MOST = 10_000  # entries of a model's folder
+DEEPEST = 16  # folders within folders
+GZIP = 31  # zlib's number for a gzip stream of the largest window
+
+
+def content(path: str) -> dict[str, Any]:
+    """sha256, bytes and gzipped bytes of a model file, or of all files of a folder together.
+
+    Raises:
+      FileNotFoundError, ValueError, OSError: in one line, where there is none, for what is no
+        regular file (a FIFO would never end), for folders of more than `MOST` entries or deeper
+        than `DEEPEST`, for links that lead out of the folder, and for what cannot be read.
+    """
+    root = Path(path).expanduser()
+    digest, size, gzipped = hashlib.sha256(), 0, 0
+    try:
+        if not root.exists():
+            raise FileNotFoundError(f"{path}: no such file; --versions names model files.")
+        files = sorted(_files(root, path)) if root.is_dir() else [root]
+        for file in files:
+            name = os.fsencode(file.relative_to(root)) if root.is_dir() else b""
+            digest.update(name + b"\0")
+            if file.is_symlink() and file.is_dir():
+                digest.update(os.fsencode(os.readlink(file)))
+                continue
+            own, read, packed = _digests(file)
+            digest.update(own)
+            size += read
+            gzipped += packed
+    except OSError as error:
+        if error.errno is None:  # one of ours, in words
+            raise
+        raise OSError(f"{path}: cannot be read ({error.strerror}).") from error
+    return {"sha256": digest.hexdigest(), "bytes": size, "gzip_bytes": gzipped}
+
+
+def _files(root: Path, path: str) -> Iterator[Path]:
+    """All files below a folder, and links to folders below it (which are not followed)."""
+    inside, waiting, entries = root.resolve(), [(root, 1)], 0
+    while waiting:
+        folder, depth = waiting.pop()
+        with os.scandir(folder) as scanned:
+            for entry in scanned:
+                entries += 1
+                if entries > MOST:
+                    raise ValueError(f"{path}: holds more than {MOST} files; name a model alone.")
+                if entry.is_symlink() and not _leads_inside(Path(entry.path), inside):
+                    raise ValueError(
+                        f"{path}: {entry.name!a} is a link that leads nowhere or out of the "
+                        "folder; put the file itself there."
+                    )
+                if not entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
+                elif depth < DEEPEST:
+                    waiting.append((Path(entry.path), depth + 1))
+                else:
+                    raise ValueError(
+                        f"{path}: holds folders more than {DEEPEST} deep; name a model alone."
+                    )
+
+
+def _leads_inside(link: Path, inside: Path) -> bool:
+    try:
+        return link.resolve(strict=True).is_relative_to(inside)
+    except (OSError, RuntimeError):  # dangling, or a loop
+        return False
+
+
+def _digests(file: Path) -> tuple[bytes, int, int]:
+    """SHA-256, bytes and gzipped bytes of a regular file; ValueError for any other kind."""
+    _refuse_special(file, os.stat(file))
+    digest, packer, size, packed = hashlib.sha256(), zlib.compressobj(9, wbits=GZIP), 0, 0
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as opened:
+        _refuse_special(file, os.fstat(descriptor))
+        while block := opened.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+            packed += len(packer.compress(block))
+    return digest.digest(), size, packed + len(packer.flush())
+
+
+def _refuse_special(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(
+            f"{file}: is no regular file (a pipe, a device or a socket); copy the model into a "
+            "file."
+        )
