@@ -17,7 +17,7 @@ MAY = {
     "_bounded": set(),
     "_array_files": {"_bounded"},
     "_seeds": set(),
-    "_typed": set(),
+    "_typed": {"_checks"},
     "_keras": set(),
     "_keras_nlp": set(),
     "_layers": {"_keras"},

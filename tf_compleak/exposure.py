@@ -3,13 +3,14 @@
 Saved with a report, under `examples/`: `scores.npy` f64[R, N] (raw scores in the order of the rows;
 a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`, `rows.csv`
 (attack and release of each of the R rows), `examples.csv` and `exposed.csv`, the members most at
-risk.
+risk, and `SHA256SUMS` of all these and of `report.json`.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import storage
+from tf_compleak import _array_files, _bounded, storage
 from tf_compleak.measure import Key, Pooled
 from tf_compleak.observations import Observations
 from tf_compleak.results import Report, Scored
@@ -27,6 +28,11 @@ from tf_compleak.storage import write_text
 
 MOST = 1000
 ARRAYS = ("ids", "labels", "members")
+SUMS = "SHA256SUMS"  # of the report and of all that is beside these; for sha256sum -c
+REPORT = "report.json"
+ARRAY_MOST = 2**34  # bytes
+OURS = (SUMS, *(f"{name}.npy" for name in (*ARRAYS, "scores", "fpr")))
+OURS += ("rows.csv", "examples.csv", "exposed.csv")
 
 
 def caught_at(values: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -63,42 +69,91 @@ def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
 def save(report: Report, folder: str | os.PathLike) -> None:
     """Write `report.json` and, where there are scores, `examples/`; each aside and renamed."""
     folder = storage.path(folder)
+    storage.refuse_link(folder / REPORT)
+    text = json.dumps(report.to_json(), indent=1) + "\n"
     if report.scored is not None:
-        _write_examples(folder / "examples", report)
-    write_text(folder / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+        _write_examples(folder / "examples", report, text)
+    write_text(folder / REPORT, text)
 
 
 def load(folder: str | os.PathLike) -> Report:
     """The report that `save` wrote; see `Report.load`."""
-    file = storage.path(folder) / "report.json"
+    file = storage.path(folder) / REPORT
     try:
-        report = Report.from_json(json.loads(file.read_text()))
+        report = Report.from_json(_bounded.json_object(file, follow=False))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file}: no such file; name the folder of a report.") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file}: is damaged or no report ({error}).") from error
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{file}: ").rstrip(".")
+        raise ValueError(f"{file}: is damaged or no report ({reason}).") from error
+    if changed := differing(file.parent):
+        raise ValueError(
+            f"{file.parent / changed}: is not what was written (SHA-256 differs); make the report "
+            "anew."
+        )
     return dataclasses.replace(report, scored=_read_examples(file.parent / "examples", report))
+
+
+def differing(folder: os.PathLike) -> str:
+    """The first file of a report that is not what was written, "" where all are.
+
+    Reports without scores of examples have no sums, and nothing to be held against.
+    """
+    examples = storage.path(folder) / "examples"
+    storage.refuse_link(examples)
+    if not (examples / SUMS).exists():
+        return ""
+    for line in _bounded.text(examples / SUMS, 2**16, follow=False).splitlines():
+        wanted, _, name = line.partition("  ")
+        if name not in (f"../{REPORT}", *OURS):
+            return f"examples/{SUMS}"
+        path = examples.parent / REPORT if name == f"../{REPORT}" else examples / name
+        try:
+            data = _bounded.content(path, ARRAY_MOST, follow=False)
+        except (OSError, ValueError):
+            data = b""
+        if hashlib.sha256(data).hexdigest() != wanted:
+            return os.path.normpath(f"examples/{name}")
+    return ""
 
 
 def _read_examples(folder: Path, report: Report) -> Scored | None:
     """None where there are no files, or those of another report."""
     try:
-        found = Scored(
+        scored = Scored(
             *(_array(folder / f"{name}.npy") for name in ARRAYS), _array(folder / "scores.npy")
         )
+        _check_scored(scored)
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{folder}: is damaged ({error}); make the report anew.") from error
-    return found if len(found.values) == len(report.results) else None
+    return scored if len(scored.values) == len(report.results) else None
 
 
-def _array(path) -> np.ndarray:
+def _array(path: os.PathLike) -> np.ndarray:
     """Of a file in a folder or a bucket."""
-    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    return _array_files.array(_bounded.content(path, ARRAY_MOST, follow=False))
 
 
-def _write_examples(folder: Path, report: Report) -> None:
+def _check_scored(scored: Scored) -> None:
+    """Refuse what `_write_examples` would not have written."""
+    count = len(scored.ids) if scored.ids.ndim == 1 else -1
+    rows = len(scored.values) if scored.values.ndim == 2 else -1
+    shapes = {"labels": (count,), "members": (count,), "values": (rows, count)}
+    for name, shape in shapes.items():
+        array = getattr(scored, name)
+        if array.shape != shape:
+            raise ValueError(f"{name} of shape {array.shape}, ids of {scored.ids.shape}")
+    if scored.values.dtype.kind != "f" or not np.isfinite(scored.values).all():
+        raise ValueError("scores that are no numbers")
+    if scored.members.dtype != bool or scored.labels.dtype.kind not in "iu":
+        raise ValueError("labels or members of another kind")
+
+
+def _write_examples(folder: Path, report: Report, text: str) -> None:
     seen = report.scored
     rates = np.stack([caught_at(row, seen.members) for row in seen.values])
     ranks = agreement(seen.values)
@@ -114,10 +169,19 @@ def _write_examples(folder: Path, report: Report) -> None:
         people = zip(seen.ids, seen.labels, seen.members.astype(int), ranks, strict=True)
         _csv(aside / "examples.csv", ["id", "class", "member", "agreement"], people)
         _csv(aside / "exposed.csv", *_exposed(seen, names, rates, ranks))
-        storage.put(aside, folder, "examples.csv")
+        _write_sums(aside, text)
+        storage.put(aside, folder, SUMS, OURS)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _write_sums(folder: Path, report: str) -> None:
+    """What tells an edited report, or edited scores, from those that were written."""
+    data = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    data[f"../{REPORT}"] = report.encode("utf-8")
+    lines = [f"{hashlib.sha256(of).hexdigest()}  {name}\n" for name, of in data.items()]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def _exposed(seen: Scored, names, rates, ranks):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_compleak import _typed
 from tf_compleak.types import Estimate, Failure, Release, Roc, Tier, Version
 
 SCHEMA = 1
@@ -297,13 +298,18 @@ class Report:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Report:
-        """The inverse of `to_json`; ValueError when the schema is another."""
+        """The inverse of `to_json`.
+
+        Raises:
+          ValueError: when the schema is another, or a name cannot be one.
+          KeyError, TypeError, AttributeError: for anything else that `to_json` would not give.
+        """
         if values.get("schema") != SCHEMA:
             raise ValueError(
                 f"report: schema {values.get('schema')!r} cannot be read, {SCHEMA} is expected; "
                 "make the report anew with this version of tf_compleak."
             )
-        return cls(
+        report = cls(
             study=values["study"],
             provenance=values["provenance"],
             versions=tuple(_version_from_json(version) for version in values["versions"]),
@@ -329,6 +335,9 @@ class Report:
             ),
             marginal=Marginal.from_json(values["marginal"]) if values.get("marginal") else None,
         )
+        _typed.check(report, cls, "report")
+        _typed.check_names(report)
+        return report
 
 
 def _best(results: Sequence[Result], tier: Tier) -> Result | None:

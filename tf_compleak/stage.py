@@ -13,16 +13,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from etils import epath
 
-from tf_compleak import storage
+from tf_compleak import _bounded, storage
 
 RECORD = "stage.json"
 SCHEMA = 2  # of workdirs: 1 had neither components nor checksums
@@ -71,6 +73,8 @@ class Stage:
 
     def why(self, thorough: bool = True) -> str:
         """Why it has to be done (again); empty when it is finished. `thorough`: see `damage`."""
+        if storage.is_local(self.path) and os.path.islink(self.path):
+            return f"damaged: {self.path.name} is a symbolic link"
         record = self.record()
         if record is None:
             there = (self.path / RECORD).exists()
@@ -104,8 +108,9 @@ class Stage:
             text = json.dumps(self._made(aside, facts, time.monotonic() - started), indent=1)
             (aside / RECORD).write_text(text, encoding="utf-8")
             self._check_ours()
+            before = (self.record() or {}).get("files", ())
             try:
-                storage.put(aside, self.path, RECORD)
+                storage.put(aside, self.path, RECORD, before)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or self.facts() is None:
                     raise
@@ -156,17 +161,53 @@ class Stage:
 def read(folder: epath.Path) -> dict[str, Any] | None:
     """The record of the stage in a folder; None when there is none, or none that can be read."""
     try:
-        record = json.loads((folder / RECORD).read_text())
-        return record if "facts" in record and "fingerprint" in record else None
-    except (OSError, ValueError, TypeError):
+        if storage.is_local(folder) and os.path.islink(folder):
+            return None
+        record = _bounded.json_object(folder / RECORD, follow=False)
+        return record if _is_record(record) else None
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def _is_record(record: dict[str, Any]) -> bool:
+    """Whether a record is of the form that `Stage.writing` gives it."""
+    if not (isinstance(record.get("facts"), dict) and isinstance(record.get("fingerprint"), str)):
+        return False
+    if type(record.get("schema", 1)) is not int:
+        return False
+    if record.get("schema", 1) != SCHEMA:
+        return True
+    files, made = record.get("files"), record.get("made")
+    return (
+        isinstance(record.get("components"), dict)
+        and isinstance(files, dict)
+        and all(is_inside(name) and _is_sum(known) for name, known in files.items())
+        and isinstance(made, dict)
+        and isinstance(made.get("at"), str)
+        and re.fullmatch(r"[0-9A-Za-z]{1,64}", str(made.get("id"))) is not None
+    )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name, with / between its parts, leads nowhere out of its folder."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and "\0" not in name and "/".join(parts) == name and ".." not in parts
+
+
+def _is_sum(known: Any) -> bool:
+    return (
+        isinstance(known, dict)
+        and type(known.get("bytes")) is int
+        and known["bytes"] >= 0
+        and isinstance(known.get("sha256"), str)
+    )
 
 
 def sums(path: Path) -> dict[str, Any]:
     """Size in bytes and SHA-256 of a file."""
-    with open(path, "rb") as file:
+    with _bounded.opened(path, follow=False) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
 def damage(folder: epath.Path, record: dict, thorough: bool = True) -> str:
@@ -177,9 +218,11 @@ def damage(folder: epath.Path, record: dict, thorough: bool = True) -> str:
     files, identity = record["files"], (str(folder), record["made"]["id"])
     for name, known in files.items():
         try:
-            size = (folder / name).stat().length
+            size = _size(folder, name)
         except OSError:
             return f"{name} is missing"
+        except ValueError:
+            return f"{name} is no regular file, or lies behind a symbolic link"
         if size != known["bytes"]:
             return f"{name} has {size} bytes, not {known['bytes']}"
     if thorough and identity not in _verified:
@@ -189,6 +232,21 @@ def damage(folder: epath.Path, record: dict, thorough: bool = True) -> str:
                 return f"{name} is not what was written (SHA-256 differs)"
         _verified.add(identity)
     return ""
+
+
+def _size(folder: epath.Path, name: str) -> int:
+    """Bytes of a stage's file; ValueError where it is no regular file of this folder."""
+    if not storage.is_local(folder):
+        return (folder / name).stat().length
+    path, parts = Path(folder), PurePosixPath(name).parts
+    for part in parts[:-1]:
+        path /= part
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise ValueError(name)
+    state = os.lstat(path / parts[-1])
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError(name)
+    return state.st_size
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], most: int = 3) -> list[str]:

@@ -12,11 +12,14 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import fsspec
 from etils import epath
 from etils.epath import backend, gpath
+
+from tf_compleak import _bounded
 
 ASIDE = ".aside-"
 SCHEMES = ("gs://", "s3://", "az://", "hf://")  # what etils.epath speaks
@@ -55,12 +58,23 @@ def is_local(where: os.PathLike) -> bool:
     return "://" not in os.fspath(where)
 
 
+def refuse_link(where: os.PathLike) -> None:
+    """Raise ValueError when a path is a symbolic link, which could lead anywhere."""
+    if is_local(where) and os.path.islink(where):
+        raise ValueError(f"{where}: is a symbolic link; such are never followed, remove it.")
+
+
 def write_text(where: os.PathLike, text: str) -> None:
-    """Write a file aside and rename it, so that it is there in full or not at all."""
+    """Write a file aside and rename it, so that it is there in full or not at all.
+
+    Raises:
+      ValueError: when the file is a symbolic link.
+    """
     where = path(where)
     if not is_local(where):
         where.write_text(text)
         return
+    refuse_link(where)
     where.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=where.parent)
     try:
@@ -82,19 +96,44 @@ def scratch(beside: epath.Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=ASIDE, dir=beside.parent))
 
 
-def put(folder: Path, where: epath.Path, last: str) -> None:
-    """Make `where` what `folder` is; the file called `last`, which names the others, comes last."""
+def put(folder: Path, where: epath.Path, last: str, ours: Collection[str] = ()) -> None:
+    """Make `where` what `folder` is; the file called `last`, which names the others, comes last.
+
+    Args:
+      ours: files of `where` that go with it when it is replaced; others stay in it.
+
+    Raises:
+      ValueError: when `where` is a symbolic link, or holds one.
+    """
     if is_local(where):
+        refuse_link(where)
         folder.chmod(0o755)
+        if Path(where).exists():
+            _keep_others(folder, Path(where), ours)
         _rename(folder, Path(where))
         return
     (where / last).unlink(missing_ok=True)
-    files = [each for each in folder.rglob("*") if each.is_file()]
-    names = sorted(each.relative_to(folder).as_posix() for each in files)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
     for name in (*(name for name in names if name != last), last):
         (where / name).parent.mkdir(parents=True, exist_ok=True)
         (where / name).write_bytes((folder / name).read_bytes())
     shutil.rmtree(folder)
+
+
+def _keep_others(folder: Path, where: Path, ours: Collection[str]) -> None:
+    """Put what somebody else left in `where` into `folder`, which is to replace it."""
+    _bounded.check_plain(where, os.fspath(where))
+    for entry in _bounded.entries(where):
+        name = Path(entry.path).relative_to(where)
+        stays = folder / name
+        if entry.is_dir(follow_symlinks=False) or name.as_posix() in ours or stays.exists():
+            continue
+        stays.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(entry.path, stays, follow_symlinks=False)
+        except OSError:  # disks without hard links
+            shutil.copy2(entry.path, stays, follow_symlinks=False)
 
 
 def _rename(folder: Path, where: Path) -> None:
@@ -124,8 +163,15 @@ def _cache() -> str:
     return folder
 
 
-def clean(root: epath.Path) -> None:
-    """Remove what a killed process left aside."""
-    if is_local(root):
-        for leftover in Path(root).rglob(f"{ASIDE}*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+def clean(root: epath.Path, folders: Collection[str]) -> None:
+    """Remove what a killed process left aside: in a folder, and below some of its folders."""
+    if not is_local(root) or not root.exists():
+        return
+    for entry in list(_bounded.entries(root)):
+        parts = Path(entry.path).relative_to(root).parts
+        if not entry.name.startswith(ASIDE) or (len(parts) > 1 and parts[0] not in folders):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)

@@ -180,8 +180,11 @@ class Estimate:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Estimate:
-        """The inverse of `to_json`."""
-        return cls(**{key: math.nan if value is None else value for key, value in values.items()})
+        """The inverse of `to_json`; TypeError for a measurable figure that is no number."""
+        figure = cls(**{key: math.nan if value is None else value for key, value in values.items()})
+        if figure.measurable and not math.isfinite(figure.value):
+            raise TypeError(f"a measurable figure cannot be {figure.value}")
+        return figure
 
     def __str__(self) -> str:
         if not self.measurable:

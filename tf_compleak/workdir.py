@@ -16,11 +16,16 @@ from pathlib import Path
 
 from etils import epath
 
-from tf_compleak import lock, storage
+from tf_compleak import _bounded, _checks, lock, storage
 from tf_compleak.stage import RECORD, SCHEMA, Stage, fingerprint
 from tf_compleak.storage import ASIDE, write_text
 
 __all__ = ["ASIDE", "RECORD", "SCHEMA", "Stage", "Workdir", "fingerprint", "slug", "write_text"]
+
+FOLDERS = (  # of a study's or an audit's folder: what may be left aside in them is removed
+    *("data", "tokens", "preset", "families", "attacks", "measured", "examples", "logs"),
+    *("answers", "seen", "sensitivities", "marginal"),
+)
 
 
 class Workdir:
@@ -63,7 +68,10 @@ class Workdir:
         fingerprint still holds are kept, others are redone. The claim is given up again when the
         block raises and there was none before, so that a mended command can use the folder.
         """
-        before = self._record.read_text() if self._record.exists() else None
+        before = None
+        if self._record.exists():
+            with contextlib.suppress(ValueError):  # what is no text need not be put back
+                before = _bounded.text(self._record, follow=False)
         self._claim(study, overwrite)
         try:
             yield
@@ -76,7 +84,7 @@ class Workdir:
         self.check(study, overwrite=overwrite)
         record = {"schema": SCHEMA, **study.to_json()}
         write_text(self._record, json.dumps(record, indent=1) + "\n")
-        storage.clean(self.root)
+        storage.clean(self.root, FOLDERS)
 
     def check(self, study, *, overwrite: bool = False) -> None:
         """Refuse what is not this study's folder; ValueError saying why. Nothing is changed."""
@@ -92,6 +100,8 @@ class Workdir:
     def _check_folder(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise ValueError(f"--workdir={self.root}: is a file; name a folder.")
+        if storage.is_local(self.root) and self.root.exists():
+            _bounded.check_plain(self.root, f"--workdir={self.root}")
 
     def _foreign(self) -> bool:
         """Whether the folder holds something that no study of ours left."""
@@ -111,9 +121,11 @@ class Workdir:
           ValueError: when the workdir is of another schema.
         """
         try:
-            saved = json.loads(self._record.read_text())
-            schema = saved.pop("schema", 1)
-        except (OSError, ValueError, AttributeError, TypeError):
+            saved = _bounded.json_object(self._record, follow=False)
+        except (OSError, ValueError):
+            return None
+        schema = saved.pop("schema", 1)
+        if type(schema) is not int:
             return None
         if schema != SCHEMA:
             remedy = (
@@ -130,8 +142,10 @@ class Workdir:
     def _compare(self, study, overwrite: bool) -> None:
         if overwrite:
             return
-        saved = self.study()
-        different = ["study.json cannot be read"] if saved is None else study.difference(saved)
+        saved, different = self.study(), ["study.json cannot be read"]
+        if saved is not None:
+            with contextlib.suppress(TypeError, AttributeError, KeyError):  # of other types
+                different = study.difference(saved)
         if different:
             more = f" (and {len(different) - 3} more)" if len(different) > 3 else ""
             raise ValueError(
@@ -170,6 +184,7 @@ class Workdir:
     def attack(self, attack: str, release: tuple[str, ...], variant: str = "") -> epath.Path:
         """The scores of one attack on one release, or of a variant of it."""
         name = slug(release)
+        _checks.name("attack", attack)
         return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
 
     def figures(self) -> epath.Path:
@@ -192,6 +207,15 @@ def _only_stages(folder: Path) -> bool:
 
 
 def slug(release: tuple[str, ...]) -> str:
-    """A folder name for a release: its versions, or a digest where that gets too long."""
-    name = "+".join(release)
-    return name if len(name) <= 200 else f"{len(release)}-versions-{fingerprint(r=release)[:12]}"
+    """A folder name for a release: its versions, or a digest where that is too long or no one's.
+
+    Raises:
+      ValueError: for a version whose name cannot be part of a file's.
+    """
+    name = "+".join(_checks.name("version", version) for version in release)
+    joined = any("+" in version for version in release)
+    return (
+        name
+        if len(name) <= 200 and not joined
+        else f"{len(release)}-versions-{fingerprint(r=release)[:12]}"
+    )
