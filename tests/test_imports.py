@@ -18,6 +18,8 @@ MAY = {
     "_array_files": {"_bounded"},
     "_seeds": set(),
     "_typed": {"_checks"},
+    "_words": {"_bounded"},
+    "_terminal": set(),
     "_keras": set(),
     "_keras_nlp": set(),
     "_layers": {"_keras"},
@@ -96,6 +98,7 @@ MAY = {
         "types",
     },
     "showing": {
+        "results",
         *("_bounded", "exposure", "journal", "lock", "pipeline", "planning", "stage", "storage"),
         *("evaluate", "source", "study", "workdir"),
     },
@@ -125,9 +128,10 @@ MAY = {
         "results",
         *(
             "",
-            "_bounded",
             "_checks",
             "_progress",
+            "_terminal",
+            "_words",
             "auditing",
             "cluster",
             "commands",

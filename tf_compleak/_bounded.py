@@ -73,7 +73,7 @@ def text(path: os.PathLike | str, most: int = JSON_MOST, *, follow: bool = True)
     try:
         return content(path, most, follow=follow).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error.reason}).") from error
+        raise ValueError(f"{path}: is not a text file in UTF-8 ({error.reason}).") from error
 
 
 def json_object(path: os.PathLike | str, most: int = JSON_MOST, *, follow: bool = True) -> dict:

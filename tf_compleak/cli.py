@@ -14,16 +14,11 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak import _checks, cluster, commands, signals
+from tf_compleak import _checks, _terminal, _words, cluster, commands, signals
 
 QUICKSTART = Path(__file__).parent / "flagfiles" / "quickstart.cfg"
 
-REMEDIES = {
-    "No space left": "free some space; the same command continues from what is finished.",
-    "Disk quota exceeded": "free some space; the same command continues from what is finished.",
-    "Permission denied": "name a --workdir that you may write to.",
-    "Read-only file system": "name a --workdir that you may write to.",
-}
+VOID = 4  # exit code
 
 
 class _UsageError(ValueError):
@@ -33,28 +28,35 @@ class _UsageError(ValueError):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _terminal.write_everything()
+    code = _ended(arguments)
+    with _terminal.unheard():
+        sys.stdout.flush()
+    return code
+
+
+def _ended(arguments: list[str]) -> int:
+    """The exit code of a command line; what ends it is one line on stderr."""
     try:
         with signals.ending():
             return _dispatch(arguments)
     except signals.Ended as ended:
         print(ended.line, file=sys.stderr)
         return ended.code
-    except (ValueError, OSError, flags.Error) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        text += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in text), "")
-        print(f"tf-compleak: {text}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError, RecursionError, flags.Error) as error:
+        print(f"tf-compleak: {_terminal.line_of(error)}", file=sys.stderr)
         return 2
 
 
 def _dispatch(arguments: list[str]) -> int:
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h", "-help", "help", "--helpfull"):
-        print(commands.ABOUT)
+        _terminal.say(commands.ABOUT)
         return 0
     if command == "--version":
         from tf_compleak import __version__
 
-        print(f"tf-compleak {__version__}")
+        _terminal.say(f"tf-compleak {__version__}")
         return 0
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, list(COMMANDS), n=1)
@@ -64,7 +66,7 @@ def _dispatch(arguments: list[str]) -> int:
             "See tf-compleak --help."
         )
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in arguments[1:]):
-        print(_help(command))
+        _terminal.say(_help(command))
         return 0
     return COMMANDS[command].work(arguments[1:])
 
@@ -103,7 +105,18 @@ def _define_one(values: flags.FlagValues, name: str, default, text: str) -> None
     }.get(type(default), flags.DEFINE_string)
     if isinstance(default, tuple):
         default = list(default)
-    define(name, default, text, flag_values=values)
+    if name == "versions":
+        parser, serializer = _Words(), flags.CsvListSerializer(",")
+        flags.DEFINE(parser, name, default, text, values, serializer)
+    else:
+        define(name, default, text, flag_values=values)
+
+
+class _Words(flags.ListParser):
+    """Words between commas; what is in quotes, anywhere in a word, keeps its commas."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        return argument if isinstance(argument, list) else _words.split(argument)
 
 
 def _help(command: str) -> str:
@@ -130,11 +143,9 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
         else word
         for word in arguments
     ]
+    _words.check_flagfiles(arguments)
     try:
         rest = values([f"tf-compleak {command}", *arguments])[1:]
-    except UnicodeDecodeError as error:
-        named = [word for word in arguments if "flagfile" in word]
-        raise _UsageError(f"{' '.join(named)}: is not a text file; name a flagfile.") from error
     except flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, list(values), n=1)
         hint = f" Did you mean --{near[0]}?" if near else ""
@@ -181,16 +192,26 @@ def _show(report, workdir: str, fail_if: str) -> int:
 
     place = storage.path(workdir)
     storage.write_text(place / "report.html", html.render(report))
-    with contextlib.suppress(BrokenPipeError):
+    with _terminal.unheard(), contextlib.suppress(SystemExit):  # rich ends by it, unheard
         text.print_report(report, Console())
+        sys.stdout.flush()
     if not fail_if:
-        return 0
+        return _void(report)
     from tf_compleak import gate
 
     verdict = gate.judge(report, gate.parse(fail_if))
     gate.write(verdict, place)
     print(f"tf-compleak: {verdict.line()}", file=sys.stderr)
     return 3 if verdict.failed else 0
+
+
+def _void(report) -> int:
+    """Say why a report is not to be relied on, if it is not; the exit code."""
+    warnings = report.sanity.warnings()
+    if not warnings:
+        return 0
+    print(f"tf-compleak: void: {' '.join(warnings)}", file=sys.stderr)
+    return VOID
 
 
 # run ----------------------------------------------------------------------------------------------
@@ -247,10 +268,8 @@ def _dry_run(study, options) -> int:
     from tf_compleak import showing
 
     tasks = showing.would_run(study, options)
-    with contextlib.suppress(BrokenPipeError):
-        for name, why in tasks:
-            print(f"{name}: {why}")
-        print(f"{len(tasks)} tasks to do; nothing was written.")
+    lines = [f"{name}: {why}" for name, why in tasks]
+    _terminal.say("\n".join([*lines, f"{len(tasks)} tasks to do; nothing was written."]))
     return 0
 
 
@@ -268,8 +287,7 @@ def _state(arguments: list[str]) -> int:
         raise _UsageError("tf-compleak show WORKDIR: name one workdir.")
     root = os.path.expanduser(words[0])
     found = list(showing.states(root, thorough="--verify" in arguments))
-    with contextlib.suppress(BrokenPipeError):
-        print("\n".join(showing.text(root, found)))
+    _terminal.say("\n".join(showing.text(root, found)))
     return 0
 
 
@@ -292,7 +310,9 @@ def _tensorboard(arguments: list[str]) -> int:
     curves = {name: showing.histories(root) for name, root in names.items()}
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tensorboard.write(reports, os.path.expanduser(logdir), curves)
-    print(f"{len(reports)} run(s) written; look at them with: tensorboard --logdir={logdir}")
+    _terminal.say(
+        f"{len(reports)} run(s) written; look at them with: tensorboard --logdir={logdir}"
+    )
     return 0
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tf_compleak import journal, lock, pipeline, planning, stage, storage
+from tf_compleak import _bounded, exposure, journal, lock, pipeline, planning, stage, storage
+from tf_compleak.results import Report
 from tf_compleak.source import Source
 from tf_compleak.study import Options, Study
 from tf_compleak.workdir import ASIDE, RECORD, Workdir
 
 DONE, FAILED, OPEN = "done", "failed", "to do"
 FIGURES = "figures of the report"
+REPORT = "report"
+LOG_MOST = 2**26  # bytes of the journal that are read
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,62 @@ def states(root: str, thorough: bool = False) -> Iterator[State]:
       FileNotFoundError, ValueError: when there is no study, or one of another schema.
     """
     workdir = Workdir(root)
+    workdir.check_folder()
     if not (workdir.root / "study.json").exists():
         raise FileNotFoundError(f"{root}: holds no study; name the workdir of a run or an audit.")
     saved = workdir.study()
     if saved is None:
         raise ValueError(f"{root}: study.json cannot be read; run the study's command again.")
-    errors = journal.failed(workdir.logs())
     if saved.get("kind") == "audit":
         yield from _found(workdir.root, thorough)
     else:
-        yield from _planned(Study.from_json(saved), root, errors, thorough)
+        yield from _planned(_study(saved, root), root, _errors(workdir), thorough)
+    if thorough and (wrong := _report_damage(workdir)):
+        yield State(REPORT, OPEN, f"damaged: {wrong}")
+
+
+def _study(saved: dict, root: str) -> Study:
+    try:
+        return Study.from_json(saved)
+    except (TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{root}: study.json cannot be read ({error}); run the study's command again."
+        ) from error
+
+
+def _errors(workdir: Workdir) -> dict[str, str]:
+    """The error of every task that failed last, where the journal can be read."""
+    try:
+        if (Path(workdir.logs()) / journal.EVENTS).stat().st_size > LOG_MOST:
+            return {}
+        return {str(task): str(error) for task, error in journal.failed(workdir.logs()).items()}
+    except (OSError, TypeError, RecursionError):
+        return {}
+
+
+def _report_damage(workdir: Workdir) -> str:
+    """What is wrong with a folder's report, "" where nothing is or there is none."""
+    if not (workdir.root / exposure.REPORT).exists():
+        return ""
+    try:
+        report = Report.load(workdir.root)
+    except (ValueError, OSError) as error:
+        return str(error).removeprefix(f"{workdir.root}/")
+    if report.scored is None:
+        return "the scores of its examples are missing"
+    figures = workdir.figures()
+    record = stage.read(figures)
+    if record is None or pipeline.FIGURES not in record["files"]:
+        return ""
+    if stage.damage(figures, record):
+        return ""  # told as a stage of its own
+    file = storage.fetched(figures, list(record["files"]), record["made"]["id"]) / pipeline.FIGURES
+    try:
+        measured = Report.from_json(_bounded.json_object(file, follow=False))
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        return f"measured/{pipeline.FIGURES} cannot be read ({error})"
+    says = [{**found.to_json(), "study": {}, "provenance": {}} for found in (report, measured)]
+    return "" if says[0] == says[1] else "report.json does not say what was measured"
 
 
 def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) -> Iterator[State]:
@@ -132,11 +182,12 @@ def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: boo
 
 def _found(root: Path, thorough: bool) -> Iterator[State]:
     """What is there, for folders whose plan is not known: every stage that has a record."""
-    for folder in sorted(Path(root).rglob(RECORD)):
-        name = folder.parent.relative_to(root).as_posix()
-        if any(part.startswith(ASIDE) for part in folder.parts):
+    records = (Path(entry.path) for entry in _bounded.entries(root) if entry.name == RECORD)
+    for file in sorted(records):
+        name = file.parent.relative_to(root).as_posix()
+        if any(part.startswith(ASIDE) for part in file.relative_to(root).parts):
             continue
-        folder = storage.path(folder.parent)
+        folder = storage.path(file.parent)
         record = stage.read(folder)
         if record is None or record.get("schema") != stage.SCHEMA:
             yield State(name, OPEN, "its record cannot be read")
@@ -151,14 +202,25 @@ def _found(root: Path, thorough: bool) -> Iterator[State]:
 
 def histories(root: str) -> dict[str, list[dict[str, float]]]:
     """What every epoch of every family's training gave, as `curve.csv` says, by family."""
-    found = {}
+    curves = {}
     families = Workdir(root).root / "families"
     for folder in sorted(families.iterdir()) if families.exists() else ():
         file = folder / "training" / "curve.csv"
         if file.exists():
-            rows = csv.DictReader(file.read_text().splitlines())
-            found[folder.name] = [{key: float(v) for key, v in row.items()} for row in rows]
-    return found
+            rows = csv.DictReader(_bounded.text(file, follow=False).splitlines())
+            curves[folder.name] = [_epoch(row, file) for row in rows]
+    return curves
+
+
+def _epoch(row: dict, file: os.PathLike) -> dict[str, float]:
+    """A line of `curve.csv`; ValueError where it is none."""
+    try:
+        figures = {str(key): float(value) for key, value in row.items()}
+        if not math.isfinite(figures["epoch"]):
+            raise ValueError("epoch")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{file}: is damaged; run the study's command again.") from error
+    return figures
 
 
 def text(root: str, found: list[State]) -> Iterator[str]:
@@ -166,7 +228,7 @@ def text(root: str, found: list[State]) -> Iterator[str]:
     place = storage.path(root)
     for each in found:
         more = f"{each.made}  {each.bytes:>11,} bytes" if each.state == DONE else each.why
-        yield f"{each.state:7} {each.name:60} {more}".rstrip()
+        yield _printable(f"{each.state:7} {each.name:60} {more}".rstrip())
     counts = Counter(each.state for each in found)
     told = ", ".join(f"{counts[state]} {state}" for state in (DONE, FAILED, OPEN) if counts[state])
     yield f"{root}: {told}; {sum(each.bytes for each in found):,} bytes in stages"
@@ -174,7 +236,13 @@ def text(root: str, found: list[State]) -> Iterator[str]:
     if who:
         alive = lock.is_alive(place, who)
         how = "running now" if alive else "stopped in the middle; the same command goes on"
-        yield f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
+        line = f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
+        yield _printable(line)
     report = place / "report.json"
     if os.fspath(report) and report.exists():
         yield f"report: {report}"
+
+
+def _printable(line: str) -> str:
+    """A line without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)

@@ -41,7 +41,7 @@ class Workdir:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder's lock, making the folder; ValueError naming the process that has it."""
-        self._check_folder()
+        self.check_folder()
         made = not self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class Workdir:
 
     def check(self, study, *, overwrite: bool = False) -> None:
         """Refuse what is not this study's folder; ValueError saying why. Nothing is changed."""
-        self._check_folder()
+        self.check_folder()
         if self._record.exists():
             self._compare(study, overwrite)
         elif not overwrite and self._foreign():
@@ -97,7 +97,8 @@ class Workdir:
                 "or pass --overwrite to use it all the same."
             )
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Refuse what is no folder, or one that holds links, pipes or devices; ValueError."""
         if self.root.exists() and not self.root.is_dir():
             raise ValueError(f"--workdir={self.root}: is a file; name a folder.")
         if storage.is_local(self.root) and self.root.exists():
@@ -144,7 +145,7 @@ class Workdir:
             return
         saved, different = self.study(), ["study.json cannot be read"]
         if saved is not None:
-            with contextlib.suppress(TypeError, AttributeError, KeyError):  # of other types
+            with contextlib.suppress(TypeError, AttributeError, LookupError):  # of other types
                 different = study.difference(saved)
         if different:
             more = f" (and {len(different) - 3} more)" if len(different) > 3 else ""

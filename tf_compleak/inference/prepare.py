@@ -53,7 +53,8 @@ def function(how: str) -> Callable[[np.ndarray], np.ndarray]:
     """The function of `--preprocess`: a name of `PREPROCESSES`, or "module:function" of the user's.
 
     Raises:
-      ValueError: for an unknown name, or a function that is not there.
+      ValueError: for an unknown name, or a function that is not there or cannot be called. The
+        function itself, in one line, where the user's raises or returns no numbers for each row.
     """
     if how == "none":
         return lambda rows: np.asarray(rows, np.float32)
@@ -62,11 +63,35 @@ def function(how: str) -> Callable[[np.ndarray], np.ndarray]:
         return lambda rows: SCALES[how](_unit(rows, how))
     module, _, name = how.partition(":")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last: no file of a folder stands in for a library
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--preprocess={how}: cannot be imported ({error}).") from error
+        given = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a module of the user's raises
+        raise ValueError(f"--preprocess={how}: cannot be imported ({_line(error)}).") from error
+    if not callable(given):
+        raise ValueError(f"--preprocess={how}: is a {type(given).__name__}, no function.")
+    return lambda rows: _of_user(given, rows, how)
+
+
+def _of_user(given: Callable, rows: np.ndarray, how: str) -> np.ndarray:
+    """What the user's function makes of rows: numbers [N, ...], finite."""
+    try:
+        prepared = np.asarray(given(rows))
+    except Exception as error:  # whatever a function of the user's raises
+        raise ValueError(
+            f"--preprocess={how}: raised {type(error).__name__} ({_line(error)}) on rows of shape "
+            f"{list(rows.shape)}; mend it."
+        ) from error
+    if prepared.dtype.kind not in "fiub" or prepared.ndim < 1 or len(prepared) != len(rows):
+        raise ValueError(
+            f"--preprocess={how}: returned {prepared.dtype} of shape {list(prepared.shape)} for "
+            f"{len(rows)} rows; it must return numbers, one row for each."
+        )
+    return _checks.floats(f"--preprocess={how}: what it returned", prepared)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _unit(rows: np.ndarray, how: str) -> np.ndarray:

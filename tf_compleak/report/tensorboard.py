@@ -82,6 +82,7 @@ def write(
 
     Raises:
       ValueError: in one line, where TensorBoard is not installed.
+      OSError: in one line, where the log folder cannot be made or written.
     """
     try:
         import tensorflow as tf
@@ -89,6 +90,18 @@ def write(
     except ImportError as error:
         raise ValueError("TensorBoard is not installed; pip install tensorboard.") from error
 
+    try:
+        os.makedirs(logdir, exist_ok=True)
+        _write(tf, hp, reports, logdir, curves or {})
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
+        reason = " ".join(str(reason).split())[:200]
+        raise OSError(
+            f"--logdir={logdir}: cannot be made or written ({reason}); name another folder."
+        ) from error
+
+
+def _write(tf, hp, reports: Mapping[str, Report], logdir, curves) -> None:
     found = {run: scalars(report) for run, report in reports.items()}
     settings = hparams(reports)
     with tf.summary.create_file_writer(os.fspath(logdir)).as_default():
@@ -102,7 +115,7 @@ def write(
             hp.hparams(settings[run], trial_id=run)
             for tag, value in values.items():
                 tf.summary.scalar(tag, value, step=0)
-            for family, epochs in ((curves or {}).get(run) or {}).items():
+            for family, epochs in (curves.get(run) or {}).items():
                 _write_curve(tf, family, epochs)
 
 
