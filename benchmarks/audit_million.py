@@ -3,10 +3,11 @@
     python benchmarks/audit_million.py [--examples=1000000] [--folder=DIR] [--write]
 
 One INT8 ResNet-8 of width 16, images of 32x32x3 bytes in two `.npy` files (3 GB), default attacks,
-cross-fitted. First the asking alone: blocks of 8,192 are put to the file by a bare loop of
-set_tensor, invoke, get_tensor on bytes that are ready, and by the audit (from the mapped file,
-prepared, in a worker process), in turn. Then the whole command: it is interrupted (Ctrl-C) when a
-third of the answers are there and started again; the memory of its processes is sampled.
+cross-fitted. First the asking alone: parts of 8,192, members and non-members mixed as an audit asks
+them, are put to the file by a bare loop of set_tensor, invoke, get_tensor on bytes that are ready,
+and by the audit (from the mapped files, prepared, in a worker process), in turn. Then the whole
+command: it is interrupted (Ctrl-C) when a third of the answers are there and started again; the
+memory of its processes is sampled.
 """
 
 import os
@@ -24,13 +25,13 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 from results import write_section
 
-from tf_compleak.auditing import sides
+from tf_compleak.auditing import order, sides
 from tf_compleak.auditing.opened import Asking, Opened
-from tf_compleak.auditing.query import PART
+from tf_compleak.auditing.order import PART
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("examples", 1_000_000, "examples, half of them members")
-flags.DEFINE_integer("blocks", 15, "blocks that both loops are asked in turn")
+flags.DEFINE_integer("blocks", 15, "parts that both loops are asked in turn")
 flags.DEFINE_integer("workers", 1, "processes of the audit")
 flags.DEFINE_string("folder", "", "where the arrays are made; a temporary folder by default")
 flags.DEFINE_boolean("write", False, "write the table into benchmarks/README.md")
@@ -81,15 +82,17 @@ def ratios(folder: Path, batch: int = 64) -> tuple[list[float], float, float]:
     interpreter.resize_tensor_input(detail["index"], [batch, 32, 32, 3])
     interpreter.allocate_tensors()
     scale, zero = detail["quantization"]
-    side = sides.load(f"npy:{folder}/members_x.npy,{folder}/members_y.npy", "members")
-    opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), side), []
+    both = [sides.load(f"npy:{folder}/{kind}_x.npy,{folder}/{kind}_y.npy", kind) for kind in KINDS]
+    mixed = order.mixed(tuple(map(len, both)), 0, "target")
+    whole = [part for part in mixed.parts if len(part) == PART]
+    opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), both[0]), []
     for number in range(FLAGS.blocks + 1):
-        start = number * PART % (len(side) - PART)
-        pixels = np.float32(side.inputs["x"][start : start + PART]) / 255
+        part = whole[number % len(whole)]
+        pixels = np.float32(order.gathered(both, part, dict)["x"]) / 255
         ready = np.clip(np.rint(pixels / scale) + zero, -128, 127).astype(np.int8)
         own = bare(interpreter, ready, batch)
         began = time.perf_counter()
-        opened.ask(side, start, start + PART)
+        opened.ask_rows(both, part)
         times.append((own, time.perf_counter() - began))
     opened.close()
     times = times[1:]  # the first warms up
@@ -179,7 +182,7 @@ def main(_):
         export(folder / "model.tflite")
         make(folder, FLAGS.examples)
         found, own, ours = ratios(folder)
-        total = 2 * -(-(FLAGS.examples // 2) // PART)
+        total = len(order.mixed((FLAGS.examples // 2,) * 2, 0, "target").parts) + 1
         code, before = interrupted(folder, total // 3)
         began = time.perf_counter()
         process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
