@@ -263,7 +263,7 @@ def test_the_weakest_isolation_is_told():
 
     assert isolated("full", "full") == "full" and isolated("", "") is None
     assert isolated("full", "partial: no seccomp", "") == "partial: no seccomp"
-    assert isolated("full", "none", "partial: no seccomp") == "none"
+    assert isolated("full", "none: other system", "partial: no seccomp") == "none: other system"
 
 
 def test_functions_need_inputs():

@@ -159,7 +159,7 @@ def asking_facts(answers: dict[tuple[str, str], Answers]) -> dict[str, Any]:
 
 
 def _strength(isolation: str) -> int:
-    return {"none": 0, "full": 2}.get(isolation, 1)
+    return {"none": 0, "full": 2}.get(isolation.partition(":")[0], 1)
 
 
 def _pooled(settings: Audit, root: Path, name: str) -> tuple[Scores, dict[measure.Key, float]]:

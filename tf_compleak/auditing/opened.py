@@ -166,7 +166,7 @@ class Opened:
 
     @property
     def isolation(self) -> str:
-        """How far its process is kept from the machine: "full", "partial: ..." or "none"."""
+        """How far its process is kept from the machine: "full", "partial: ..." or "none: ..."."""
         return str(getattr(self._model, "isolation", ""))
 
     @property
