@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from test_interpreter import RNG, W, X, convert, expected
 
-from tf_compleak.inference import keras_file
+from tf_compleak.inference.isolated import keras_file
 from tf_compleak.inference.observe import softmax
 from tf_compleak.inference.sandbox import SandboxedModel
 
@@ -275,10 +275,13 @@ def test_lambda_layers_are_never_run(tmp_path, library, name):
         ({"module": "os", "class_name": "system", "config": "true"}, "os.system"),
         (
             {"module": "keras.utils", "class_name": "function", "config": "get_file"},
-            "keras.utils.function",
+            "the function keras.utils.get_file",
         ),
-        ({"module": "keras.src.utils.file_utils", "class_name": "x"}, "no layer or setting"),
-        ({"module": "builtins", "class_name": "function", "config": "eval"}, "builtins.function"),
+        (
+            {"module": "keras.src.utils.file_utils", "class_name": "x"},
+            "names keras.src.utils.file_utils.x",
+        ),
+        ({"module": "builtins", "class_name": "function", "config": "eval"}, "builtins.eval"),
         ({"class_name": "Dense", "registered_name": "mine>Dense"}, "custom object mine>Dense"),
         ({"class_name": "__lambda__", "config": {"value": "x"}}, "Lambda"),
         (
@@ -289,7 +292,7 @@ def test_lambda_layers_are_never_run(tmp_path, library, name):
 )
 def test_code_in_a_config_is_found_wherever_it_is(part, message):
     with pytest.raises(ValueError, match=message):
-        keras_file.refuse_code({"config": {"layers": [{"config": {"activation": part}}]}})
+        keras_file.refuse_others({"config": {"layers": [{"config": {"activation": part}}]}})
 
 
 def test_plain_configs_pass():
@@ -298,7 +301,7 @@ def test_plain_configs_pass():
         x = library.layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2")(inputs)
         x = library.layers.ReLU(max_value=6)(library.layers.BatchNormalization()(x))
         model = library.Model(inputs, library.layers.Dense(2)(library.layers.Flatten()(x)))
-        keras_file.refuse_code(json.loads(model.to_json()))
+        keras_file.refuse_others(json.loads(model.to_json()))
 
 
 def test_a_zip_that_unpacks_to_too_much(tmp_path, monkeypatch):
@@ -307,7 +310,7 @@ def test_a_zip_that_unpacks_to_too_much(tmp_path, monkeypatch):
         archive.writestr("big", b"\0" * 2**21)
     monkeypatch.setattr(keras_file, "LARGEST", 2**20)
     with pytest.raises(ValueError, match="unpacks to more than"):
-        keras_file._keras_config(tmp_path / "m.keras")
+        keras_file.check(tmp_path / "m.keras", "keras")
 
 
 def test_links_out_of_an_h5_file_are_refused(tmp_path):

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DTYPES = frozenset(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bfloat16 "
+    "string object complex64 complex128".split()
+)
+
 
 @dataclass(frozen=True)
 class Port:
@@ -24,6 +29,20 @@ class Port:
     dtype: str
     scale: float = 0.0
     zero: int = 0
+
+    @classmethod
+    def from_json(cls, port: dict) -> Port:
+        """From what the isolated process says; ValueError for what no input or output can be."""
+        name, shape, dtype = str(port["name"]), port["shape"], str(port["dtype"])
+        scale, zero = float(port["scale"]), int(port["zero"])
+        sizes = tuple(int(size) for size in shape)
+        if not (name.isprintable() and len(name) <= 500 and dtype in DTYPES):
+            raise ValueError(f"an input or output {name[:80]!r} of type {dtype[:80]!r}.")
+        if len(sizes) > 8 or not all(-1 <= size <= 2**31 for size in sizes):
+            raise ValueError(f"{name}: shape {list(sizes[:9])}.")
+        if not (0 <= scale < 1e30 and abs(zero) < 2**31):
+            raise ValueError(f"{name}: scale {scale}, zero point {zero}.")
+        return cls(name, sizes, dtype, scale, zero)
 
 
 def chosen(ports: list[Port], wanted: str) -> int:

@@ -1,44 +1,63 @@
-"""Untrusted model files in a process of their own, with limits of time and memory.
+"""Untrusted model files in a process of their own that can do nothing but answer.
 
-A native interpreter that meets a damaged file may crash, loop or fill the memory. Here that ends
-the worker, and the caller gets one ValueError that names the file. Messages between the two are
-JSON and plain arrays of bounded length, never pickles: a worker that a file has taken over cannot
-run code in the parent.
+What it may use of memory and time is bounded, and it has given up files, sockets, processes and
+signals before it reads the file (`isolated.walls`). A native interpreter that meets a damaged file
+may crash, loop or fill the memory: that ends the process, and the caller gets one ValueError that
+names the file. Messages between the two are JSON and plain arrays of bounded length, never pickles:
+a process that a file has taken over cannot run code in the parent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import mmap
 import os
+import shutil
 import signal
+import site
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 
 from tf_compleak.inference.ports import Port
-from tf_compleak.inference.worker import PAUSE
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
 HEADER = 2**20  # bytes that a JSON message may have
+LOG = 2**20  # bytes of what the process prints that are kept
 START = 120.0  # seconds that starting Python and the runtime may take
+SLACK = 0.2  # seconds beyond the limit in which the process itself says that time is over
+PAUSE = 0.1  # seconds that may lie between two words of the process
+NONSENSE = "the isolated process answered nonsense."
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "std::length_error", "Cannot allocate memory")
+ENVIRONMENT = (  # what of ours the process may see
+    *("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
+    *("SYSTEMROOT", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
+)
+MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF": "h5"}
+DEFENSES = frozenset(("lists", "walls"))  # both; tests take one away to see the other alone
+RISKY = ("h5", "keras", "savedmodel")  # kinds whose reader has run code of files before
 
 
 class SandboxedModel:
-    """A model file, opened in a worker process; a context manager.
+    """A model file, opened in an isolated process; a context manager.
 
     Attributes:
       path, kind: "tflite", "keras", "h5" or "savedmodel".
       inputs, outputs: `ports.Port` of each; output: the one that `predict` gives.
       batch: rows of one call.
+      isolation: "full", "partial: ..." or "none: ...", what this machine could not enforce.
     """
 
     def __init__(
@@ -51,6 +70,7 @@ class SandboxedModel:
         memory: int = 8 * 2**30,
         output: str = "",
         signature: str = "",
+        trust: bool = False,
     ):
         """Open `path`; ValueError in one line when it cannot be used, FileNotFoundError if absent.
 
@@ -58,59 +78,100 @@ class SandboxedModel:
           batch: rows of one call, where the file leaves that open.
           seconds: limit for opening, and for each batch; memory: limit in bytes.
           output, signature: which, where the file has several.
+          trust: open Keras files and SavedModels also where the process cannot be fully isolated.
         """
         self.path, self._seconds, self._memory = str(path), seconds, memory
-        if not os.path.exists(os.path.expanduser(self.path)):
-            raise FileNotFoundError(f"{self.path}: no such file.")
+        kind = kind_of(self.path)
         self._shared = shared_memory(MESSAGE)
         self._memory_map = mmap.mmap(self._shared, MESSAGE)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
-        self._start(threads)
+        self._folder = tempfile.mkdtemp(prefix="tf-compleak-")
+        self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, LOG)
+        settings = {"batch": batch, "threads": threads, "output": output, "signature": signature}
+        self._process = self._connection = None
         try:
-            settings = {"batch": batch, "threads": threads, "output": output}
-            self._send({"path": self.path, "seconds": seconds, "signature": signature, **settings})
-            self._receive("starting", max(seconds, START))
+            self._start(kind, log, settings)
+            self.isolation = str(self._receive("starting", START).get("isolation", ""))[:500]
+            if kind in RISKY and self.isolation != "full" and not trust:
+                raise ValueError(
+                    f"{self.path}: this machine cannot isolate the process that would read it "
+                    f"({self.isolation}), and a {kind} file can run code; export the model to "
+                    ".tflite, or pass --trust_files if you trust whoever made it."
+                )
+            self._send({})
+            self._receive("reading", seconds)
+            self._receive("starting its runtime", max(seconds, START))
             self._take(self._receive("opening", seconds))
         except BaseException:
             self.close()
             raise
 
-    def _start(self, threads: int) -> None:
+    def _start(self, kind: str, log: int, settings: dict) -> None:
         ours, theirs = socket.socketpair()
-        count = str(threads)
-        numbers = (theirs.fileno(), self._shared, MESSAGE, self._memory)
-        arguments = ["tf_compleak.inference.worker", *map(str, numbers)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+        numbers = {"socket": theirs.fileno(), "shared": self._shared, "size": MESSAGE}
+        libraries = [str(Path(np.__file__).parents[1]), *site.getsitepackages()]
+        if site.ENABLE_USER_SITE:
+            libraries.append(site.getusersitepackages())
+        package = Path(__file__).resolve().parents[1]
+        settings |= numbers | {
+            "path": os.path.abspath(os.path.expanduser(self.path)),
+            "kind": kind,
+            "memory": self._memory,
+            "seconds": self._seconds,
+            "parent": os.getpid(),
+            "libraries": libraries,
+            "package": str(package),
+            "lists": "lists" in DEFENSES,
+            "walls": "walls" in DEFENSES,
+        }
+        script = str(package / "inference" / "isolated" / "launch.py")
+        command = [sys.executable, "-I", "-X", "utf8", script, json.dumps(settings)]
+        start = _starter(os.getpid()).submit(
+            subprocess.Popen,
+            command,
             pass_fds=[theirs.fileno(), self._shared],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                "OMP_NUM_THREADS": count,
-                "OPENBLAS_NUM_THREADS": "1",
-                "TF_NUM_INTRAOP_THREADS": count,
-                "TF_NUM_INTEROP_THREADS": "1",
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                "CUDA_VISIBLE_DEVICES": "",
-            },
+            stdout=log,
+            stderr=log,
+            env=self._environment(str(settings["threads"])),
+            cwd=self._folder,
             start_new_session=True,
         )
-        theirs.close()
-        self._connection = Connection(ours.detach())
+        try:
+            self._process = start.result()
+        finally:
+            theirs.close()
+            os.close(log)
+            self._connection = Connection(ours.detach())
+
+    def _environment(self, threads: str) -> dict[str, str]:
+        return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {
+            "PATH": os.defpath,
+            "HOME": self._folder,
+            "TMPDIR": self._folder,
+            "KERAS_HOME": self._folder,
+            "KERAS_BACKEND": "tensorflow",
+            "HDF5_USE_FILE_LOCKING": "FALSE",
+            "HDF5_PLUGIN_PRELOAD": "::",  # no filter of a file's choice is loaded
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": "1",
+            "TF_NUM_INTRAOP_THREADS": threads,
+            "TF_NUM_INTEROP_THREADS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
 
     def _take(self, facts: dict) -> None:
         try:
             self.kind, self.batch = str(facts["kind"]), int(facts["batch"])
             self.inputs, self.outputs = (
-                [Port(**{**port, "shape": tuple(port["shape"])}) for port in facts[key]]
+                [Port.from_json(port) for port in facts[key][:1000]]
                 for key in ("inputs", "outputs")
             )
             self.output = self.outputs[int(facts["output"])]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{self.path}: the worker process answered nonsense.") from error
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise ValueError(f"{self.path}: {NONSENSE}") from error
         if not 1 <= self.batch <= 2**20:
             raise ValueError(f"{self.path}: takes {self.batch} examples at a time.")
 
@@ -169,31 +230,42 @@ class SandboxedModel:
         self._send({"shapes": shapes, "dtypes": dtypes, "names": list(names)})
         done = 0
         while done < count:
-            told = self._receive("answering", self._seconds + PAUSE)
-            fresh = min(int(told.get("rows", 0)), count - done)
-            if fresh < 1:
-                raise ValueError(f"{self.path}: the worker process answered nonsense.")
+            fresh = self._receive("answering", self._seconds + PAUSE).get("rows")
+            if type(fresh) is not int or not 1 <= fresh <= count - done:
+                raise ValueError(f"{self.path}: {NONSENSE}")
             done += fresh
             on_batch(fresh)
         shape = self._receive("answering", self._seconds).get("shape")
-        good = isinstance(shape, list) and len(shape) == 2 and shape[0] == count
-        if not good or not 1 <= shape[1] <= 2**20 or 4 * count * shape[1] > 2**31:
+        good = isinstance(shape, list) and [type(size) for size in shape] == [int, int]
+        if (
+            not good
+            or shape[0] != count
+            or not 1 <= shape[1] <= 2**20
+            or 4 * count * shape[1] > 2**31
+        ):
             raise ValueError(f"{self.path}: answered {count} examples with shape {shape}.")
         data = self._receive_bytes("answering", self._seconds, 4 * count * shape[1])
         if len(data) != 4 * count * shape[1]:
-            raise ValueError(f"{self.path}: the worker process answered nonsense.")
+            raise ValueError(f"{self.path}: {NONSENSE}")
         return np.frombuffer(data, np.float32).reshape(count, shape[1])
 
     def close(self) -> None:
-        """End the worker; may be called twice."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End the process and all that it may have started; may be called twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.wait()
+        if self._connection is not None:
             self._connection.close()
-            self._log.close()
+            self._connection = None
+        if self._folder:
+            os.close(self._log)
             self._memory_map.close()
             os.close(self._shared)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
 
     def _send(self, message: dict) -> None:
         with contextlib.suppress(OSError):  # a worker that died is met when it is heard
@@ -202,32 +274,42 @@ class SandboxedModel:
     def _receive(self, doing: str, seconds: float) -> dict:
         try:
             message = json.loads(self._receive_bytes(doing, seconds, HEADER))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{self.path}: the worker process answered nonsense.") from error
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{self.path}: {NONSENSE}") from error
         if not isinstance(message, dict):
-            raise ValueError(f"{self.path}: the worker process answered nonsense.")
+            raise ValueError(f"{self.path}: {NONSENSE}")
         if "error" in message:
             raise ValueError(f"{self.path}: {_line(str(message['error']))}.")
         return message
 
     def _receive_bytes(self, doing: str, seconds: float, most: int) -> bytes:
-        if not self._connection.poll(seconds):
-            raise ValueError(
-                f"{self.path}: no answer within {self._seconds:g} s of {doing}; the file is "
-                "damaged, or needs more time: raise --time_limit."
-            )
+        late = f"no answer within {self._seconds:g} s of {doing}; the file is damaged, or needs "
+        late = f"{self.path}: {late}more time: raise --time_limit."
+        if not self._connection.poll(seconds + SLACK):
+            raise ValueError(late)
+        timer = threading.Timer(seconds + SLACK, self._process.kill)  # half a message, then nothing
+        timer.start()
         try:
             return self._connection.recv_bytes(most)
         except (EOFError, OSError) as error:
             raise ValueError(f"{self.path}: {self._obituary(doing)}") from error
+        finally:
+            timer.cancel()
+
+    def _printed(self) -> str:
+        """What the process has printed, at most the first MiB."""
+        parts = []
+        with contextlib.suppress(OSError):
+            while part := os.read(self._log, LOG):
+                parts.append(part)
+        return b"".join(parts).decode("utf-8", "replace")
 
     def _obituary(self, doing: str) -> str:
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return f"sent what is no answer while {doing}; the file is damaged or hostile."
-        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 4096))
-        log = self._log.read().decode("utf-8", "replace")
+        log = self._printed()
         limit = f"more than {self._memory / 2**30:.3g} GiB"
         if code == -signal.SIGALRM:
             return (
@@ -243,6 +325,75 @@ class SandboxedModel:
             f"the interpreter crashed while {doing} ({how}){tail}; the file is damaged or made for "
             "another runtime: export it again."
         )
+
+
+@functools.cache
+def _starter(process: int) -> ThreadPoolExecutor:
+    """What starts isolated processes: they end with the thread that did, so it has to stay."""
+    return ThreadPoolExecutor(1)
+
+
+def kind_of(path: str) -> str:
+    """ "tflite", "keras", "h5" or "savedmodel", by the first bytes; no more is read here.
+
+    Raises:
+      ValueError: for other kinds and for what is no plain file; FileNotFoundError.
+    """
+    try:
+        head = _head(os.path.expanduser(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such file.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path}: cannot be read ({reason}); name a model file.") from error
+    if head is None:
+        return "savedmodel"
+    if not head:
+        raise ValueError(f"{path}: is empty; export the model again.")
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    if head[:4] in MAGIC and not _is_torch(path, head):
+        return MAGIC[head[:4]]
+    raise ValueError(f"{path}: {_foreign(path, head)}")
+
+
+def _head(place: str) -> bytes | None:
+    """The first bytes of a plain file; None for a folder."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return None
+        if not stat.S_ISREG(mode):
+            raise ValueError("a device, pipe or socket, no plain file")
+        return os.pread(descriptor, 264, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _is_torch(path: str, head: bytes) -> bool:
+    """PyTorch's files are zips as Keras' are: the first member's name, as it stands there."""
+    zipped = head[:2] == b"PK" and (b"/data.pkl" in head or b"/.format_version" in head)
+    return zipped or path.endswith((".pt", ".pth"))
+
+
+def _foreign(path: str, head: bytes) -> str:
+    outputs = "or give the model's outputs as MEMBERS.npy+NON_MEMBERS.npy."
+    if _is_torch(path, head):
+        return (
+            "is a PyTorch file, which is a pickle and never opened; convert it to .tflite "
+            f"(litert-torch), {outputs}"
+        )
+    if path.endswith(".onnx") or (head[0] == 8 and b"onnx" in head.lower()):
+        return f"is an ONNX file, which is not read yet; convert it to .tflite, {outputs}"
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return (
+            f"is a pickle, which is code and never opened; convert the model to .tflite, {outputs}"
+        )
+    return (
+        "is no model file: neither .tflite (no TFL3 mark), nor .keras (zip), .h5 (HDF5) or a "
+        "SavedModel folder; export the model again."
+    )
 
 
 def shared_memory(size: int) -> int:

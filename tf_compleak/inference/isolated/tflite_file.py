@@ -1,4 +1,4 @@
-"""A `.tflite` file, run by LiteRT; for the worker process of `sandbox` only."""
+"""A `.tflite` file, run by LiteRT; in the isolated process only."""
 
 from __future__ import annotations
 
