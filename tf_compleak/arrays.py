@@ -57,6 +57,8 @@ def run_attacks(
         non-members, or where no attack suits a release.
     """
     _check_asked(attacks, releases, seed)
+    for version in target.versions:
+        _checks.name("versions", version)
     _check_sides("target", target)
     _check_shadows(shadows)
     chosen = default_releases(target.versions) if releases is None else list(map(tuple, releases))

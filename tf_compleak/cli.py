@@ -365,6 +365,7 @@ def _audit(arguments: list[str]) -> int:
         executor=values.executor,
         time_limit=values.time_limit,
         memory_limit=values.memory_limit,
+        trust_files=values.trust_files,
         command=line,
         flags=_flagfile("audit", values, line),
     )

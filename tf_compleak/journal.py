@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tf_compleak import _bounded
+
 Tell = Callable[[str, int, int, str], None]
 EVENTS = "stages.jsonl"
 
@@ -74,11 +76,11 @@ def log_of(folder: Path, task: str) -> Path:
 def failed(folder: Path) -> dict[str, str]:
     """The error of every task whose last end was a failure."""
     errors: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in (Path(folder) / EVENTS).read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(OSError, ValueError):
+        for line in _bounded.text(Path(folder) / EVENTS, follow=False).splitlines():
             with contextlib.suppress(ValueError, KeyError):
-                event = json.loads(line)
-                errors[event["task"]] = event["error"]
+                event = _bounded.parsed(line, EVENTS)
+                errors[str(event["task"])] = str(event["error"])
     return {task: error for task, error in errors.items() if error}
 
 

@@ -24,11 +24,12 @@ from pathlib import Path
 
 from etils import epath
 
-from tf_compleak import storage
+from tf_compleak import _bounded, storage
 
 NAME = "lock.json"
 BEAT = 10.0
 PATIENCE = 60.0
+MOST = 2**16  # bytes of the file
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Owner:
         )
 
 
+FIELDS = dataclasses.fields(Owner)
+
+
 @contextlib.contextmanager
 def held(root: epath.Path) -> Iterator[None]:
     """Hold the lock of a folder that exists; ValueError naming the owner when another does."""
@@ -79,9 +83,16 @@ def held(root: epath.Path) -> Iterator[None]:
 def owner(root: epath.Path) -> Owner | None:
     """Who holds the lock of a folder, dead or alive; None: nobody, or nobody that can be read."""
     try:
-        return Owner(**json.loads((root / NAME).read_text())["owner"])
-    except (OSError, ValueError, TypeError):
+        owner_ = Owner(**_record(root)["owner"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+    values = vars(owner_)
+    right = all(type(values[f.name]) is (int if f.name == "pid" else str) for f in FIELDS)
+    return owner_ if right else None
+
+
+def _record(root: epath.Path) -> dict:
+    return _bounded.json_object(root / NAME, MOST, follow=False)
 
 
 def is_alive(root: epath.Path, other: Owner) -> bool:
@@ -99,7 +110,7 @@ def age(root: epath.Path) -> float:
     """Seconds since the lock was renewed: on the clock of its disk, or as a bucket's lock says."""
     try:
         if not storage.is_local(root):
-            return max(0.0, time.time() - json.loads((root / NAME).read_text())["renewed"])
+            return max(0.0, time.time() - _record(root)["renewed"])
         with tempfile.TemporaryFile(dir=root) as probe:
             return os.fstat(probe.fileno()).st_mtime - os.stat(root / NAME).st_mtime
     except (OSError, ValueError, TypeError, KeyError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,6 @@ class Opened:
     def __init__(self, path: str, asking: Asking, side: Side, on_batch=lambda rows: None):
         from tf_compleak.inference.sandbox import SandboxedModel
 
-        knows = "trust" in inspect.signature(SandboxedModel).parameters
         self._model = SandboxedModel(
             path,
             batch=asking.batch,
@@ -61,7 +59,7 @@ class Opened:
             memory=int(asking.memory_limit * 2**30),
             output=asking.output,
             signature=asking.signature,
-            **({"trust": asking.trust_files} if knows else {}),
+            trust=asking.trust_files,
         )
         self._path, self._on_batch = path, on_batch
         try:
@@ -167,7 +165,7 @@ class Opened:
     @property
     def isolation(self) -> str:
         """How far its process is kept from the machine: "full", "partial: ..." or "none: ..."."""
-        return str(getattr(self._model, "isolation", ""))
+        return self._model.isolation
 
     @property
     def classes(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_compleak import _seeds, provenance
+from tf_compleak import _bounded, _seeds, provenance
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.auditing import attacking, checks, findings, query, scoring, sides
 from tf_compleak.auditing import shadows as shadowing
@@ -97,7 +96,7 @@ def _folder(workdir: str) -> Iterator[Path]:
 def _unfinished(root: Path) -> bool:
     """Whether the folder is of an audit that never came to a report: another may go on there."""
     try:
-        record = json.loads((root / "study.json").read_text(encoding="utf-8"))
+        record = _bounded.json_object(root / "study.json", follow=False)
     except (OSError, ValueError):
         return False
     return record.get("kind") == "audit" and not (root / "report.json").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _seeds, crossfit
+from tf_compleak import _seeds, crossfit, storage
 from tf_compleak.attacks import load
 from tf_compleak.auditing.settings import Audit
 from tf_compleak.observations import Observations
+from tf_compleak.stage import Damaged, read
 from tf_compleak.types import Release
 from tf_compleak.workdir import Stage, fingerprint, slug
 
@@ -70,8 +70,11 @@ def _place(root: Path, exposure: str, *parts: str, kind: str = "seen") -> Path:
 
 
 def _record(root: Path, exposure: str, family: str) -> dict:
-    text = (_place(root, exposure, family) / "stage.json").read_text(encoding="utf-8")
-    return json.loads(text)["facts"]
+    folder = storage.path(_place(root, exposure, family))
+    record = read(folder)
+    if record is None:
+        raise Damaged(f"{folder}: its stage.json cannot be read; the same command makes it again.")
+    return record["facts"]
 
 
 def seen(root: Path, exposure: str, family: str, release: Release) -> Observations:

@@ -83,7 +83,9 @@ def _subtitle(report: Report) -> str:
 
 def _warnings(report: Report) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in report.sanity.warnings())
-    return f'<div class="alarm" role="alert"><p>VOID</p>{lines}</div>' if lines else ""
+    void = f'<div class="alarm" role="alert"><p>VOID</p>{lines}</div>' if lines else ""
+    notes = "".join(f"<p>Caution: {escape(line)}</p>" for line in wording.cautions(report))
+    return void + (f'<div class="caution" role="note">{notes}</div>' if notes else "")
 
 
 def _tiles(report: Report) -> Iterator[str]:
@@ -222,6 +224,7 @@ def _repeat(report: Report) -> str:
         "Python": get("python", "unknown"),
         "platform": get("platform", "unknown"),
         "representative data": get("representative_data", "unknown"),
+        "isolation of the files' process": get("isolation", "no file was audited"),
         "libraries": ", ".join(f"{name} {of}" for name, of in (get("libraries") or {}).items()),
     }
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())

@@ -213,6 +213,7 @@ def _explain(report: Report, console: Console, wide: bool) -> None:
             "Shown is the attack with the highest AUC on each release; "
             f"all {len(report.results)} rows are in report.json."
         )
+    lines += [f"Caution: {wording.plain(line)}" for line in wording.cautions(report)]
     if "fitted" in report.provenance:
         lines.append(f"Attacks were fitted {wording.plain(str(report.provenance['fitted']))}.")
     if not wide:

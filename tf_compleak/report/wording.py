@@ -155,6 +155,19 @@ def verdict(report: Report) -> str:
     return " ".join(["VOID.", *warnings, finding(report)]) if warnings else finding(report)
 
 
+def cautions(report: Report) -> list[str]:
+    """What makes the figures less sure without making them void, one sentence each."""
+    known = report.provenance.get("cautions", ())
+    lines = [str(line) for line in known] if isinstance(known, (list, tuple)) else []
+    isolation = str(report.provenance.get("isolation", "full"))
+    if isolation != "full":
+        lines.append(
+            f"Model files were read by a process that was not fully isolated ({isolation}): a "
+            "file could have done more than answer."
+        )
+    return lines
+
+
 def finding(report: Report) -> str:
     """The verdict without the text of the warnings; not to be relied on if there are any."""
     sentence = _sentence(report)

@@ -29,6 +29,10 @@ LIBRARIES = {  # what is imported before the walls, by the kind of file
     "h5": ("numpy", "h5py"),
 }
 
+OUT_OF_MEMORY = (  # as LiteRT, TensorFlow and the C++ library say it
+    *("bad_alloc", "Cannot allocate memory", "Unable to allocate", "OOM when allocating"),
+    *("ResourceExhausted", "RESOURCE_EXHAUSTED", "failed to allocate memory", "MemoryError"),
+)
 UNUSED = ("matplotlib", "pandas", "IPython", "pydot", "PIL")  # what Keras draws with
 
 
@@ -129,7 +133,7 @@ def _tell(connection: Connection, message: dict) -> None:
 
 def _fail(connection: Connection, error: Exception) -> None:
     text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         text = "needs more memory than it may take; raise --memory_limit"
     if isinstance(error, RecursionError):
         text = "is nested too deep to be read; export the model again"
