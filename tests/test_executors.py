@@ -111,3 +111,12 @@ def test_workers_end_with_the_executor(tmp_path):
     for outcome in outcomes.values():
         with pytest.raises(ProcessLookupError):
             os.kill(outcome.value, 0)
+
+
+def test_the_current_folder_is_not_imported_from(tmp_path, monkeypatch):
+    for name in ("json", "numpy", "socket", "queue", "tf_compleak"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    with Processes(1, 1, tmp_path / "logs") as pool:
+        outcomes = pool.run([Task("sum", f"{HERE}:add", (1, 2))], quiet)
+    assert outcomes["sum"].value == 3 and not (tmp_path / "ran").exists()

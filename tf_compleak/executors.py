@@ -204,6 +204,11 @@ def pick(
     return None
 
 
+def _paths() -> str:
+    """Where this process imports from; not the current folder, which may be a stranger's."""
+    return os.pathsep.join(path for path in sys.path if os.path.isabs(path))
+
+
 class Worker:
     """One child process, the task it is at, and the affinities it is warm for; a `Warm`."""
 
@@ -215,12 +220,12 @@ class Worker:
         ours, theirs = socket.socketpair()
         with open(self.log, "a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tf_compleak.executors", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tf_compleak.executors", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_environment(threads)},
+                env={**os.environ, **_environment(threads), "PYTHONPATH": _paths()},
                 start_new_session=True,
             )
         theirs.close()
