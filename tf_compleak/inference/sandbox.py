@@ -272,9 +272,10 @@ class SandboxedModel:
             self._connection.send_bytes(json.dumps(message).encode())
 
     def _receive(self, doing: str, seconds: float) -> dict:
+        text = self._receive_bytes(doing, seconds, HEADER)
         try:
-            message = json.loads(self._receive_bytes(doing, seconds, HEADER))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            message = json.loads(text)
+        except (ValueError, RecursionError) as error:  # also a number of too many digits
             raise ValueError(f"{self.path}: {NONSENSE}") from error
         if not isinstance(message, dict):
             raise ValueError(f"{self.path}: {NONSENSE}")

@@ -23,6 +23,7 @@ from tf_compleak.inference.ports import cast, chosen, clean, rows_of, tensor_por
 
 LARGEST = 4 * 2**30  # bytes that a .keras file may hold when unpacked
 CONFIG = 256 * 2**20  # bytes that a config may have
+SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}  # what Keras chooses its reader by
 MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 OTHER_FILE = "keeps its data in another file ({}); save the model again"
 
@@ -47,8 +48,6 @@ class KerasFile:
             import tf_keras as keras
         else:
             import keras
-        if file.suffix not in (".keras", ".h5", ".hdf5"):
-            raise ValueError(f"holds a Keras model; name the file *.{checked.kind}")
         try:
             model = keras.models.load_model(file, compile=False, safe_mode=True)
         except MemoryError:
@@ -85,6 +84,8 @@ def check(file: Path, kind: str, *, lists: bool = True) -> Checked:
     Raises:
       ValueError: naming the layer, function or member, and the remedy.
     """
+    if file.suffix not in SUFFIXES[kind]:  # else Keras might read what was not checked
+        raise ValueError(f"holds a Keras model; name the file *.{kind}")
     config, version = _keras_config(file, lists) if kind == "keras" else _h5_config(file, lists)
     if lists:
         refuse_others(config)

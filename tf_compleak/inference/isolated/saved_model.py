@@ -154,8 +154,11 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _leave_out_unused(graph) -> None:
-    """Take out the graph's own nodes, and functions that no object or signature can call."""
+    """Take out functions that no object or signature can call, and nodes but captured constants."""
+    captured = {part.constant.operation for part in graph.object_graph_def.nodes}
+    constants = [n for n in graph.graph_def.node if n.op == "Const" and n.name in captured]
     del graph.graph_def.node[:]
+    graph.graph_def.node.extend(constants)
     library = graph.graph_def.library
     calls = {f.signature.name: {*_named(f)} for f in library.function}
     for gradient in library.gradient:

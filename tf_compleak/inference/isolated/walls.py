@@ -47,6 +47,7 @@ CALLS = (  # allowed whatever their arguments are
 )
 WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CLONE_THREAD = 0x00010000
+CLONE_NEW = 0x7E022000  # namespaces of its own, or a tracer's
 PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_SET_VMA = 15, 16, 1, 0x53564D41
 F_COMMANDS = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
 IOCTLS = (0x5401, 0x5450, 0x5451)  # TCGETS, FIONCLEX, FIOCLEX
@@ -167,7 +168,7 @@ def _narrow(rules, seccomp) -> None:
     whole = 0xFFFFFFFF
     allow("openat", (2, WRITING, os.O_RDONLY))
     allow("open", (1, WRITING, os.O_RDONLY))
-    allow("clone", (0, CLONE_THREAD, CLONE_THREAD))
+    allow("clone", (0, CLONE_THREAD | CLONE_NEW, CLONE_THREAD))
     allow("tgkill", (0, whole, os.getpid()))
     allow("prlimit64", (0, whole, 0), (2, 0xFFFFFFFFFFFFFFFF, 0))
     for option in (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA):
