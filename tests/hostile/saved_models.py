@@ -1,4 +1,4 @@
-"""Hostile SavedModels, made on the spot: real functions, or a plain model whose bytes are edited."""
+"""Hostile SavedModels, made on the spot: real functions, or a model whose bytes are edited."""
 
 import os
 import shutil

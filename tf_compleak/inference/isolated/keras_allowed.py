@@ -45,6 +45,16 @@ OPTIMIZERS = frozenset(
     "SGD CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay "
     "PolynomialDecay".split()
 )
+LOSSES = frozenset(  # and metrics: a compiled model within a model keeps them
+    (
+        "AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryFocalCrossentropy "
+        "CategoricalAccuracy CategoricalCrossentropy CategoricalFocalCrossentropy CategoricalHinge "
+        "CosineSimilarity F1Score Hinge Huber KLDivergence LogCosh Mean MeanAbsoluteError "
+        "MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson "
+        "Precision Recall RootMeanSquaredError SparseCategoricalAccuracy SparseCategoricalCrossentropy "
+        "SparseTopKCategoricalAccuracy SquaredHinge TopKCategoricalAccuracy"
+    ).split()
+)
 OPERATIONS = frozenset(  # classes of keras.ops that compute and take no function
     (
         "Abs Absolute Add All Amax Amin Any Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 "
@@ -79,11 +89,11 @@ ACTIVATIONS = frozenset(
         "sparse_sigmoid sparsemax threshold"
     ).split()
 )
-CLASSES = LAYERS | SETTINGS | OPTIMIZERS | OPERATIONS | VALUES
+CLASSES = LAYERS | SETTINGS | OPTIMIZERS | LOSSES | OPERATIONS | VALUES
 
 MODULES = re.compile(
     r"(tf_)?keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|dtype_policies|"
-    r"mixed_precision|activations|engine|optimizers|random|ops|quantizers)(\.\w+)*)?"
+    r"mixed_precision|activations|engine|optimizers|losses|metrics|random|ops|quantizers)(\.\w+)*)?"
 )
 
 # Keras 2 turns operators and TensorFlow functions on its tensors into layers that name them.

@@ -1,0 +1,386 @@
+"""Hostile model files, row by row: what makes each, and what has to be seen of it."""
+
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import model_files as files
+import numpy as np
+import saved_models as models
+from watch import Watch
+
+LIMIT = 30.0  # seconds: --time_limit of these tests
+H5, KERAS = files.h5, files.zipped
+
+
+@dataclass(frozen=True)
+class Row:
+    """A hostile file.
+
+    Attributes:
+      name: what it tries; make: makes it, given what to attack; limit: seconds.
+      seen: words of the line that it is refused with, "" where it is opened without harm.
+      walls: the same where the lists are off, words apart by "|", of which one is seen; None where
+        that is not tried.
+    """
+
+    name: str
+    make: Callable[[Watch], Path]
+    seen: str
+    walls: str | None = None
+    limit: float = LIMIT
+
+
+def call(function: str, first: Callable[[Watch], object], **given) -> Callable[[Watch], Path]:
+    """An .h5 file of Keras 2 that has a TensorFlow function called while it is loaded."""
+
+    def make(watch: Watch) -> Path:
+        rest = {key: value(watch) if callable(value) else value for key, value in given.items()}
+        return H5(watch, files.model_2(files.op(function, first(watch), **rest)))
+
+    return make
+
+
+def secret(watch: Watch) -> str:
+    return str(watch.secret)
+
+
+def fresh(watch: Watch) -> str:
+    return str(watch.outside / "fresh")
+
+
+def outside(watch: Watch) -> str:
+    return str(watch.outside)
+
+
+def printing(watch: Watch) -> str:
+    return f"file://{watch.outside}/printed"
+
+
+def url(watch: Watch) -> str:
+    return f"http://127.0.0.1:{watch.tcp}/m"
+
+
+REMEDY = "which is not among the layers and functions of Keras that are opened; export the model to"
+CANNOT = "cannot be loaded by Keras"
+CALLS = [  # the function, its first argument, further ones, what the walls alone end it with
+    ("io.write_file", fresh, {"contents": "x"}, CANNOT),
+    ("io.write_file", secret, {"contents": "x"}, CANNOT),
+    ("io.gfile.copy", secret, {"dst": fresh}, CANNOT),
+    ("io.gfile.remove", secret, {}, CANNOT),
+    ("io.gfile.rmtree", outside, {}, CANNOT),
+    ("io.gfile.rename", secret, {"dst": fresh}, CANNOT),
+    ("io.gfile.makedirs", fresh, {}, CANNOT),
+    ("io.gfile.glob", lambda watch: f"{watch.outside}/*", {}, CANNOT),
+    ("io.read_file", secret, {}, CANNOT),
+    ("load_op_library", secret, {}, CANNOT),
+    ("load_library", outside, {}, CANNOT),
+    ("keras.utils.get_file", lambda watch: "m", {"origin": url}, CANNOT),
+    ("raw_ops.WriteFile", fresh, {"contents": "x"}, CANNOT),
+    ("raw_ops.ReadFile", secret, {}, CANNOT),
+    ("raw_ops.MergeV2Checkpoints", fresh, {"destination_prefix": outside}, CANNOT),
+    ("py_function", secret, {"inp": [], "Tout": []}, CANNOT),
+    ("numpy_function", secret, {"inp": [], "Tout": []}, CANNOT),
+    ("print", lambda watch: "x", {"output_stream": printing}, CANNOT),
+    ("saved_model.load", outside, {}, CANNOT),
+    ("io.gfile.GFile", secret, {"mode": "w"}, CANNOT),
+    ("distribute.Server", lambda watch: {"local": ["127.0.0.1:0"]}, {}, CANNOT),
+    (
+        "config.experimental_connect_to_host",
+        lambda watch: f"127.0.0.1:{watch.tcp}",
+        {},
+        "crashed while opening",
+    ),
+    ("summary.create_file_writer", outside, {}, CANNOT),
+    ("data.TextLineDataset", secret, {}, CANNOT),
+    ("math.__builtins__", secret, {}, None),
+    ("nn.relu.__globals__", secret, {}, None),
+]
+FUNCTIONS = [
+    Row(
+        f"{name} of {getattr(first, '__name__', '')}",
+        call(name, first, **given),
+        f"names the function tf.{name}, {REMEDY}",
+        walls,
+    )
+    for name, first, given, walls in CALLS
+]
+
+
+def h5_layer(*layers: dict, version: str = "2.15.0") -> Callable[[Watch], Path]:
+    return lambda watch: H5(watch, files.model_2(*layers), version)
+
+
+def keras_layer(*layers: dict, version: str = "3.12.0") -> Callable[[Watch], Path]:
+    return lambda watch: KERAS(watch, files.model_3(*layers), version)
+
+
+def built(*layers: dict, **given) -> Callable[[Watch], Path]:
+    """A .keras file of Keras 2."""
+    return lambda watch: KERAS(watch, files.model_2(*layers), "2.15.0", **given)
+
+
+def wrapped(part: dict, times: int) -> dict:
+    """A part within a bidirectional layer's layer, so many times."""
+    for _ in range(times):
+        part = files.layer("Bidirectional", {"layer": part}, module="keras.layers")
+    return part
+
+
+def function(module: str, name: str, **others) -> dict:
+    return {"module": module, "class_name": "function", "config": name, **others}
+
+
+LAMBDA = "a Lambda layer, which is code; it is never run. Replace it, or export"
+NEST = {"activation": {"a": [{"b": function("os", "system")}]}}
+LAYERS = [
+    Row("a class method", h5_layer(files.method("io.TFRecordWriter", "__call__", "/tmp/x")),
+        f"names ClassMethod, {REMEDY}", CANNOT),
+    Row("an instance method", h5_layer(
+        files.layer("InstanceMethod", {"attr_name": "numpy", "name": "op"}, name="op",
+                    inbound_nodes=[["x", 0, 0, {"args": [], "kwargs": {}}]])),
+        f"names InstanceMethod, {REMEDY}", ""),
+    Row("an instance property", h5_layer(
+        files.layer("InstanceProperty", {"attr_name": "graph", "name": "op"}, name="op",
+                    inbound_nodes=[["x", 0, 0, {}]])),
+        f"names InstanceProperty, {REMEDY}", ""),
+    Row("a slice that writes", lambda watch: H5(watch, files.model_2(
+        files.op("io.write_file", fresh(watch), "SlicingOpLambda", contents="x"))),
+        "names the function tf.io.write_file", CANNOT),
+    Row("a .keras file of Keras 2 that writes", lambda watch: KERAS(watch, files.model_2(
+        files.op("io.write_file", fresh(watch), contents="x")), "2.15.0"),
+        "names the function tf.io.write_file", CANNOT),
+    Row("code in a Lambda", files.python_code, LAMBDA, "21 attempts, done: []"),
+    Row("a Lambda of Keras 3", keras_layer(files.layer(
+        "Lambda", {"function": files.layer("__lambda__", {"code": "eA=="})},
+        module="keras.layers")), LAMBDA, CANNOT),
+    Row("__lambda__ as an activation", keras_layer(files.dense(
+        activation=files.layer("__lambda__", {"value": "x"}))), LAMBDA),
+    Row("os.system as an activation", keras_layer(files.dense(
+        activation=function("os", "system"))), f"names the function os.system, {REMEDY}", CANNOT),
+    Row("subprocess.run as an initializer", keras_layer(files.dense(
+        kernel_initializer=function("subprocess", "run"))), "names the function subprocess.run",
+        CANNOT),
+    Row("builtins.eval as a regularizer", keras_layer(files.dense(
+        kernel_regularizer=function("builtins", "eval"))), "names the function builtins.eval"),
+    Row("os.system, nested three deep", keras_layer(files.dense(**NEST)), "function os.system"),
+    Row("a function in a Bidirectional's cell", keras_layer(wrapped(files.layer(
+        "RNN", {"cell": files.layer("LSTMCell", {"activation": function("os", "popen")})}), 3)),
+        "names the function os.popen"),
+    Row("a function in a model in a model", h5_layer(files.model_2(files.model_2(
+        files.op("io.write_file", "/tmp/x", contents="x")))), "the function tf.io.write_file"),
+    Row("get_file as a function", keras_layer(files.dense(
+        activation=function("keras.utils", "get_file"))), "names the function keras.utils.get_file",
+        CANNOT),
+    Row("get_file by its module", keras_layer(files.layer(
+        "get_file", {"fname": "m", "origin": "http://127.0.0.1"},
+        module="keras.src.utils.file_utils")), "names keras.src.utils.file_utils.get_file", CANNOT),
+    Row("an archive of Keras' utilities", keras_layer(files.layer(
+        "extract_archive", {}, module="keras.src.utils.file_utils")), "extract_archive"),
+    Row("a registered object", keras_layer(files.layer(
+        "Dense", {"units": 3}, registered_name="mine>Dense")),
+        "names the custom object mine>Dense"),
+    Row("a class of another module", keras_layer(files.layer(
+        "Popen", {"args": "true"}, module="subprocess")), "names subprocess.Popen", CANNOT),
+    Row("an allowed name of another module", keras_layer(files.layer(
+        "Dense", {"units": 3}, module="http.server")), "names http.server.Dense", CANNOT),
+    Row("a module named like Keras", keras_layer(files.layer(
+        "Dense", {"units": 3}, module="keras_evil.layers")), "names keras_evil.layers.Dense"),
+    Row("a SavedModel as a layer", keras_layer(files.layer(
+        "TFSMLayer", {"filepath": "/tmp"}, module="keras.layers")), "names keras.layers.TFSMLayer",
+        CANNOT),
+    Row("a pickle as a layer", keras_layer(files.layer(
+        "TorchModuleWrapper", {"module": "gASVAAAA"}, module="keras.layers")),
+        "names keras.layers.TorchModuleWrapper", CANNOT),
+    *(Row(f"a vocabulary of {name}", keras_layer(files.layer(
+        name, {"vocabulary": "/etc/passwd"}, module="keras.layers")), f"names keras.layers.{name}",
+        CANNOT) for name in ("StringLookup", "IntegerLookup", "TextVectorization")),
+    *(Row(f"keras.ops {name}", keras_layer(files.layer(
+        name, {"name": "o"}, module="keras.src.ops.core")), f"names keras.src.ops.core.{name}")
+      for name in ("Map", "Cond", "WhileLoop", "Scan")),
+    Row("an activation of its own", h5_layer(files.layer(
+        "Dense", {"units": 3, "activation": "get_file"}, name="op", inbound_nodes=[])),
+        "names the activation get_file", CANNOT),
+    Row("a typespec", h5_layer(files.layer("TypeSpec", {}, type_spec="tf.TensorSpec")), "TypeSpec"),
+]  # fmt: skip
+
+
+def deep_json(watch: Watch) -> Path:
+    return KERAS(watch, '{"a":' * 200_000 + "1" + "}" * 200_000)
+
+
+def bomb(watch: Watch) -> Path:
+    path = watch.folder / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 300 * 2**20)
+        archive.writestr("metadata.json", "{}")
+    return path
+
+
+def claims(size: int) -> Callable[[Watch], Path]:
+    """A zip whose directory says that a member has so many bytes."""
+
+    def make(watch: Watch) -> Path:
+        path = KERAS(watch, files.model_3())
+        content = bytearray(path.read_bytes())
+        place = content.rindex(b"PK\1\2")
+        content[place + 24 : place + 28] = size.to_bytes(4, "little")
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+def encrypted(watch: Watch) -> Path:
+    path = KERAS(watch, files.model_3())
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        start = content.index(mark)
+        content[start + place] |= 1
+    path.write_bytes(content)
+    return path
+
+
+def twice(watch: Watch) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return KERAS(watch, files.model_3(), members={"config.json": b"{}"})
+
+
+def member(name: str, content: bytes = b"x") -> Callable[[Watch], Path]:
+    return lambda watch: KERAS(watch, files.model_3(files.dense()), members={name: content})
+
+
+PART = "which is no part of a plain model"
+DAMAGED = "or damaged ("
+ARCHIVES = [
+    Row("JSON nested 200,000 deep", deep_json, "is nested too deep to be read"),
+    Row("a zip bomb as config", bomb, "its config.json has more than 256 MiB"),
+    Row("members that claim 4 GiB", claims(2**32 - 1), "", None),
+    Row("an encrypted zip", encrypted, DAMAGED, DAMAGED),
+    Row("a member twice", twice, f"holds one name twice, {PART}", ""),
+    Row("a member outside", member("../../escaped"), f"holds ../../escaped, {PART}", ""),
+    Row("a member at an absolute path", member("/tmp/escaped"), f"holds /tmp/escaped, {PART}", ""),
+    Row("an asset", member("assets/vocabulary.txt"), f"holds assets/vocabulary.txt, {PART}", ""),
+    Row("weights that are a pickle", member("model.weights.npz"), "holds model.weights.npz", ""),
+    Row("no config", files.named("m.keras", b"PK\5\6" + bytes(18)), "is no model file"),
+    Row("a zip to one reader, HDF5 to another", files.zip_and_h5("zip"), "name the file *.keras",
+        "name the file *.keras"),
+    Row("HDF5 to one reader, a zip to another", files.zip_and_h5("h5"), "name the file *.h5",
+        "name the file *.h5"),
+]  # fmt: skip
+LINK, OTHER = "holds a link to another file (layers)", "keeps its data in another file ("
+WEIGHTS = [
+    Row("an external link", files.kept_in_h5(files.external_link), LINK, ""),
+    Row("an external link in .keras", files.kept_in_keras(files.external_link), LINK, CANNOT),
+    Row("a soft link", files.kept_in_h5(files.soft_link), "holds a link (layers)", ""),
+    Row("a soft link in .keras", files.kept_in_keras(files.soft_link), "holds a link (layers)"),
+    Row("external storage", files.kept_in_h5(files.external_storage), OTHER, ""),
+    Row("external storage in .keras", files.kept_in_keras(files.external_storage), OTHER, CANNOT),
+    Row("virtual data", files.kept_in_h5(files.virtual), OTHER, ""),
+    Row("virtual data in .keras", files.kept_in_keras(files.virtual), OTHER, CANNOT),
+    Row("a cycle of groups", files.kept_in_h5(files.cycle), "", ""),
+    Row("10,000 groups, one in another", files.kept_in_h5(files.deep), "", ""),
+    Row("a filter of its own in .keras", files.kept_in_keras(files.filtered), CANNOT, CANNOT),
+    Row("a config of a wrong type", lambda watch: H5(watch, np.arange(3)),
+        "model_config is damaged"),
+    Row("a config that is a list", lambda watch: H5(watch, [1]), "its config is no Keras config"),
+    Row("no config in .h5", lambda watch: H5(watch, None), "holds weights but no model"),
+    Row("a config that is no JSON", lambda watch: H5(watch, "{"), "model_config is damaged"),
+    Row("a version of a wrong type", lambda watch: H5(watch, "{}", np.arange(3)), CANNOT),
+    Row("a config of a list in .keras", lambda watch: KERAS(watch, []),
+        "config is no Keras config"),
+    Row("an empty config", lambda watch: KERAS(watch, {}), CANNOT, CANNOT),
+    Row("a class without a name", lambda watch: KERAS(watch, {"class_name": 3}), "without a name"),
+    Row("a number of 5,000 digits", lambda watch: KERAS(watch, '{"a":' + "1" * 5000 + "}"),
+        "digits"),
+]  # fmt: skip
+
+EXPORT = "export the model to .tflite, or without it"
+RUN = "not permitted|denied"
+
+
+def holds(name: str) -> str:
+    return f"holds the operation {name}, which is not among those that are opened"
+
+
+SAVED = [
+    Row("WriteFile", models.calling(models.write), holds("WriteFile"), RUN),
+    Row("WriteFile over a file", models.calling(models.overwrite), holds("WriteFile"), RUN),
+    Row("ReadFile", models.calling(models.read), holds("ReadFile"), RUN),
+    Row("SaveV2", models.calling(models.save_tensors), holds("SaveV2"), ""),
+    Row("MergeV2Checkpoints", models.calling(models.merge), holds("MergeV2Checkpoints"), "."),
+    Row("MatchingFiles", models.calling(models.list_files), holds("MatchingFiles"), "."),
+    Row("PrintV2 to a file", models.calling(models.print_to_file), holds("StringFormat"), ""),
+    Row("Python", models.calling(models.python), "holds the operation EagerPyFunc", "."),
+    Row("a data set of a file", models.calling(models.data_set), "holds the operation ", "."),
+    Row("a serialized graph", models.calling(models.serialized_graph), holds("DatasetFromGraph"),
+        ""),
+    Row("in a function in a function", models.calling(models.in_a_function), holds("WriteFile"),
+        RUN),
+    Row("in a branch", models.calling(models.in_a_branch), holds("WriteFile"), RUN),
+    Row("in a loop", models.calling(models.in_a_loop), holds("WriteFile"), RUN),
+    Row("in a gradient", models.calling(models.in_a_gradient), holds("WriteFile"), RUN),
+    Row("a restoring function", models.restored, holds("WriteFile"), RUN),
+    Row("a resource's functions", models.resource, holds("WriteFile"), RUN),
+    Row("a table of a file", models.table, "holds an asset (secret.txt); export", ""),
+    Row("a table of /etc/passwd", models.table_without_asset, "holds the operation HashTableV2",
+        "."),
+    Row("a function named almost as an operation", models.edited(
+        models.named_like_an_operation, models.in_a_function), holds("WriteFile"), RUN),
+    Row("a function named as an operation", models.edited(
+        models.takes_the_name, models.in_a_function), holds("WriteFile"), "."),
+    Row("a bucket", models.calling(models.elsewhere("gs://bucket")), holds("ReadFile"), ".", 10),
+    Row("a server", models.calling(models.elsewhere("hdfs://127.0.0.1:9")), holds("ReadFile"), "."),
+    Row("TensorFlow 1", models.version_1, "was exported by TensorFlow 1, whose loader",
+        "cannot be loaded"),
+    Row("two graphs", models.edited(models.two_graphs), "was exported by TensorFlow 1", "."),
+    Row("variables in /etc", models.with_files(models.variables_elsewhere),
+        "variables is no plain file; copy the model's own files", "."),
+    Row("an index in /etc", models.with_files(models.linked_index), "index is no plain file", "."),
+    Row("a pipe for weights", models.with_files(models.pipe_for_weights), "no plain file", ".", 5),
+    Row("random bytes", models.with_files(models.random_bytes), "its saved_model.pb is damaged",
+        "."),
+    Row("text only", models.with_files(models.text_only), "is a folder without saved_model.pb",
+        "."),
+    Row("a pipe for the graph", models.with_files(models.pipe_for_graph),
+        "is a folder without saved_model.pb", "without saved_model.pb"),
+    Row("a link for the graph", models.with_files(models.link_for_graph), "saved_model.pb", "."),
+    Row("damaged weights", models.with_files(models.damaged_weights), "cannot be loaded as a", "."),
+]  # fmt: skip
+
+TORCH = "is a PyTorch file, which is a pickle and never opened; convert it to .tflite"
+NONE = "is no model file: neither .tflite (no TFL3 mark), nor .keras (zip), .h5 (HDF5)"
+PLAIN = "cannot be read (a device, pipe or socket, no plain file); name a model file"
+OTHERS = [
+    Row("a .pt zip", files.torch_zip("m.pt"), TORCH),
+    Row("a .pth zip under another name", files.torch_zip("m.keras"), TORCH),
+    Row("a .pth pickle", lambda watch: files.named("m.pth", files.hostile_pickle(watch))(watch),
+        TORCH),
+    Row("a pickle", lambda watch: files.named("m.pkl", files.hostile_pickle(watch))(watch),
+        "is a pickle, which is code and never opened; convert the model to .tflite"),
+    Row("a pickle named .keras",
+        lambda watch: files.named("m.keras", files.hostile_pickle(watch))(watch), "is a pickle"),
+    Row("ONNX", files.named("m.bin", b"\x08\x07\x12\x04onnx"),
+        "is an ONNX file, which is not read"),
+    Row("ONNX by name", files.named("m.onnx", b"anything"),
+        "is an ONNX file, which is not read"),
+    Row("an image", files.named("m.tflite", b"\x89PNG\r\n\x1a\n" + bytes(99)), NONE),
+    Row("a script", files.named("m.keras", b"#!/bin/sh\ntouch /tmp/x\n"), NONE),
+    Row("a few bytes", files.named("m.tflite", b"TFL"), NONE),
+    Row("a mark and nothing", files.named("m.tflite", b"\x1c\0\0\0TFL3"), "cannot be run"),
+    Row("/dev/zero", files.special("zero"), PLAIN),
+    Row("a FIFO", files.special("fifo"), PLAIN),
+    Row("a socket", files.special("socket"), "cannot be read (No such device or address); name a"),
+    Row("a link to itself", files.special("loop"), "cannot be read (Too many levels of symbolic"),
+    Row("an empty folder", files.special("folder"), "is a folder without saved_model.pb; name a"),
+]  # fmt: skip
+ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *SAVED, *OTHERS]
+
+
+def is_slow(row: Row) -> bool:
+    """Whether TensorFlow is imported, or the first rows of the table show the same."""
+    more = row in FUNCTIONS[6:] or row in LAYERS[18:] or row in SAVED[16:-4] or row.make is bomb
+    return more or not row.seen or row.seen in (CANNOT, "cannot be loaded as a")
