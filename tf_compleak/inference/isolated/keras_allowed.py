@@ -51,8 +51,9 @@ LOSSES = frozenset(  # and metrics: a compiled model within a model keeps them
         "CategoricalAccuracy CategoricalCrossentropy CategoricalFocalCrossentropy CategoricalHinge "
         "CosineSimilarity F1Score Hinge Huber KLDivergence LogCosh Mean MeanAbsoluteError "
         "MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson "
-        "Precision Recall RootMeanSquaredError SparseCategoricalAccuracy SparseCategoricalCrossentropy "
-        "SparseTopKCategoricalAccuracy SquaredHinge TopKCategoricalAccuracy"
+        "Precision Recall RootMeanSquaredError SparseCategoricalAccuracy "
+        "SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SquaredHinge "
+        "TopKCategoricalAccuracy"
     ).split()
 )
 OPERATIONS = frozenset(  # classes of keras.ops that compute and take no function
