@@ -87,12 +87,12 @@ def ratios(folder: Path, batch: int = 64) -> tuple[list[float], float, float]:
     whole = [part for part in mixed.parts if len(part) == PART]
     opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), both[0]), []
     for number in range(FLAGS.blocks + 1):
-        part = whole[number % len(whole)]
+        part, following = (whole[n % len(whole)] for n in (number, number + 1))
         pixels = np.float32(order.gathered(both, part, dict)["x"]) / 255
         ready = np.clip(np.rint(pixels / scale) + zero, -128, 127).astype(np.int8)
         own = bare(interpreter, ready, batch)
         began = time.perf_counter()
-        opened.ask_rows(both, part)
+        opened.ask_rows(both, part, following)
         times.append((own, time.perf_counter() - began))
     opened.close()
     times = times[1:]  # the first warms up

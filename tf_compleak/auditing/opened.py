@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ class Opened:
             trust=asking.trust_files,
         )
         self._path, self._on_batch = path, on_batch
+        self._ahead = ThreadPoolExecutor(1)  # makes blocks ready
+        self._prefetched: tuple[np.ndarray, Future] | None = None
         try:
             self._ports = _matched(self._model.inputs, side, path)
             self._scales = {
@@ -138,22 +140,32 @@ class Opened:
         """f32[N, C] outputs on rows start .. end of a side."""
         return self.ask_rows((side,), np.arange(start, end))
 
-    def ask_rows(self, sides: Sequence[Side], which: np.ndarray) -> np.ndarray:
+    def ask_rows(
+        self, sides: Sequence[Side], which: np.ndarray, following: np.ndarray | None = None
+    ) -> np.ndarray:
         """f32[P, C] outputs on rows `which` (int64[P]) of sides, in that order.
 
-        Rows are numbered through the sides. The next block is made ready while the worker process
-        is at one.
+        Rows are numbered through the sides. The next block is made ready while the process is at
+        one; at the last, the first of the rows that will be asked next (`following`), if any.
         """
         step, outputs = self.block(sides[0]), []
         blocks = [which[at : at + step] for at in range(0, len(which), step)]
-        with ThreadPoolExecutor(1) as ahead:
-            ready = ahead.submit(self._ready, sides, blocks[0])
-            for following in (*blocks[1:], None):
-                rows, done = ready.result()
-                if following is not None:
-                    ready = ahead.submit(self._ready, sides, following)
-                outputs.append(self._model.predict(rows, self._on_batch, quantized=done))
+        after = None if following is None else following[:step]
+        ready = self._begun(sides, blocks[0])
+        for upcoming in (*blocks[1:], after):
+            rows, is_quantized = ready.result()
+            if upcoming is not None:
+                ready = self._ahead.submit(self._ready, sides, upcoming)
+            outputs.append(self._model.predict(rows, self._on_batch, quantized=is_quantized))
+        self._prefetched = None if after is None else (after, ready)
         return np.concatenate(outputs)
+
+    def _begun(self, sides: Sequence[Side], block: np.ndarray) -> Future:
+        """A block that is being made ready: since the call before, where that foresaw it."""
+        prefetched, self._prefetched = self._prefetched, None
+        if prefetched and np.array_equal(prefetched[0], block):
+            return prefetched[1]
+        return self._ahead.submit(self._ready, sides, block)
 
     def _ready(self, sides: Sequence[Side], which: np.ndarray) -> tuple[Inputs, bool]:
         """Rows as the worker takes them, and whether they are quantized: bytes are looked up."""
@@ -184,6 +196,8 @@ class Opened:
         }
 
     def close(self) -> None:
+        """End the process; may be called twice."""
+        self._ahead.shutdown(wait=True, cancel_futures=True)
         self._model.close()
 
 

@@ -238,8 +238,9 @@ def _queried(path: str, family: Family, name: str, asking, root: Path, tell, sto
     stages = [stage(f"{number:05}") for number in range(len(mixed.parts))]
     file = _ModelFile(path, asking, family, name, tell, stop)
     try:
-        for part, of_part in zip(mixed.parts, stages, strict=True):
-            file.part(of_part, part)
+        following = [*mixed.parts[1:], None]
+        for part, of_part, rows in zip(mixed.parts, stages, following, strict=True):
+            file.part(of_part, part, rows)
         answers = [np.load(s.path / OUTPUTS, mmap_mode="r", allow_pickle=False) for s in stages]
         facts, together = stages[0].facts(), _joined(mixed, answers, name)
         result = file.again(stage("again"), together, facts["step"])
@@ -258,10 +259,10 @@ class _ModelFile:
         self._tell, self._stop = tell, stop
         self._model, self._done = None, 0
 
-    def part(self, stage: Stage, which: np.ndarray) -> None:
-        """Make sure that the answers to rows `which` are there."""
+    def part(self, stage: Stage, which: np.ndarray, following: np.ndarray | None) -> None:
+        """Make sure that the answers to rows `which` are there; `following` come next."""
         if stage.facts() is None:
-            outputs = self._ask(which)
+            outputs = self._ask(which, following)
             with stage.writing() as (folder, facts):
                 np.save(folder / OUTPUTS, outputs, allow_pickle=False)
                 facts.update(self._opened().facts())
@@ -278,9 +279,9 @@ class _ModelFile:
                 facts.update(result._asdict())
         return Repeated(**stage.facts())
 
-    def _ask(self, which: np.ndarray) -> np.ndarray:
+    def _ask(self, which: np.ndarray, following: np.ndarray | None = None) -> np.ndarray:
         _go_on(self._stop)
-        return self._opened().ask_rows(self._family.sides, which)
+        return self._opened().ask_rows(self._family.sides, which, following)
 
     def _opened(self) -> Opened:
         if self._model is None:

@@ -19,7 +19,6 @@ import shutil
 import signal
 import site
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_compleak.inference.kinds import kind_of
 from tf_compleak.inference.ports import Port
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
@@ -45,7 +45,6 @@ ENVIRONMENT = (  # what of ours the process may see
     *("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
     *("SYSTEMROOT", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
 )
-MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF": "h5"}
 DEFENSES = frozenset(("lists", "walls"))  # both; tests take one away to see the other alone
 RISKY = ("h5", "keras", "savedmodel")  # kinds whose reader has run code of files before
 
@@ -332,69 +331,6 @@ class SandboxedModel:
 def _starter(process: int) -> ThreadPoolExecutor:
     """What starts isolated processes: they end with the thread that did, so it has to stay."""
     return ThreadPoolExecutor(1)
-
-
-def kind_of(path: str) -> str:
-    """ "tflite", "keras", "h5" or "savedmodel", by the first bytes; no more is read here.
-
-    Raises:
-      ValueError: for other kinds and for what is no plain file; FileNotFoundError.
-    """
-    try:
-        head = _head(os.path.expanduser(path))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: no such file.") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path}: cannot be read ({reason}); name a model file.") from error
-    if head is None:
-        return "savedmodel"
-    if not head:
-        raise ValueError(f"{path}: is empty; export the model again.")
-    if head[4:8] == b"TFL3":
-        return "tflite"
-    if head[:4] in MAGIC and not _is_torch(path, head):
-        return MAGIC[head[:4]]
-    raise ValueError(f"{path}: {_foreign(path, head)}")
-
-
-def _head(place: str) -> bytes | None:
-    """The first bytes of a plain file; None for a folder."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            return None
-        if not stat.S_ISREG(mode):
-            raise ValueError("a device, pipe or socket, no plain file")
-        return os.pread(descriptor, 264, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _is_torch(path: str, head: bytes) -> bool:
-    """PyTorch's files are zips as Keras' are: the first member's name, as it stands there."""
-    zipped = head[:2] == b"PK" and (b"/data.pkl" in head or b"/.format_version" in head)
-    return zipped or path.endswith((".pt", ".pth"))
-
-
-def _foreign(path: str, head: bytes) -> str:
-    outputs = "or give the model's outputs as MEMBERS.npy+NON_MEMBERS.npy."
-    if _is_torch(path, head):
-        return (
-            "is a PyTorch file, which is a pickle and never opened; convert it to .tflite "
-            f"(litert-torch), {outputs}"
-        )
-    if path.endswith(".onnx") or (head[0] == 8 and b"onnx" in head.lower()):
-        return f"is an ONNX file, which is not read yet; convert it to .tflite, {outputs}"
-    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return (
-            f"is a pickle, which is code and never opened; convert the model to .tflite, {outputs}"
-        )
-    return (
-        "is no model file: neither .tflite (no TFL3 mark), nor .keras (zip), .h5 (HDF5) or a "
-        "SavedModel folder; export the model again."
-    )
 
 
 def shared_memory(size: int) -> int:
