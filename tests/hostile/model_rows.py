@@ -382,5 +382,5 @@ ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *SAVED, *OTHERS]
 
 def is_slow(row: Row) -> bool:
     """Whether TensorFlow is imported, or the first rows of the table show the same."""
-    more = row in FUNCTIONS[6:] or row in LAYERS[18:] or row in SAVED[16:-4] or row.make is bomb
+    more = row in FUNCTIONS[3:] or row in LAYERS[8:] or row in SAVED[6:-2] or row.make is bomb
     return more or not row.seen or row.seen in (CANNOT, "cannot be loaded as a")

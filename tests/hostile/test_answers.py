@@ -238,10 +238,10 @@ def test_asking_that_ended_between_parts_goes_on_to_the_same_answers(files, tmp_
     whole = answers_of(given, tmp_path / "whole", batch=16)
     asked = opened.Opened.ask_rows
 
-    def ends(self, which_sides, which):
+    def ends(self, which_sides, which, following=None):
         if len(list(tmp_path.rglob("cut/**/stage.json"))) == 3:
             raise OSError("killed")
-        return asked(self, which_sides, which)
+        return asked(self, which_sides, which, following)
 
     monkeypatch.setattr(opened.Opened, "ask_rows", ends)
     with pytest.raises(OSError, match="killed"):
@@ -262,9 +262,9 @@ def test_the_order_does_not_depend_on_paths(files, tmp_path, monkeypatch):
     seen = []
     asked = opened.Opened.ask_rows
 
-    def noted(self, which_sides, which):
+    def noted(self, which_sides, which, following=None):
         seen.append(which)
-        return asked(self, which_sides, which)
+        return asked(self, which_sides, which, following)
 
     monkeypatch.setattr(opened.Opened, "ask_rows", noted)
     for index, path in enumerate((files / "honest.tflite", copy)):
