@@ -22,7 +22,7 @@ from results import write_section
 
 from tf_compleak import attacks
 from tf_compleak.inference.observe import softmax
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("examples", 20_000, "shadow examples, and as many of the target")

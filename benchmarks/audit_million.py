@@ -25,9 +25,9 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 from results import write_section
 
-from tf_compleak.auditing import order, sides
-from tf_compleak.auditing.opened import Asking, Opened
-from tf_compleak.auditing.order import PART
+from tf_compleak.studies.audit import order, sides
+from tf_compleak.studies.audit.open_model import Asking, Opened
+from tf_compleak.studies.audit.order import PART
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("examples", 1_000_000, "examples, half of them members")

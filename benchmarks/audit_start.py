@@ -23,7 +23,7 @@ flags.DEFINE_integer("runs", 7, "how often the audit is run")
 flags.DEFINE_boolean("write", False, "write the table into benchmarks/README.md")
 
 RUN = (
-    "import sys; from tf_compleak import cli; code = cli.main(sys.argv[1:]);"
+    "import sys; from tf_compleak.cli import main as cli; code = cli.main(sys.argv[1:]);"
     "print([m for m in ('tensorflow', 'tf_keras', 'keras') if m in sys.modules]); sys.exit(code)"
 )
 

@@ -144,9 +144,9 @@ def record_kinds(root: Path) -> dict[str, Kind]:
     from etils import epath
 
     import tf_compleak
-    from tf_compleak import stage
     from tf_compleak.data import sources
-    from tf_compleak.observations import Observations
+    from tf_compleak.engine import stage
+    from tf_compleak.types.observations import Observations
 
     rng = np.random.default_rng(0)
     for name in ("npz", "stage", "report"):

@@ -13,11 +13,12 @@ import numpy as np
 from absl import app, flags
 from results import write_section
 
-from tf_compleak import attacks, crossfit, marginal
+from tf_compleak import attacks
 from tf_compleak.inference.observe import softmax
+from tf_compleak.leakage import crossfit, marginal
 from tf_compleak.metrics import grammar
-from tf_compleak.observations import Observations
 from tf_compleak.types import Version
+from tf_compleak.types.observations import Observations
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("versions", 8, "versions, the original among them")

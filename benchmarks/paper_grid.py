@@ -100,11 +100,11 @@ def cells() -> dict[tuple[str, str], float]:
 
 def rate() -> float:
     """Multiply-accumulates a second of training on one thread: a ResNet-8 of width 64."""
-    from tf_compleak.executors import Inline
+    from tf_compleak.engine.processes import Inline
 
     Inline(1)
-    from tf_compleak._trainer import Optimization, Trainer
     from tf_compleak.models import ModelSpec, build
+    from tf_compleak.models.trainer import Optimization, Trainer
 
     trainer = Trainer(build(ModelSpec("resnet", 8, 64, (32, 32, 3), 10)), Optimization(3, 128, 0.1))
     rng = np.random.default_rng(0)

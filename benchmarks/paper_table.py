@@ -20,8 +20,9 @@ from pathlib import Path
 
 from absl import app, flags
 
-from tf_compleak.results import Report, Result
+from tf_compleak.report.report import Report
 from tf_compleak.types import ORIGINAL, Estimate, Version
+from tf_compleak.types.findings import Result
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of prepared TFDS data sets, for flagfiles")
@@ -213,7 +214,7 @@ def load(study: str, data_dir: str | None = None) -> Report:
     """The report of a workdir; of a flagfile, after running what of it is not done yet."""
     if Path(study).is_dir():
         return Report.load(study)
-    from tf_compleak import cli
+    from tf_compleak.cli import main as cli
 
     values = cli._parse("run", [f"--flagfile={study}"])
     more = [f"--data_dir={data_dir}"] if data_dir else []

@@ -46,14 +46,14 @@ MEMORY = [
     ("5 versions, one shadow, as many examples", {"versions": KINDS, "num_members": 80}),
 ]
 NOTE = """
-A process keeps the latest graph of every kind, and more up to a bound (192 MiB, `_kept.py`),
+A process keeps the latest graph of every kind, and more up to a bound (192 MiB, `graph_cache.py`),
 whatever the number of versions. What grows with the versions is an attack on all of them: `tabular`
 on 24 holds Hessians 900 wide.
 """
 ONE = """
 import json, sys
-from tf_compleak import pipeline
-from tf_compleak.study import Options, Study
+from tf_compleak.studies.run import pipeline
+from tf_compleak.studies.study import Options, Study
 study = Study.from_json(json.loads(sys.argv[1]))
 pipeline.run(study, Options(workdir=sys.argv[2], executor="inline"))
 """
@@ -67,7 +67,7 @@ def forget() -> None:
             for value in list(vars(module).values()):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
-    from tf_compleak._keras import keras
+    from tf_compleak.models.keras2 import keras
 
     keras.backend.clear_session()
     gc.collect()
@@ -75,9 +75,9 @@ def forget() -> None:
 
 def separately(study, made: str, root: str) -> dict[str, float]:
     """Seconds by part of the study done piece by piece; `made` holds a finished one."""
-    from tf_compleak import pipeline, planning
-    from tf_compleak.executors import Inline
-    from tf_compleak.study import Options, families
+    from tf_compleak.engine.processes import Inline
+    from tf_compleak.studies.run import pipeline, planning
+    from tf_compleak.studies.study import Options, families
 
     Inline(study.threads)  # the settings of a worker
     seconds = collections.Counter()
@@ -104,7 +104,7 @@ def separately(study, made: str, root: str) -> dict[str, float]:
 
 def timed(step) -> float:
     """Seconds of one step, done here."""
-    from tf_compleak.executors import call
+    from tf_compleak.engine.processes import call
 
     started = time.perf_counter()
     outcome = call(step.task, lambda *_: None)

@@ -39,9 +39,9 @@ class Clock:
 
 def main(_):
     """Run the quickstart once, print the table."""
-    from tf_compleak.pipeline import run
     from tf_compleak.report import html
-    from tf_compleak.study import Options
+    from tf_compleak.studies.run.pipeline import run
+    from tf_compleak.studies.study import Options
 
     study = quickstart()
     clock = Clock()

@@ -25,11 +25,11 @@ import numpy as np
 from absl import app, flags
 from results import write_section
 
-from tf_compleak import source
 from tf_compleak.attacks import networks, samia
+from tf_compleak.engine.workdir import Workdir
 from tf_compleak.metrics import intervals
-from tf_compleak.study import Study
-from tf_compleak.workdir import Workdir
+from tf_compleak.studies.run import source
+from tf_compleak.studies.study import Study
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("turns", 9, "epochs of each that are timed; 0: none")

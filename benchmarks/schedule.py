@@ -9,9 +9,9 @@ import dataclasses
 import heapq
 from collections.abc import Callable, Sequence
 
-from tf_compleak import planning
-from tf_compleak.executors import Task, pick
-from tf_compleak.study import Study
+from tf_compleak.engine.processes import Task, pick
+from tf_compleak.studies.run import planning
+from tf_compleak.studies.study import Study
 
 Cost = Callable[[Task, bool], float]  # task, whether the worker is warm for it -> seconds
 

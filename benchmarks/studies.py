@@ -7,15 +7,15 @@ from pathlib import Path
 
 def quickstart():
     """The shipped study."""
-    from tf_compleak import cli
+    from tf_compleak.cli import main as cli
 
     return cli._study(cli._parse("run", ["--flagfile=quickstart"]))
 
 
 def shipped(study, root: str, workers: int) -> float:
     """Seconds of the study as it is run, figures included."""
-    from tf_compleak import pipeline
-    from tf_compleak.study import Options
+    from tf_compleak.studies.run import pipeline
+    from tf_compleak.studies.study import Options
 
     started = time.perf_counter()
     pipeline.run(study, Options(workdir=root, workers=workers))

@@ -42,7 +42,7 @@ def bare(model, x: np.ndarray, y: np.ndarray, batch: int):
     """A function that trains on every batch once and returns its seconds."""
     import tensorflow as tf
 
-    from tf_compleak._keras import keras
+    from tf_compleak.models.keras2 import keras
 
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, weight_decay=5e-4)
     if FLAGS.mixed_precision == "float16":
@@ -74,7 +74,7 @@ def bare(model, x: np.ndarray, y: np.ndarray, batch: int):
 
 def ours(model, x: np.ndarray, y: np.ndarray, batch: int):
     """A function that trains for one epoch as a study does and returns its seconds."""
-    from tf_compleak._trainer import Optimization, Trainer
+    from tf_compleak.models.trainer import Optimization, Trainer
 
     scaled = FLAGS.mixed_precision == "float16"
     trainer = Trainer(model, Optimization(FLAGS.turns + 1, batch, 0.01), scaled=scaled)
@@ -84,8 +84,8 @@ def ours(model, x: np.ndarray, y: np.ndarray, batch: int):
 
 def measured(text: str, batch: int) -> str:
     """The row of one architecture and batch size."""
-    from tf_compleak._accelerators import precision
     from tf_compleak.models import build
+    from tf_compleak.models.replicas import precision
 
     rng, count = np.random.default_rng(0), FLAGS.images // batch * batch
     x, y = rng.random((count, 32, 32, 3), dtype=np.float32), rng.integers(10, size=count)

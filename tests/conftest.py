@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parent
+SHARED = ("engine", "studies", "report", "inference")  # tests there take things from each other
+sys.path[:0] = [str(TESTS), *(str(TESTS / folder) for folder in SHARED)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tf_compleak.inference.observe import softmax
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 VERSIONS = ("original", "pruning-0.60", "int8-ptq")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tf_compleak.results import Report
+from tf_compleak.report.report import Report
 from tf_compleak.types import Failure
 
 ROOT = Path(__file__).parent.parent

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tf_compleak.workdir import Workdir
+from tf_compleak.engine.workdir import Workdir
 
 FLAGS = {
     "num_members": 60,

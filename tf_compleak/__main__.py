@@ -2,6 +2,6 @@
 
 import sys
 
-from tf_compleak.cli import main
+from tf_compleak.cli.main import main
 
 sys.exit(main())

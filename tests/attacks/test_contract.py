@@ -5,9 +5,9 @@ import planted
 import pytest
 
 from tf_compleak import attacks
-from tf_compleak._trainer import Optimization
 from tf_compleak.attacks import forest, networks
 from tf_compleak.metrics import intervals, roc
+from tf_compleak.models.trainer import Optimization
 
 RELEASES = {
     "confidence": ("original",),

@@ -7,7 +7,7 @@ import numpy as np
 import planted
 
 from tf_compleak.attacks import features
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 
 def one(p, label, resolution=0.0):

@@ -55,8 +55,8 @@ def test_the_network_is_fed_out_of_fold_probabilities(monkeypatch):
 @pytest.mark.parametrize("release", [planted.VERSIONS, planted.VERSIONS[1:]])
 def test_at_the_target_each_column_comes_from_its_own_version(release, monkeypatch):
     """A version that is replaced by another one moves its own two columns and no others."""
-    from tf_compleak._trainer import Optimization
     from tf_compleak.attacks import networks
+    from tf_compleak.models.trainer import Optimization
 
     short = Optimization(epochs=1, batch_size=128, learning_rate=1e-2)
     monkeypatch.setattr(networks, "STACK_SETTINGS", short)

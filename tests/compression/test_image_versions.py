@@ -6,8 +6,6 @@ import flatbuffer
 import numpy as np
 import pytest
 
-from tf_compleak import _seeds
-from tf_compleak._trainer import Optimization
 from tf_compleak.compression import (
     Tuning,
     _wrapping,
@@ -20,6 +18,8 @@ from tf_compleak.compression import (
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.inference.observe import softmax
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.trainer import Optimization
+from tf_compleak.types import seeds
 
 TUNING = Tuning(*(Optimization(2, 8, 1e-3),) * 3)
 SHAPE = (16, 16, 3)
@@ -34,14 +34,14 @@ def spec(name):
 
 
 def examples():
-    rng = _seeds.generator(0, "architectures")
+    rng = seeds.generator(0, "architectures")
     return rng.random((32, *SHAPE), dtype=np.float32), rng.integers(4, size=32)
 
 
 @functools.lru_cache(maxsize=1)
 def weights(name):
     """Weights whose normalization is no identity, so that folding it can go wrong."""
-    rng, model = _seeds.generator(0, name), build(spec(name))
+    rng, model = seeds.generator(0, name), build(spec(name))
     for variable in model.weights:
         if "gamma" in variable.name:
             variable.assign(np.float32(rng.uniform(0.5, 1.5, variable.shape)))
@@ -54,7 +54,7 @@ def weights(name):
 
 def make(name, version):
     recipe = recipes.parse(version)
-    rng = _seeds.generator(0, version)
+    rng = seeds.generator(0, version)
     x, y = examples()
     return compress(recipe, weights(name), spec(name), TUNING, (x, y), x, rng)
 

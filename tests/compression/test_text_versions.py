@@ -4,13 +4,13 @@ import flatbuffer
 import numpy as np
 import pytest
 
-from tf_compleak import _seeds
-from tf_compleak._trainer import Optimization
 from tf_compleak.compression import Tuning, compress, recipes
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.inference.observe import observe, softmax
 from tf_compleak.models import ModelSpec, TextSpec, build
+from tf_compleak.models.trainer import Optimization
 from tf_compleak.models.training import train
+from tf_compleak.types import seeds
 
 LENGTH, TOKENS, CLASSES = 10, 60, 2
 TUNING = Tuning(*(Optimization(2, 25, 1e-3, 0.9, 0.01, optimizer="adamw") for _ in range(3)))
@@ -42,7 +42,7 @@ def made(request):
     x, y = data()
     settings = Optimization(12, 20, 1e-2, 0.9, 0.01, optimizer="adamw")
     parts = (x[:150], y[:150]), (x[150:200], y[150:200])
-    weights, _ = train(spec(request.param), settings, *parts, _seeds.generator(0, "train"))
+    weights, _ = train(spec(request.param), settings, *parts, seeds.generator(0, "train"))
     versions = {
         name: compress(
             recipes.parse(name),
@@ -51,7 +51,7 @@ def made(request):
             TUNING,
             parts[0],
             x[150:200],
-            _seeds.generator(0, "version", name),
+            seeds.generator(0, "version", name),
         )
         for name in NAMES
     }
@@ -121,6 +121,6 @@ def test_a_warm_graph_gives_what_a_cold_one_gives(made):
             TUNING,
             (x[:150], y[:150]),
             x[150:200],
-            _seeds.generator(0, "version", name),
+            seeds.generator(0, "version", name),
         )
         assert again == versions[name], name

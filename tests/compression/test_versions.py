@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tf_compleak import _seeds
-from tf_compleak._trainer import Optimization
 from tf_compleak.compression import Tuning, _wrapping, clustering, compress, pruning, recipes
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.inference.observe import observe, softmax
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.trainer import Optimization
 from tf_compleak.models.training import train
+from tf_compleak.types import seeds
 
 SPEC = ModelSpec("resnet", 8, 8, (8, 8, 1), 10)
 TUNING = Tuning(*(Optimization(8, 32, rate) for rate in (1e-2, 1e-3, 1e-3)))
@@ -24,7 +24,7 @@ CLUSTERS = {name: int(name.split("-")[1]) for name in ALL if name.startswith("cl
 def data():
     digits = load_digits()
     x = np.float32(digits.images[..., None] / 16)
-    order = _seeds.generator(0, "test").permutation(len(x))
+    order = seeds.generator(0, "test").permutation(len(x))
     return x[order], digits.target[order]
 
 
@@ -36,7 +36,7 @@ def weights(data):
         SPEC,
         Optimization(15, 32, 0.1),
         *((x[p], y[p]) for p in part),
-        _seeds.generator(0, "train"),
+        seeds.generator(0, "train"),
     )[0]
 
 
@@ -49,7 +49,7 @@ def make(name, weights, data, seed=0):
         TUNING,
         (x[:600], y[:600]),
         x[600:700],
-        _seeds.generator(seed, "version", name),
+        seeds.generator(seed, "version", name),
     )
 
 
@@ -154,7 +154,7 @@ def test_stripping_equals_tfmots(weights, data):
 
     x, y = data
     examples = x[:600], y[:600]
-    rng = _seeds.generator(0, "strip")
+    rng = seeds.generator(0, "strip")
     recipe = recipes.Pruning(0.7)
     pruned = pruning.prune(recipe, weights, SPEC, TUNING.pruning, examples, rng)
     trainer, _, _ = pruning._pruner(SPEC, TUNING.pruning, TUNING.pruning.steps(600))
@@ -179,7 +179,7 @@ def test_pruning_reaches_its_sparsity_whatever_the_number_of_steps(weights, data
     x, y = data
     for epochs, count in ((1, 70), (3, 190), (2, 333)):
         tuning = Optimization(epochs, 32, 1e-3)
-        rng = _seeds.generator(0, "steps")
+        rng = seeds.generator(0, "steps")
         recipe, examples = recipes.Pruning(0.8), (x[:count], y[:count])
         pruned = pruning.prune(recipe, weights, SPEC, tuning, examples, rng)
         for name, value in zip(_wrapping.names(SPEC), pruned, strict=True):

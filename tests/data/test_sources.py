@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_compleak.auditing import sides
 from tf_compleak.data import sources
+from tf_compleak.studies.audit import sides
 
 X = np.random.default_rng(0).random((6, 4, 4, 3))
 Y = np.array([0, 1, 2, 0, 1, 2])

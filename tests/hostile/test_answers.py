@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 import tf_compleak
-from tf_compleak.auditing import opened, order, query, repeat, sides
-from tf_compleak.auditing.opened import Asking
-from tf_compleak.auditing.query import Family
-from tf_compleak.auditing.settings import Where
 from tf_compleak.inference.observe import softmax
 from tf_compleak.metrics import intervals
+from tf_compleak.studies.audit import open_model, order, query, repeat, sides
+from tf_compleak.studies.audit.open_model import Asking
+from tf_compleak.studies.audit.query import Family
+from tf_compleak.studies.audit.settings import Where
 
 W = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
 
@@ -222,7 +222,7 @@ def test_mixed_answers_are_those_of_one_side_after_the_other(files, tmp_path, mo
     given = of_files(1, files / "honest.tflite")
     monkeypatch.setattr(order, "PART", 150)
     answers = answers_of(given, tmp_path, batch=16)
-    model = opened.Opened(given.versions["v"], Asking(batch=16), given.sides[0])
+    model = open_model.Opened(given.versions["v"], Asking(batch=16), given.sides[0])
     try:
         for side, outputs in zip(given.sides, answers.outputs, strict=True):
             np.testing.assert_allclose(model.ask(side, 0, len(side)), outputs, atol=1e-6)
@@ -236,19 +236,19 @@ def test_asking_that_ended_between_parts_goes_on_to_the_same_answers(files, tmp_
     given = of_files(2, files / "honest.tflite")
     monkeypatch.setattr(order, "PART", 64)
     whole = answers_of(given, tmp_path / "whole", batch=16)
-    asked = opened.Opened.ask_rows
+    asked = open_model.Opened.ask_rows
 
     def ends(self, which_sides, which, following=None):
         if len(list(tmp_path.rglob("cut/**/stage.json"))) == 3:
             raise OSError("killed")
         return asked(self, which_sides, which, following)
 
-    monkeypatch.setattr(opened.Opened, "ask_rows", ends)
+    monkeypatch.setattr(open_model.Opened, "ask_rows", ends)
     with pytest.raises(OSError, match="killed"):
         answers_of(given, tmp_path / "cut", batch=16)
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("cut/**/stage.json")}
     assert len(stamps) == 3
-    monkeypatch.setattr(opened.Opened, "ask_rows", asked)
+    monkeypatch.setattr(open_model.Opened, "ask_rows", asked)
     cut = answers_of(given, tmp_path / "cut", batch=16)
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     for one, other in zip(whole.outputs, cut.outputs, strict=True):
@@ -260,13 +260,13 @@ def test_the_order_does_not_depend_on_paths(files, tmp_path, monkeypatch):
     copy.parent.mkdir()
     copy.write_bytes((files / "honest.tflite").read_bytes())
     seen = []
-    asked = opened.Opened.ask_rows
+    asked = open_model.Opened.ask_rows
 
     def noted(self, which_sides, which, following=None):
         seen.append(which)
         return asked(self, which_sides, which, following)
 
-    monkeypatch.setattr(opened.Opened, "ask_rows", noted)
+    monkeypatch.setattr(open_model.Opened, "ask_rows", noted)
     for index, path in enumerate((files / "honest.tflite", copy)):
         answers_of(of_files(3, path), tmp_path / str(index))
     first, other = seen[: len(seen) // 2], seen[len(seen) // 2 :]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_compleak import _array_files
+from tf_compleak.data import array_files
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 MAGIC = b"\x93NUMPY"
@@ -55,22 +55,22 @@ HEADERS = st.fixed_dictionaries(
 @quick
 @given(st.binary(max_size=300))
 def test_any_bytes_after_the_mark(content):
-    one_line(lambda: _array_files.array(MAGIC + content))
+    one_line(lambda: array_files.array(MAGIC + content))
 
 
 @quick
 @given(HEADERS, st.binary(max_size=64), st.sampled_from([(1, 0), (2, 0), (3, 0), (9, 9)]))
 def test_any_header(header, data, version):
     content = with_header(repr(header).encode("latin-1", "replace") + b"\n", data, version)
-    array = one_line(lambda: _array_files.array(content))
+    array = one_line(lambda: array_files.array(content))
     if array is not None:
-        assert array.nbytes == len(data) and array.dtype.kind in _array_files.KINDS
+        assert array.nbytes == len(data) and array.dtype.kind in array_files.KINDS
 
 
 @quick
 @given(st.text(max_size=200), st.sampled_from([(1, 0), (2, 0)]))
 def test_any_text_as_header(text, version):
-    one_line(lambda: _array_files.array(with_header(text.encode(), version=version)))
+    one_line(lambda: array_files.array(with_header(text.encode(), version=version)))
 
 
 @quick
@@ -84,13 +84,13 @@ def test_what_is_written_is_read_and_what_is_damaged_is_not_worse(dtype, shape, 
     file, given_array = io.BytesIO(), np.zeros(shape, dtype, order)
     np.save(file, given_array)
     content = file.getvalue()
-    read = _array_files.array(content)
+    read = array_files.array(content)
     assert read.dtype == given_array.dtype and read.shape == given_array.shape
     place = data.draw(st.integers(0, len(content) - 1))
     damaged = bytearray(content)
     damaged[place] ^= data.draw(st.integers(1, 255))
-    one_line(lambda: _array_files.array(bytes(damaged)))
-    one_line(lambda: _array_files.array(content[:place]))
+    one_line(lambda: array_files.array(bytes(damaged)))
+    one_line(lambda: array_files.array(content[:place]))
 
 
 @pytest.mark.slow

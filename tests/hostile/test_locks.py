@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tf_compleak import journal, lock, storage
+from tf_compleak.engine import file_store, journal, lock
 
 OWNER = {f.name: "x" for f in lock.FIELDS} | {"pid": 1}
 
@@ -25,15 +25,15 @@ OWNER = {f.name: "x" for f in lock.FIELDS} | {"pid": 1}
 )
 def test_a_lock_that_is_none_is_nobodys(tmp_path, text):
     (tmp_path / lock.NAME).write_text(text)
-    assert lock.owner(storage.path(tmp_path)) is None
-    with lock.held(storage.path(tmp_path)):
-        assert lock.owner(storage.path(tmp_path)) == lock.Owner.this()
+    assert lock.owner(file_store.path(tmp_path)) is None
+    with lock.held(file_store.path(tmp_path)):
+        assert lock.owner(file_store.path(tmp_path)) == lock.Owner.this()
 
 
 def test_a_lock_behind_a_link_is_not_read(tmp_path):
     (tmp_path / "elsewhere").write_text(json.dumps({"owner": OWNER}))
     (tmp_path / lock.NAME).symlink_to(tmp_path / "elsewhere")
-    assert lock.owner(storage.path(tmp_path)) is None
+    assert lock.owner(file_store.path(tmp_path)) is None
 
 
 def test_a_journal_of_others(tmp_path):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_compleak import _bounded
-from tf_compleak.auditing import checks, sides
-from tf_compleak.auditing.query import Family
 from tf_compleak.data import sources
+from tf_compleak.engine import bounded_reads
+from tf_compleak.studies.audit import checks, sides
+from tf_compleak.studies.audit.query import Family
 
 X = np.random.default_rng(0).random((40, 3, 3, 1)).astype(np.float32)
 Y = np.arange(40) % 2
@@ -92,7 +92,7 @@ def no_file(request, tmp_path, monkeypatch):
         lambda: sources.load("text:a.csv"),
         lambda: sources.load("text:a.jsonl"),
         lambda: sources.load("image_folder:a"),
-        lambda: _bounded.content("a.json"),
+        lambda: bounded_reads.content("a.json"),
     ],
     ids=["side npz", "side npy", "npz", "csv", "jsonl", "image", "json"],
 )
@@ -110,7 +110,7 @@ def test_links_that_the_user_names_are_fine(tmp_path):
     (tmp_path / "link.npz").symlink_to("whole.npz")
     assert len(sides.load(f"npz:{tmp_path}/link.npz", "--members")) == 40
     with pytest.raises(ValueError, match="is a symbolic link"):
-        _bounded.content(tmp_path / "link.npz", follow=False)
+        bounded_reads.content(tmp_path / "link.npz", follow=False)
 
 
 # Arrays -------------------------------------------------------------------------------------------

@@ -9,13 +9,18 @@ import numpy as np
 import planted
 import pytest
 
-from tf_compleak import _checks, _words, cli, exposure, measure, showing, stage
+from tf_compleak.cli import command_words, states
+from tf_compleak.cli import main as cli
+from tf_compleak.engine import stage
+from tf_compleak.engine.stage import Stage
+from tf_compleak.engine.workdir import Workdir, slug, write_text
 from tf_compleak.inference import prepare
-from tf_compleak.results import Report, Sanity
-from tf_compleak.stage import Stage
-from tf_compleak.study import Study
-from tf_compleak.types import Estimate, Scores
-from tf_compleak.workdir import Workdir, slug, write_text
+from tf_compleak.leakage import report_rows
+from tf_compleak.report import report_folder
+from tf_compleak.report.report import Report
+from tf_compleak.studies.study import Study
+from tf_compleak.types import Estimate, Scores, validators
+from tf_compleak.types.findings import Sanity
 
 
 def refused(work, message, kind=(ValueError, OSError)) -> str:
@@ -32,17 +37,17 @@ def report():
     family, rng = planted.family(0, 1.0, n=50), np.random.default_rng(0)
     keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
     scores = {
-        key: measure.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
+        key: report_rows.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
         for key in keys
     }
     return Report(
         study={},
         provenance={},
         versions=(),
-        results=tuple(measure.row(*key, own, rng) for key, own in scores.items()),
+        results=tuple(report_rows.row(*key, own, rng) for key, own in scores.items()),
         failures=(),
         sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=exposure.scored(scores, family),
+        scored=report_folder.scored(scores, family),
     )
 
 
@@ -78,7 +83,9 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_that_are_no_file_names_are_refused(name):
-    line = refused(lambda: _checks.name("--versions", name), "--versions: .* cannot be a name; use")
+    line = refused(
+        lambda: validators.name("--versions", name), "--versions: .* cannot be a name; use"
+    )
     assert line.isascii() and line.isprintable()
     with pytest.raises((ValueError, TypeError)):
         slug((name,))
@@ -86,7 +93,7 @@ def test_names_that_are_no_file_names_are_refused(name):
 
 @pytest.mark.parametrize("name", ["original", "int8-ptq", "pruning-0.60", "A_1+b", "a" * 80])
 def test_other_names_are_as_they_are(name):
-    assert _checks.name("--versions", name) == name
+    assert validators.name("--versions", name) == name
 
 
 def test_releases_of_names_with_a_plus_have_folders_of_their_own():
@@ -138,7 +145,7 @@ def test_json_that_is_no_record_is_damaged(text, finished, tmp_path):
     assert finished.facts() is None and finished.why() == "damaged: stage.json cannot be read"
     (tmp_path / "study.json").write_text(text)
     assert Workdir(tmp_path).study() is None
-    refused(lambda: list(showing.states(str(tmp_path))), "study.json cannot be read")
+    refused(lambda: list(states.states(str(tmp_path))), "study.json cannot be read")
     refused(lambda: Workdir(tmp_path).check(Study()), "study.json cannot be read")
     (tmp_path / "report.json").write_text(text)
     refused(lambda: Report.load(tmp_path), "report.json: is damaged or no report")
@@ -156,7 +163,7 @@ def test_a_study_of_other_types_is_one_line(field, value, tmp_path):
     saved = {"schema": stage.SCHEMA, **Study().to_json(), field: value}
     (tmp_path / "study.json").write_text(json.dumps(saved))
     try:
-        list(showing.states(str(tmp_path)))
+        list(states.states(str(tmp_path)))
     except (ValueError, OSError) as error:
         assert "\n" not in str(error)
     with pytest.raises(ValueError):
@@ -182,7 +189,7 @@ def test_links_in_a_workdir_are_named_and_not_followed(name, target, tmp_path):
     for overwrite in (False, True):
         refused(lambda o=overwrite: Workdir(root).claim(Study(), overwrite=o).__enter__(), message)
         refused(lambda: Workdir(root).locked().__enter__(), message)
-    refused(lambda: list(showing.states(str(root))), message)
+    refused(lambda: list(states.states(str(root))), message)
     assert sorted(outside.rglob("*")) == before and (outside / "file").read_text() == "precious"
 
 
@@ -191,7 +198,7 @@ def test_pipes_in_a_workdir_are_not_waited_for(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     os.mkfifo(tmp_path / name)
     refused(lambda: Workdir(tmp_path).locked().__enter__(), f"holds {name}, which is a pipe")
-    refused(lambda: list(showing.states(str(tmp_path))), f"holds {name}, which is a pipe")
+    refused(lambda: list(states.states(str(tmp_path))), f"holds {name}, which is a pipe")
 
 
 def test_the_workdir_itself_may_be_a_link(tmp_path):
@@ -291,11 +298,11 @@ def test_an_edited_report_is_seen(case, report, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(saved))
     (tmp_path / "study.json").write_text(json.dumps({"schema": stage.SCHEMA, "kind": "audit"}))
     refused(lambda: Report.load(tmp_path), "report.json: is (damaged or no report|not what was)")
-    assert not list(showing.states(str(tmp_path)))
-    states = list(showing.states(str(tmp_path), thorough=True))
-    assert [(state.name, state.state) for state in states] == [("report", showing.OPEN)]
+    assert not list(states.states(str(tmp_path)))
+    shown = list(states.states(str(tmp_path), thorough=True))
+    assert [(state.name, state.state) for state in shown] == [("report", states.OPEN)]
     report.save(tmp_path)
-    assert not list(showing.states(str(tmp_path), thorough=True))
+    assert not list(states.states(str(tmp_path), thorough=True))
 
 
 SCORES = {
@@ -352,7 +359,7 @@ def test_whatever_ends_a_command_is_one_line(error, message, monkeypatch, capsys
 
 @pytest.mark.parametrize("words", ["--help", "run --help", "--version"])
 def test_output_that_nobody_reads_ends_in_silence(words):
-    code = "import sys; from tf_compleak.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from tf_compleak.cli.main import main; sys.exit(main(sys.argv[1:]))"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -388,7 +395,7 @@ def test_names_that_a_locale_cannot_write_are_escaped(variable, tmp_path):
     ],
 )
 def test_paths_with_commas_are_written_in_quotes_and_repeated(text, words):
-    assert _words.split(text) == words
+    assert command_words.split(text) == words
     values = cli._define("audit")
     values(["audit", f"--versions={text}"])
     again = cli._define("audit")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_compleak._keras import keras
 from tf_compleak.models import MODELS, TEXT, ModelSpec, build
+from tf_compleak.models.keras2 import keras
 
 SMALL, LARGE = (32, 32, 3), (224, 224, 3)
 

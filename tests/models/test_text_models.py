@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from tf_compleak import _keras_nlp, _seeds
-from tf_compleak._keras import keras
-from tf_compleak._trainer import Optimization, Trainer
-from tf_compleak.models import ModelSpec, TextSpec, build, training
+from tf_compleak.models import ModelSpec, TextSpec, build, keras_nlp_bridge, training
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.trainer import Optimization, Trainer
+from tf_compleak.types import seeds
 
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 24}
 TOKENS, POSITIONS, LENGTH = 50, 20, 12
@@ -40,14 +40,14 @@ def theirs(kind, backbone, x):
 
 
 def save(path, backbone):
-    weights = _keras_nlp.weights_of(backbone)
+    weights = keras_nlp_bridge.weights_of(backbone)
     np.savez(path, **{key.replace("/", "|"): value for key, value in weights.items()})
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 def test_outputs_equal_keras_nlps(kind, tmp_path):
     """Random weights of a size that makes every part matter; with and without padding."""
-    backbone = _keras_nlp.backbone(
+    backbone = keras_nlp_bridge.backbone(
         kind, vocabulary_size=TOKENS, max_sequence_length=POSITIONS, **SIZES
     )
     rng = np.random.default_rng(1)
@@ -88,9 +88,9 @@ def test_a_transformer_learns_which_word_is_there(kind):
     x[:, 1] = 48 + y
     settings = Optimization(24, 20, 5e-3, weight_decay=0.01, optimizer="adamw")
     parts = (x[:150], y[:150]), (x[150:], y[150:])
-    weights, history = training.train(small(kind), settings, *parts, _seeds.generator(0, "t"))
+    weights, history = training.train(small(kind), settings, *parts, seeds.generator(0, "t"))
     assert history[-1][1] > 0.9
-    again, _ = training.train(small(kind), settings, *parts, _seeds.generator(0, "t"))
+    again, _ = training.train(small(kind), settings, *parts, seeds.generator(0, "t"))
     for one, same in zip(weights, again, strict=True):
         np.testing.assert_array_equal(one, same)
 
@@ -162,7 +162,7 @@ def checkpoint():
 def test_a_real_checkpoint_gives_what_keras_nlp_gives(tmp_path):
     from tf_compleak.data import text
 
-    backbone, tokenizer = _keras_nlp.load_preset("bert", checkpoint())
+    backbone, tokenizer = keras_nlp_bridge.load_preset("bert", checkpoint())
     save(tmp_path / "weights.npz", backbone)
     vocabulary = text.of_preset("bert", tokenizer)
     sizes = backbone.vocabulary_size, backbone.max_sequence_length, backbone.num_heads
@@ -173,7 +173,7 @@ def test_a_real_checkpoint_gives_what_keras_nlp_gives(tmp_path):
     assert x[0, 0] == tokenizer.cls_token_id and (x[0] == tokenizer.sep_token_id).sum() == 1
     np.testing.assert_allclose(hidden(model, x), theirs("bert", backbone, x), atol=1e-4)
     with pytest.raises(ValueError, match="cannot be loaded as a gpt2 preset"):
-        _keras_nlp.load_preset("gpt2", checkpoint())
+        keras_nlp_bridge.load_preset("gpt2", checkpoint())
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_a_real_checkpoint_gives_what_keras_nlp_gives(tmp_path):
     ],
 )
 def test_a_preset_that_cannot_be_had_is_one_line(preset, message, monkeypatch):
-    monkeypatch.setattr(_keras_nlp, "_reachable", lambda host: False)
+    monkeypatch.setattr(keras_nlp_bridge, "_reachable", lambda host: False)
     monkeypatch.setenv("KAGGLEHUB_CACHE", "/nowhere")
     with pytest.raises(FileNotFoundError, match=message) as error:
-        _keras_nlp.load_preset("bert", preset)
+        keras_nlp_bridge.load_preset("bert", preset)
     assert "\n" not in str(error.value)
 
 
 def test_a_name_that_nobody_answers_to_is_found_out(monkeypatch):
-    monkeypatch.setattr(_keras_nlp, "PATIENCE", 2.0)
+    monkeypatch.setattr(keras_nlp_bridge, "PATIENCE", 2.0)
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
-    assert not _keras_nlp._reachable("no-such-host.invalid")
+    assert not keras_nlp_bridge._reachable("no-such-host.invalid")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_compleak import _seeds
-from tf_compleak._trainer import Optimization, Trainer
 from tf_compleak.models import ModelSpec, build, curve, training
+from tf_compleak.models.trainer import Optimization, Trainer
+from tf_compleak.types import seeds
 
 SPEC = ModelSpec("convnet", 3, 4, (8, 8, 1), 3)
 
@@ -29,7 +29,7 @@ def fit(seed=0, epochs=6, augmentation=(), learning_rate=0.1, validation=None, *
         Optimization(epochs, 16, learning_rate),
         blobs(),
         validation or blobs(seed=1),
-        _seeds.generator(seed, "train"),
+        seeds.generator(seed, "train"),
         augmentation,
         **more,
     )
@@ -97,7 +97,7 @@ def test_early_stopping_waits_for_a_better_validation_accuracy():
             Optimization(12, 16, 1e-2),
             blobs(),
             (x, y),
-            _seeds.generator(0, "train"),
+            seeds.generator(0, "train"),
             patience=patience,
             checkpoint=checkpoint,
         )[1]
@@ -174,7 +174,7 @@ def test_inference_is_never_augmented():
 
 def test_an_update_is_sgd_with_momentum_coupled_decay_and_a_cosine():
     """Two steps on a linear model against the formulas, written out."""
-    from tf_compleak._keras import keras
+    from tf_compleak.models.keras2 import keras
 
     inputs = keras.layers.Input([2])
     model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(inputs))

@@ -7,8 +7,9 @@ import functools
 import numpy as np
 
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.results import Report, Result, Sanity
+from tf_compleak.report.report import Report
 from tf_compleak.types import ORIGINAL, Failure, Release, Version, tier
+from tf_compleak.types.findings import Result, Sanity
 
 PRUNED = tuple(f"pruning-0.{percent}" for percent in (60, 70, 80, 90))
 CLUSTERED = ("clustering-4", "clustering-8", "clustering-16")

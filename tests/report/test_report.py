@@ -16,8 +16,9 @@ from rich.console import Console
 from sample_report import COMMAND, FAILED, REASON, sample
 
 from tf_compleak.report import figures, html, text, wording
-from tf_compleak.results import Report, Sanity
+from tf_compleak.report.report import Report
 from tf_compleak.types import Estimate, Failure, Version
+from tf_compleak.types.findings import Sanity
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>alert('$x_1$')</script>&\x1b[31m[red]"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from tf_compleak import _checks
-from tf_compleak.types import Attack, Release, Tier, tier
+from tf_compleak.attacks.contract import Attack
+from tf_compleak.types import Release, Tier, tier, validators
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ ATTACKS = {
 
 def load(name: str) -> Attack:
     """The attack called `name`; ValueError with the nearest known name otherwise."""
-    _checks.choice("--attacks", name, ATTACKS)
+    validators.choice("--attacks", name, ATTACKS)
     module, factory = ATTACKS[name].target.split(":")
     return getattr(importlib.import_module(f"tf_compleak.attacks.{module}"), factory)()
 

@@ -25,7 +25,7 @@ from tf_compleak.attacks import features, lira
 from tf_compleak.attacks.lira import Shape
 from tf_compleak.attacks.references import Panel, References
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 FOLDS = 3
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from tf_compleak.attacks import features, forest, logistic
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 FOLDS = 5
 HELD_OUT = 0.2

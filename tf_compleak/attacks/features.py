@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 FLOOR = 1e-12
 CEILING = 2.0**-25  # half a float32 step below one: the smallest 1 - p that a float32 p can mean

@@ -23,7 +23,7 @@ from scipy import special
 from tf_compleak.attacks import features
 from tf_compleak.attacks.references import Panel, References
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak._kept import kept
-from tf_compleak._keras import keras
-from tf_compleak._layers import SeededDropout
-from tf_compleak._trainer import Optimization, Trainer, Weights
+from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.layers import SeededDropout
+from tf_compleak.models.trainer import Optimization, Trainer, Weights
 
 MLP_SETTINGS = Optimization(epochs=30, batch_size=128, learning_rate=1e-2)
 LARGE_MLP_SETTINGS = Optimization(epochs=12, batch_size=512, learning_rate=8e-2)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 Statistic = Callable[[Observations], np.ndarray]
 

@@ -18,7 +18,7 @@ import numpy as np
 from tf_compleak.attacks import features
 from tf_compleak.attacks.references import Panel
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 EVEN = 0.5  # the threshold where no second shadow can play the target: x beats half of the z
 

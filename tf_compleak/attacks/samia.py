@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from tf_compleak.attacks import classifiers, features
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 PATIENCE = 30
 

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tf_compleak.attacks import classifiers, features
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
 from tf_compleak.types import ORIGINAL, Release
+from tf_compleak.types.observations import Observations
 
 
 def views(release: Release) -> list[Release]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tf_compleak.attacks import features, logistic, splines
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 FOLDS = 3
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tf_compleak.attacks import features
 from tf_compleak.metrics import roc
-from tf_compleak.observations import Observations
+from tf_compleak.types.observations import Observations
 
 LEAST = 10  # members and non-members that a class must have for a threshold of its own
 

@@ -10,8 +10,8 @@ import numpy as np
 from tf_compleak.compression import recipes
 
 if TYPE_CHECKING:
-    from tf_compleak._trainer import Optimization, Weights
     from tf_compleak.models import ModelSpec
+    from tf_compleak.models.trainer import Optimization, Weights
 
 
 @dataclass(frozen=True)

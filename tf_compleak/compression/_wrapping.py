@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
-from tf_compleak._keras import keras
-from tf_compleak._trainer import Weights
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.trainer import Weights
 
 KERNEL_LAYERS = (
     *(keras.layers.Conv2D, keras.layers.Dense),

@@ -16,12 +16,12 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_config i
     GradientAggregation,
 )
 
-from tf_compleak._kept import kept
-from tf_compleak._keras import keras
-from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping
 from tf_compleak.compression.recipes import Clustering
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 PART = 2**20  # weights at a time
 INIT = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS

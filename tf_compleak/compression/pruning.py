@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from tf_compleak._kept import kept
-from tf_compleak._keras import keras
-from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.compression import _wrapping
 from tf_compleak.compression.recipes import Pruning
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 RAMP = 0.6
 

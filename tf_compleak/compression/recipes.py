@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Pruning:
     sparsity: float
 
     def __post_init__(self):
-        _checks.between("pruning sparsity", self.sparsity, 0.01, 0.99)
+        validators.between("pruning sparsity", self.sparsity, 0.01, 0.99)
 
     def __str__(self) -> str:
         return f"pruning-{self.sparsity:.2f}"
@@ -34,7 +34,7 @@ class Clustering:
     clusters: int
 
     def __post_init__(self):
-        _checks.between("clustering clusters", self.clusters, 2, 256)
+        validators.between("clustering clusters", self.clusters, 2, 256)
 
     def __str__(self) -> str:
         return f"clustering-{self.clusters}"
@@ -59,7 +59,7 @@ class PostTraining:
     scheme: str
 
     def __post_init__(self):
-        _checks.choice("post-training scheme", self.scheme, ("int8", "dynamic", "float16"))
+        validators.choice("post-training scheme", self.scheme, ("int8", "dynamic", "float16"))
 
     def __str__(self) -> str:
         return f"{self.scheme}-ptq"
@@ -84,5 +84,5 @@ def parse(name: str) -> Recipe:
     fixed = (Original(), QuantizationAware(), *(PostTraining(s) for s in ("int8", "dynamic")))
     known = {str(recipe): recipe for recipe in (*fixed, PostTraining("float16"))}
     if name not in known:
-        _checks.choice("--versions", name, ALL)
+        validators.choice("--versions", name, ALL)
     return known[name]

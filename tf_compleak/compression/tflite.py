@@ -18,12 +18,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak._kept import kept
-from tf_compleak._keras import keras
-from tf_compleak._layers import GentleSoftmax
-from tf_compleak._trainer import Weights
 from tf_compleak.compression.recipes import PostTraining
 from tf_compleak.models import ModelSpec, build
+from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.layers import GentleSoftmax
+from tf_compleak.models.trainer import Weights
 
 
 def probabilities(model: keras.Model) -> Callable:

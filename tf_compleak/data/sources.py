@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tf_compleak import _array_files, _bounded, _checks
-from tf_compleak.data import text_files
-from tf_compleak.types import Examples, Texts
+from tf_compleak.data import array_files, text_files
+from tf_compleak.engine import bounded_reads
+from tf_compleak.types import Examples, Texts, validators
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp"}
 FORMATS = ("PNG", "JPEG", "BMP")  # no other reader of Pillow is let near a file
@@ -43,7 +43,7 @@ def load(dataset: str, *, data_dir: str | None = None, tfds_split: str = "train"
 def parse(dataset: str) -> tuple[str, str]:
     """The source and what follows the colon; ValueError when either is not as it should be."""
     scheme, _, rest = dataset.partition(":")
-    _checks.choice("--dataset", scheme, SOURCES)
+    validators.choice("--dataset", scheme, SOURCES)
     if (scheme == "digits") == bool(rest):
         example = {"digits": "digits", "tfds": "tfds:cifar10"}.get(scheme, f"{scheme}:PATH")
         raise ValueError(f"--dataset={dataset}: write it as {example}.")
@@ -84,14 +84,14 @@ def _examples(where: str, x: Any, y: Any, ids: Any = None) -> Examples:
             f"{where}: {len(x)} inputs, {len(y)} labels, ids of shape {ids.shape}; "
             "give one label and one id for each input."
         )
-    _checks.distinct(f"{where}: ids", ids)
+    validators.distinct(f"{where}: ids", ids)
     x = x if isinstance(x, Texts) else _numbers(where, x)
     return Examples(x, y.astype(np.int64), ids, int(y.max()) + 1)
 
 
 def _numbers(where: str, x: np.ndarray) -> np.ndarray:
     """uint8 or f32 [N, ...]; [N, H, W] with a channel axis."""
-    x = x if x.dtype == np.uint8 else _checks.floats(f"{where}: inputs", x)
+    x = x if x.dtype == np.uint8 else validators.floats(f"{where}: inputs", x)
     return x[..., None] if x.ndim == 3 else x
 
 
@@ -126,7 +126,7 @@ def _npz(path: str, **_) -> Examples:
 def read_npz(path: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
     """All arrays of an `.npz`, never unpickled; ValueError when it lacks one of `needed`."""
     try:
-        return _array_files.archive(os.path.expanduser(path), needed, memory())
+        return array_files.archive(os.path.expanduser(path), needed, memory())
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file; npz:PATH names an .npz file.") from error
     except (ValueError, OSError) as error:
@@ -196,7 +196,7 @@ def _image(file: Path) -> np.ndarray:
     try:
         with (
             warnings.catch_warnings(),
-            _bounded.opened(file) as data,
+            bounded_reads.opened(file) as data,
         ):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(data, formats=FORMATS) as image:
@@ -263,7 +263,7 @@ def _check_features(name: str, folder: Path) -> None:
     """Refuse features of other modules than TFDS's own, which TFDS would import by their name."""
     for file in ("features.json", "dataset_info.json"):
         try:
-            waiting = [_bounded.json_object(folder / file)]
+            waiting = [bounded_reads.json_object(folder / file)]
         except FileNotFoundError:
             continue
         while waiting:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_compleak import _checks, _seeds
-from tf_compleak.types import Examples, Split
+from tf_compleak.types import Examples, Split, seeds, validators
 
 
 def make_splits(
@@ -34,11 +33,11 @@ def make_splits(
         "num_validation": num_validation,
     }
     for name, size in sizes.items():
-        _checks.at_least(f"--{name}", size, 1)
-    _checks.at_least("--num_shadows", num_shadows, 1)
-    _checks.at_least("--num_population", num_population, 0)
+        validators.at_least(f"--{name}", size, 1)
+    validators.at_least("--num_shadows", num_shadows, 1)
+    validators.at_least("--num_population", num_population, 0)
     _check_size(examples, 1 + num_shadows, **sizes, num_population=num_population)
-    deck = _Deck(examples.y, examples.classes, _seeds.generator(seed, "split"))
+    deck = _Deck(examples.y, examples.classes, seeds.generator(seed, "split"))
     target = deck.family(num_members, num_non_members)
     validation, population = deck.part(num_validation), deck.part(num_population)
     families = [target, *(deck.family(num_members, num_non_members) for _ in range(num_shadows))]
@@ -74,15 +73,15 @@ def make_halves(
         "num_validation": num_validation,
     }
     for name, size in {**sizes, "num_shadows": num_shadows}.items():
-        _checks.at_least(f"--{name}", size, 1)
-    _checks.at_least("--num_population", num_population, 0)
+        validators.at_least(f"--{name}", size, 1)
+    validators.at_least("--num_population", num_population, 0)
     _check_size(examples, 1, **sizes, num_population=num_population)
-    deck = _Deck(examples.y, examples.classes, _seeds.generator(seed, "split"))
+    deck = _Deck(examples.y, examples.classes, seeds.generator(seed, "split"))
     pool = np.sort(np.concatenate(deck.family(num_members, num_non_members)))
     validation, population = deck.part(num_validation), deck.part(num_population)
     splits = {}
     for name in ["target", *(f"shadow-{index}" for index in range(num_shadows))]:
-        deck = _Deck(examples.y[pool], examples.classes, _seeds.generator(seed, "halves", name))
+        deck = _Deck(examples.y[pool], examples.classes, seeds.generator(seed, "halves", name))
         chosen = deck.part(num_members)
         inside = np.zeros(len(pool), dtype=bool)
         inside[chosen] = True

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 KINDS = {"bert": "word pieces", "gpt2": "byte pairs"}
 OWN = ("members", "outside")  # values of --vocabulary that are no path
@@ -63,16 +63,16 @@ class Vocabulary:
 
         A word is one token or more, so no more than `length` words are looked at.
         """
-        from tf_compleak import _keras_nlp
+        from tf_compleak.models import keras_nlp_bridge
 
         texts = [_first_words(text, length) for text in texts]
         if self.kind == "bert":
             start, end = ([self.tokens.index(token)] for token in ("[CLS]", "[SEP]"))
-            found = _keras_nlp.word_piece_ids(texts, self.tokens, self.lowercase)
+            found = keras_nlp_bridge.word_piece_ids(texts, self.tokens, self.lowercase)
         else:
             ids = {token: index for index, token in enumerate(self.tokens)}
             start, end = [], [ids["<|endoftext|>"] + 1]
-            rows = _keras_nlp.byte_pair_ids(texts, ids, self.merges)
+            rows = keras_nlp_bridge.byte_pair_ids(texts, ids, self.merges)
             found = [[index + 1 for index in row] for row in rows]
         room = length - len(start) - len(end)
         table = np.zeros((len(texts), length), np.int32)
@@ -99,11 +99,11 @@ def _first_words(text: str, count: int) -> str:
 
 def train(kind: str, texts: Sequence[str], size: int) -> Vocabulary:
     """The vocabulary of `texts`, of at most `size` ids."""
-    from tf_compleak import _keras_nlp
+    from tf_compleak.models import keras_nlp_bridge
 
     if kind == "bert":
-        return Vocabulary(kind, tuple(_keras_nlp.train_word_pieces(texts, size)))
-    ids, merges = _keras_nlp.train_byte_pairs(texts, size - 1)
+        return Vocabulary(kind, tuple(keras_nlp_bridge.train_word_pieces(texts, size)))
+    ids, merges = keras_nlp_bridge.train_byte_pairs(texts, size - 1)
     return Vocabulary(kind, tuple(sorted(ids, key=ids.get)), tuple(merges))
 
 
@@ -153,7 +153,7 @@ def of_preset(kind: str, tokenizer) -> Vocabulary:
 
 def check_length(length: int, positions: int, preset: str = "") -> None:
     """ValueError unless a sequence fits the position table."""
-    _checks.at_least("--sequence_length", length, 4)
+    validators.at_least("--sequence_length", length, 4)
     if length > positions:
         whose = f"--preset={preset}" if preset else "the model"
         raise ValueError(

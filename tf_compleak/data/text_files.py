@@ -12,7 +12,8 @@ from typing import TextIO
 
 import numpy as np
 
-from tf_compleak import _bounded, _checks
+from tf_compleak.engine import bounded_reads
+from tf_compleak.types import validators
 
 COLUMNS = ("text", "label")
 LETTERS_MOST = 2**24  # of a line, and of a field
@@ -29,11 +30,11 @@ def read(path: str) -> tuple[list[str], np.ndarray]:
       ValueError, FileNotFoundError: in one line that names the file and the line.
     """
     file = Path(os.path.expanduser(path))
-    _checks.choice(f"text:{path}: ending", file.suffix.lower(), (".tsv", ".csv", ".jsonl"))
+    validators.choice(f"text:{path}: ending", file.suffix.lower(), (".tsv", ".csv", ".jsonl"))
     rows = _json_rows if file.suffix.lower() == ".jsonl" else _table_rows
     try:
         with (
-            _bounded.opened(file) as data,
+            bounded_reads.opened(file) as data,
             io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as letters,
         ):
             lines = _lines(path, letters)

@@ -11,13 +11,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tf_compleak.inference.quantized import (
-    dequantized,
-    is_ids,
-    is_integer,
-    quantized,
-    step,
-)
+from tf_compleak.inference.quantized import dequantized, is_ids, is_integer, quantized, step
 
 
 class TFLiteModel:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_compleak import _checks
 from tf_compleak.inference.interpreter import TFLiteModel
-from tf_compleak.types import Output
+from tf_compleak.types import Output, validators
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -38,7 +37,7 @@ def observe(
         outputs[done : done + len(rows)] = rows
         done += len(rows)
         on_batch(len(rows))
-    _checks.finite("outputs", outputs)
+    validators.finite("outputs", outputs)
     return softmax(outputs) if output == "logits" else outputs
 
 
@@ -67,8 +66,8 @@ def sensitivities(
     Raises:
       ValueError: queries below 1, epsilon not positive, or an output that is NaN or infinite.
     """
-    _checks.at_least("queries", queries, 1)
-    _checks.between("epsilon", epsilon, 1e-12, 1e3)
+    validators.at_least("queries", queries, 1)
+    validators.between("epsilon", epsilon, 1e-12, 1e3)
     seed = int(rng.integers(2**62))
     result = np.empty((len(x), model.classes), np.float32)
     for start in range(0, len(x), model.batch):

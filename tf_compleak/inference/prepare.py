@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_compleak import _checks
-from tf_compleak.types import Output
+from tf_compleak.types import Output, validators
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -59,7 +58,7 @@ def function(how: str) -> Callable[[np.ndarray], np.ndarray]:
     if how == "none":
         return lambda rows: np.asarray(rows, np.float32)
     if ":" not in how:
-        _checks.choice("--preprocess", how, (*PREPROCESSES, "module:function"))
+        validators.choice("--preprocess", how, (*PREPROCESSES, "module:function"))
         return lambda rows: SCALES[how](_unit(rows, how))
     module, _, name = how.partition(":")
     if os.getcwd() not in sys.path:
@@ -87,7 +86,7 @@ def _of_user(given: Callable, rows: np.ndarray, how: str) -> np.ndarray:
             f"--preprocess={how}: returned {prepared.dtype} of shape {list(prepared.shape)} for "
             f"{len(rows)} rows; it must return numbers, one row for each."
         )
-    return _checks.floats(f"--preprocess={how}: what it returned", prepared)
+    return validators.floats(f"--preprocess={how}: what it returned", prepared)
 
 
 def _line(error: Exception) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from tf_compleak import _checks
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.types import Estimate
+from tf_compleak.types import Estimate, validators
 
 _GROUPS = 200  # of the jackknife, in members and in non-members
 
@@ -44,7 +43,7 @@ def stratified_bca(
     Efron, JASA 1987; several samples: Davison & Hinkley, Bootstrap Methods, 1997, section 5.3.
     """
     z = intervals.normal_quantile(level)
-    _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
+    validators.at_least("draws", draws, intervals.LEAST_DRAWS)
     scores, members = roc.checked(scores, members)
     if (few := intervals.too_few(members)) is not None:
         return Estimate.unmeasurable(few, len(scores), level)
@@ -93,7 +92,7 @@ def paired_tpr_difference(
     quantiles: Hall & Martin, Statistics & Probability Letters 1988; pseudo-counts as in
     `intervals.tpr_at_fpr_estimate`.
     """
-    _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
+    validators.at_least("draws", draws, intervals.LEAST_DRAWS)
     intervals.normal_quantile(level)
     first, members = roc.checked(first, members)
     second, _ = roc.checked(second, members)

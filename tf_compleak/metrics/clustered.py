@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from tf_compleak import _checks
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.types import Estimate
+from tf_compleak.types import Estimate, validators
 
 _LEAST_CLUSTERS = 30  # with members, and with non-members
 _CELLS = 4_000_000  # float64 weights held at a time: 32 MB
@@ -208,7 +207,7 @@ def clustered_tpr_at_fpr_estimate(
     effect: Kish, Survey Sampling, 1965; the rest as in `intervals.tpr_at_fpr_estimate`.
     """
     intervals.normal_quantile(level)
-    _checks.at_least("draws", draws, intervals.LEAST_DRAWS)
+    validators.at_least("draws", draws, intervals.LEAST_DRAWS)
     pool = _pool(scores, members, clusters)
     if (few := _few_false_positives(pool, fpr)) is not None:
         return Estimate.unmeasurable(few, len(scores), level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 NAMES = ("auc", "accuracy", "advantage", "epsilon", "tpr@RATE")
 
@@ -55,12 +55,12 @@ def metric(text: str, argument: str) -> Metric:
             value = float(rate)
         except ValueError as error:
             raise ValueError(f"{argument}: {rate!r} is no rate; write tpr@0.01.") from error
-        return Metric("tpr", _checks.between(f"{argument}: the rate of tpr", value, 1e-6, 0.5))
+        return Metric("tpr", validators.between(f"{argument}: the rate of tpr", value, 1e-6, 0.5))
     if name == "tpr":
         raise ValueError(f"{argument}: tpr of which false positive rate? Write tpr@0.01.")
     if at:
         raise ValueError(f"{argument}: {text!r}; only tpr has a rate.")
-    return Metric(_checks.choice(argument, name, NAMES))
+    return Metric(validators.choice(argument, name, NAMES))
 
 
 def condition(text: str, argument: str, operators: tuple[str, ...]) -> Condition:
@@ -76,5 +76,5 @@ def condition(text: str, argument: str, operators: tuple[str, ...]) -> Condition
         bound = float(found[4])
     except ValueError as error:
         raise ValueError(f"{argument}: {found[4]!r} is no number in {text!r}.") from error
-    _checks.between(f"{argument}: the bound of {named}", bound, -1, 1e6)
+    validators.between(f"{argument}: the bound of {named}", bound, -1, 1e6)
     return Condition(named, found[3], bound, bool(found[1]))

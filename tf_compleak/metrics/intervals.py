@@ -11,9 +11,8 @@ import math
 import numpy as np
 from scipy import optimize, special
 
-from tf_compleak import _checks
 from tf_compleak.metrics import roc
-from tf_compleak.types import Estimate
+from tf_compleak.types import Estimate, validators
 
 LEAST_FALSE_POSITIVES = 10  # expected ones that a TPR at fixed FPR needs to mean something
 LEAST_DRAWS = 100
@@ -114,8 +113,8 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
     Clopper & Pearson, Biometrika 1934.
     """
     normal_quantile(level)
-    _checks.at_least("n", n, 1)
-    _checks.between("successes", successes, 0, n)
+    validators.at_least("n", n, 1)
+    validators.between("successes", successes, 0, n)
     if successes != int(successes):
         raise ValueError(f"successes: must be a whole count, not a share, got {successes!r}.")
     tail, failures = (1 - level) / 2, n - successes
@@ -223,7 +222,7 @@ def tpr_at_fpr_estimate(
     prior: Brown, Cai & DasGupta, Statistical Science 2001.
     """
     normal_quantile(level)
-    _checks.at_least("draws", draws, LEAST_DRAWS)
+    validators.at_least("draws", draws, LEAST_DRAWS)
     fp, tp = roc.step_counts(scores, members)
     n_non_members, n_members = int(fp[-1]), int(tp[-1])
     n = n_non_members + n_members

@@ -14,9 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import special
 
-from tf_compleak import _checks
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.types import Estimate
+from tf_compleak.types import Estimate, validators
 
 METHODS = ("split", "bonferroni")
 _GRID = 32  # thresholds tried in each direction, at most
@@ -79,7 +78,7 @@ def epsilon_lower_bound(
     2023. Strategy names after google-deepmind/jax_privacy, auditing.
     """
     intervals.normal_quantile(level)
-    _checks.choice("method", method, METHODS)
+    validators.choice("method", method, METHODS)
     if not 0 <= delta < 1:
         raise ValueError(f"delta: must be at least 0 and below 1, such as 1e-5, got {delta!r}.")
     scores, members = roc.checked(scores, members)

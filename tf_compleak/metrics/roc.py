@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_compleak import _checks
-from tf_compleak.types import Roc, Scores
+from tf_compleak.types import Roc, Scores, validators
 
 _SLACK = 1e-12  # relative: a rate of 0.3 written as 0.1 * 3 stays the same rate
 
@@ -121,7 +120,7 @@ def thin(fpr: np.ndarray, tpr: np.ndarray, points: int = 200) -> Roc:
     Raises:
       ValueError: `points` below 2, shapes that differ, or a curve not from (0, 0) to (1, 1).
     """
-    _checks.at_least("points", points, 2)
+    validators.at_least("points", points, 2)
     fpr, tpr = np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64)
     if fpr.shape != tpr.shape or fpr.ndim != 1:
         raise ValueError(f"fpr, tpr: must be vectors of one length, got {fpr.shape}, {tpr.shape}.")
@@ -142,7 +141,7 @@ def step_counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np
 
 def allowed(n_non_members: int, fpr: float) -> int:
     """How many of the non-members may be false positives at `fpr`; ValueError outside [0, 1]."""
-    _checks.between("fpr", fpr, 0, 1)
+    validators.between("fpr", fpr, 0, 1)
     return int(np.floor(n_non_members * fpr * (1 + _SLACK)))
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_compleak import _checks
 from tf_compleak.metrics import intervals
-from tf_compleak.types import Failure
+from tf_compleak.types import Failure, validators
 
 
 def whole(members: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,7 +48,7 @@ def by_correctness(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, n
             f"probabilities: must be [{len(labels)}, classes] of one version, "
             f"got {probabilities.shape}."
         )
-    _checks.labels("labels", labels, probabilities.shape[1])
+    validators.labels("labels", labels, probabilities.shape[1])
     correct = probabilities.argmax(axis=1) == labels
     return {"correct": correct, "wrong": ~correct}
 
@@ -67,7 +66,7 @@ def measurable(
     Raises:
       ValueError: `least` below 2, or a slice that is no bool[N].
     """
-    _checks.at_least("least", least, 2)
+    validators.at_least("least", least, 2)
     kept, left_out = {}, []
     for name, mask in slices.items():
         if mask.shape != members.shape or mask.dtype != bool:
@@ -96,5 +95,5 @@ def adjusted_level(level: float, count: int) -> float:
       ValueError: `level` or `count` out of range.
     """
     intervals.normal_quantile(level)
-    _checks.at_least("count", count, 1)
+    validators.at_least("count", count, 1)
     return 1 - (1 - level) / count

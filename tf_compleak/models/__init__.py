@@ -5,7 +5,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 AUGMENTATIONS = ("flip", "crop")  # of training batches, see `training.augment`
 PRECISIONS = ("none", "bfloat16", "float16")  # see `_accelerators.precision`
@@ -73,10 +73,10 @@ class ModelSpec:
     text: TextSpec | None = None
 
     def __post_init__(self):
-        _checks.choice("--model", self.name, MODELS)
+        validators.choice("--model", self.name, MODELS)
         module = importlib.import_module(MODELS[self.name])
         for name, own in (("depth", module.DEPTH), ("width", module.WIDTH)):
-            _checks.at_least(f"--{name}", getattr(self, name), 0)
+            validators.at_least(f"--{name}", getattr(self, name), 0)
             object.__setattr__(self, name, getattr(self, name) or own)
         if self.text is not None:
             heads = self.text.heads or max(1, self.width // 64)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from tf_compleak._keras import keras
 from tf_compleak.models import large
+from tf_compleak.models.keras2 import keras
 
 layers = keras.layers
 

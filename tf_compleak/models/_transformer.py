@@ -11,9 +11,9 @@ import re
 
 import numpy as np
 
-from tf_compleak import _checks
-from tf_compleak._keras import keras
-from tf_compleak._layers import Gelu, Positions, Reshaped, SeededDropout
+from tf_compleak.models.keras2 import keras
+from tf_compleak.models.layers import Gelu, Positions, Reshaped, SeededDropout
+from tf_compleak.types import validators
 
 layers = keras.layers
 PARTS = {
@@ -109,13 +109,13 @@ def fitted(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def check(spec) -> None:
     """ValueError unless the sizes fit each other and the sequence the position table."""
     text, length = spec.text, spec.input_shape[0]
-    _checks.at_least("--depth (layers)", spec.depth, 1)
-    _checks.at_least("--heads", text.heads, 1)
+    validators.at_least("--depth (layers)", spec.depth, 1)
+    validators.at_least("--heads", text.heads, 1)
     if spec.width % text.heads:
         raise ValueError(
             f"--width={spec.width}: cannot be split among --heads={text.heads}; make it a multiple."
         )
-    _checks.between("--dropout", text.dropout, 0, 0.9)
+    validators.between("--dropout", text.dropout, 0, 0.9)
     if length > text.positions:
         raise ValueError(
             f"--sequence_length={length}: longer than the position table ({text.positions} "

@@ -29,8 +29,8 @@ def build(spec, seed: int):
 
 def encoded(spec):
     """Ids and the first token's last hidden state f32[N, W]."""
-    from tf_compleak._layers import FirstToken, Mask
     from tf_compleak.models import _transformer as t
+    from tf_compleak.models.layers import FirstToken, Mask
 
     def norm(x, name):
         return t.layers.LayerNormalization(epsilon=1e-12, name=name)(x)

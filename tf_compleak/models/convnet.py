@@ -1,13 +1,13 @@
 """A small convolutional net: `depth - 1` convolutions, a pool after every second, a dense layer."""
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 DEPTH, WIDTH = 5, 16
 
 
 def check(spec) -> None:
     """ValueError unless the depth fits the image."""
-    _checks.between("--depth (convnet)", spec.depth, 2, 21)
+    validators.between("--depth (convnet)", spec.depth, 2, 21)
     pools = (spec.depth - 1) // 2
     if min(spec.input_shape[:2]) < 2**pools:
         raise ValueError(

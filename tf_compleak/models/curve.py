@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_compleak._trainer import Epoch
+from tf_compleak.models.trainer import Epoch
 
 COLUMNS = ("epoch", "loss", "accuracy", "validation_accuracy", "learning_rate", "seconds")
 

@@ -5,7 +5,7 @@ on Purchase-100 and Location-30 (Nasr et al., S&P 2019, section V-A). Shokri et 
 one hidden layer of 128: depth 2, width 128.
 """
 
-from tf_compleak import _checks
+from tf_compleak.types import validators
 
 INPUTS = "table"
 DEPTH, WIDTH = 5, 1024
@@ -13,8 +13,8 @@ DEPTH, WIDTH = 5, 1024
 
 def check(spec) -> None:
     """ValueError unless every hidden layer has two units or more."""
-    _checks.between("--depth (dense)", spec.depth, 2, 12)
-    _checks.at_least("--width (dense), halved in every layer", spec.width, 2 ** (spec.depth - 1))
+    validators.between("--depth (dense)", spec.depth, 2, 12)
+    validators.at_least("--width (dense), halved in every layer", spec.width, 2 ** (spec.depth - 1))
 
 
 def build(spec, seed: int):

@@ -17,8 +17,8 @@ def check(spec) -> None:
 
 def build(spec, seed: int):
     """Logits of token ids int32[N, T], 0 for padding."""
-    from tf_compleak._layers import LastToken, Mask
     from tf_compleak.models import _transformer as t
+    from tf_compleak.models.layers import LastToken, Mask
 
     def norm(x, name):
         return t.layers.LayerNormalization(epsilon=1e-5, name=name)(x)

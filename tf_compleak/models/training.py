@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak import _accelerators, _checks
-from tf_compleak._kept import kept
-from tf_compleak._trainer import Epoch, Optimization, Trainer, Weights
-from tf_compleak.models import AUGMENTATIONS, ModelSpec, build
+from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, replicas
+from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
+from tf_compleak.types import validators
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
@@ -41,9 +41,9 @@ def _trainer(
     spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...], precision: str
 ) -> Trainer:
     for name in augmentation:
-        _checks.choice("--augmentation", name, AUGMENTATIONS)
-    strategy = _accelerators.strategy()
-    with strategy.scope(), _accelerators.precision(precision):
+        validators.choice("--augmentation", name, AUGMENTATIONS)
+    strategy = replicas.strategy()
+    with strategy.scope(), replicas.precision(precision):
         model = build(spec)
     return Trainer(
         model,

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
-from tf_compleak.results import Report, Result, Subset
 from tf_compleak.types import ORIGINAL, Tier
+from tf_compleak.types.findings import Findings, Result, Subset
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.
@@ -30,7 +30,7 @@ STYLE = {
 }
 
 
-def roc_figure(report: Report, chosen: Sequence[Result] = ()) -> Figure:
+def roc_figure(report: Findings, chosen: Sequence[Result] = ()) -> Figure:
     """ROC of `chosen` rows, or the best of each tier, on log-log axes, drawn as the steps they are.
 
     The curves start at a false positive rate of one non-member; where fewer than ten non-members
@@ -49,7 +49,7 @@ def roc_figure(report: Report, chosen: Sequence[Result] = ()) -> Figure:
     return figure
 
 
-def _roc_rows(report: Report) -> list[tuple[str, Result, str]]:
+def _roc_rows(report: Findings) -> list[tuple[str, Result, str]]:
     """Name, row and line style: the best of each tier, with and without the original."""
 
     def best(tier: Tier, original: bool) -> Result | None:
@@ -98,7 +98,7 @@ def _roc_axes(axes: Axes, least: float) -> None:
     axes.figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 
-def leakage_figure(report: Report) -> Figure:
+def leakage_figure(report: Findings) -> Figure:
     """AUC of the best attack on each release as a bar from 0.5, with its interval."""
     rows = wording.best_per_release(report)
     with matplotlib.rc_context(STYLE):
@@ -114,7 +114,7 @@ def leakage_figure(report: Report) -> Figure:
     return figure
 
 
-def strength_figure(report: Report) -> Figure:
+def strength_figure(report: Findings) -> Figure:
     """AUC with its interval against the number of shadows, a line for the best row of each tier."""
     rows = wording.strongest(report)
     with matplotlib.rc_context(STYLE):
@@ -142,7 +142,7 @@ def strength_figure(report: Report) -> Figure:
     return figure
 
 
-def pareto_figure(report: Report) -> Figure:
+def pareto_figure(report: Findings) -> Figure:
     """Leakage of versions and sets of them against gzipped size, and against accuracy.
 
     Joined are those that no other beats in both: less leakage and smaller, or more accurate.
@@ -195,7 +195,7 @@ def _places(rows: list[Result]) -> list[tuple[float, Result]]:
     return [(i + 0.8 * wording.TIERS.index(row.tier), row) for i, row in enumerate(rows)]
 
 
-def _label(row: Result, report: Report) -> str:
+def _label(row: Result, report: Findings) -> str:
     release = wording.release_name(row.release, report)
     if row.tier == "SR":
         release = release.removeprefix(f"{ORIGINAL} ")
@@ -219,7 +219,7 @@ def _draw_tier(axes: Axes, tier: Tier, places: list[tuple[float, Result]]) -> No
     )
 
 
-def _leakage_axes(axes: Axes, report: Report) -> None:
+def _leakage_axes(axes: Axes, report: Findings) -> None:
     axes.axvline(0.5, color="#444444", linestyle="--", linewidth=1, label="guessing, 0.5")
     if best := report.best("NR"):
         style = {"color": COLOURS["NR"], "linestyle": ":", "linewidth": 1.2}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tf_compleak.results import Report, Result
 from tf_compleak.types import Estimate
+from tf_compleak.types.findings import Findings, Result
 
 
-def frame(report: Report):
+def frame(report: Findings):
     """A DataFrame with a row for each result.
 
     Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, and for each of

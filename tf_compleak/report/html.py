@@ -8,13 +8,13 @@ from html import escape
 from string import Template
 
 from tf_compleak.report import figures, markup, sections, wording
-from tf_compleak.results import NO_INPUTS, Report, Result, holds_chance
 from tf_compleak.types import Estimate, Version
+from tf_compleak.types.findings import NO_INPUTS, Findings, Result, holds_chance
 
 TITLE = "What the versions of this model leak about its training data"
 
 
-def render(report: Report) -> str:
+def render(report: Findings) -> str:
     """The page as HTML text."""
     return _template("report.html").substitute(
         **_opening(report),
@@ -31,7 +31,7 @@ def render(report: Report) -> str:
     )
 
 
-def fragment(report: Report) -> str:
+def fragment(report: Findings) -> str:
     """What a notebook shows of a report: verdict, figures, versions, each release's best attack."""
     return _template("notebook.html").substitute(
         **_opening(report),
@@ -45,7 +45,7 @@ def _template(name: str) -> Template:
     return Template(file.read_text(encoding="utf-8"))
 
 
-def _opening(report: Report) -> dict[str, str]:
+def _opening(report: Findings) -> dict[str, str]:
     """What page and notebook begin with."""
     return {
         "warnings": _warnings(report),
@@ -57,7 +57,7 @@ def _opening(report: Report) -> dict[str, str]:
     }
 
 
-def _fitted(report: Report) -> str:
+def _fitted(report: Findings) -> str:
     """Where the attacks were fitted, in a few sentences."""
     if "fitted" in report.provenance:  # an audit
         return (
@@ -75,20 +75,20 @@ def _fitted(report: Report) -> str:
     )
 
 
-def _subtitle(report: Report) -> str:
+def _subtitle(report: Findings) -> str:
     what = [str(report.study[key]) for key in ("dataset", "model") if key in report.study]
     created = report.provenance.get("created", "at an unknown time")
     return escape(" · ".join([*what, wording.sample(report), f"made {created}"]))
 
 
-def _warnings(report: Report) -> str:
+def _warnings(report: Findings) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in report.sanity.warnings())
     void = f'<div class="alarm" role="alert"><p>VOID</p>{lines}</div>' if lines else ""
     notes = "".join(f"<p>Caution: {escape(line)}</p>" for line in wording.cautions(report))
     return void + (f'<div class="caution" role="note">{notes}</div>' if notes else "")
 
 
-def _tiles(report: Report) -> Iterator[str]:
+def _tiles(report: Findings) -> Iterator[str]:
     best = [row for tier in wording.TIERS if (row := report.best(tier))]
     for row in best:
         auc, level = row.auc, wording.percent(row.auc.level)
@@ -115,7 +115,7 @@ def _tile(kind: str, title: str, big: str, lines: list[str]) -> str:
     )
 
 
-def _versions(report: Report) -> str:
+def _versions(report: Findings) -> str:
     head = ["version", "status", "member accuracy", "non-member accuracy"]
     audit = any(version.agreement for version in report.versions)
     head += ["agreement with the original" if audit else "validation accuracy"]
@@ -142,14 +142,14 @@ def _version_row(version: Version, audit: bool) -> str:
     )
 
 
-def _failures(report: Report) -> str:
+def _failures(report: Findings) -> str:
     if not report.failures:
         return "<p>None.</p>"
     rows = (markup.row(each.name, markup.cell(each.reason, "text")) for each in report.failures)
     return markup.table("Could not be made, attacked or measured.", ["name", "reason"], rows)
 
 
-def _leakage(report: Report, shown: Sequence[Result]) -> str:
+def _leakage(report: Findings, shown: Sequence[Result]) -> str:
     """The table of some of the rows."""
     rates = wording.rates(report)
     head = ["release", "tier", "attack", "AUC", "gain over NR", "balanced accuracy"]
@@ -167,7 +167,9 @@ def _leakage(report: Report, shown: Sequence[Result]) -> str:
     return markup.table(f"{count}; {wording.sample(report)}.{reasons}", head, rows)
 
 
-def _result_row(report: Report, row: Result, best: bool, rates: list[float], epsilon: bool) -> str:
+def _result_row(
+    report: Findings, row: Result, best: bool, rates: list[float], epsilon: bool
+) -> str:
     name = wording.release_name(row.release, report)
     head = escape(name)
     if name != (full := " + ".join(row.release)):
@@ -180,7 +182,7 @@ def _result_row(report: Report, row: Result, best: bool, rates: list[float], eps
     return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
 
 
-def _sanity(report: Report) -> str:
+def _sanity(report: Findings) -> str:
     checks = {
         "Null run: an attack on shuffled membership": report.sanity.null_auc,
         "Blind baseline: a classifier that sees the inputs only": report.sanity.blind_auc,
@@ -201,7 +203,7 @@ def _sanity(report: Report) -> str:
     return markup.table(caption, ["check", "AUC", "level", "outcome"], rows)
 
 
-def _methods(report: Report) -> str:
+def _methods(report: Findings) -> str:
     """List items: the interval methods that the rows name, figure by figure."""
     found: dict[str, list[Estimate]] = {"Balanced accuracy": [], "AUC": [], "TPR": [], "Gain": []}
     for row in report.results:
@@ -215,7 +217,7 @@ def _methods(report: Report) -> str:
     )
 
 
-def _repeat(report: Report) -> str:
+def _repeat(report: Findings) -> str:
     get = report.provenance.get
     facts = {
         "seed": get("seed", "unknown"),

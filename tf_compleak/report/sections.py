@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 
 from tf_compleak.report import figures, markup, wording
-from tf_compleak.results import Report, Subset
+from tf_compleak.types.findings import Findings, Subset
 
 
-def more(report: Report) -> str:
+def more(report: Findings) -> str:
     """These sections as HTML, as far as the report has them."""
     return _marginal(report) + _exposed(report) + _strength(report) + _slices(report)
 
 
-def _marginal(report: Report) -> str:
+def _marginal(report: Findings) -> str:
     """What each version adds: greedy order, singles, pairs, budget, and the plots."""
     found = report.marginal
     if found is None:
@@ -45,7 +45,7 @@ def _marginal(report: Report) -> str:
     return text
 
 
-def _budget(report: Report, head: list[str]) -> str:
+def _budget(report: Findings, head: list[str]) -> str:
     found = report.marginal
     cut = ", where the search was cut off" if found.cut_off else ""
     caption = (
@@ -57,7 +57,7 @@ def _budget(report: Report, head: list[str]) -> str:
     return markup.table(caption, head, (_subset_row(report, each) for each in found.within))
 
 
-def _subset_row(report: Report, subset: Subset) -> str:
+def _subset_row(report: Findings, subset: Subset) -> str:
     return markup.row(
         wording.release_name(subset.release, report),
         markup.estimate(subset.figure),
@@ -67,12 +67,12 @@ def _subset_row(report: Report, subset: Subset) -> str:
     )
 
 
-def _pareto(report: Report) -> str:
+def _pareto(report: Findings) -> str:
     chart = figures.svg(figures.pareto_figure(report), "Leakage against size and accuracy")
     return f'<figure style="max-width: 60rem"><div class="paper">{chart}</div></figure>\n'
 
 
-def _exposed(report: Report) -> str:
+def _exposed(report: Findings) -> str:
     """The best row of every tier for each exposure."""
     if not report.exposed:
         return ""
@@ -96,7 +96,7 @@ def _exposed(report: Report) -> str:
     return markup.section("exposures", "What the app shows", markup.table(caption, head, body))
 
 
-def _strength(report: Report) -> str:
+def _strength(report: Findings) -> str:
     """Attacker strength: figure and table of the rows with fewer shadows; nothing without any."""
     rows = wording.strongest(report)
     if not rows:
@@ -126,7 +126,7 @@ def _strength(report: Report) -> str:
     )
 
 
-def _slices(report: Report) -> str:
+def _slices(report: Findings) -> str:
     if not report.slices:
         return ""
     head = ["slice", "tier", "attack", "members", "non-members", "AUC"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from tf_compleak.results import Report, Result
+from tf_compleak.types.findings import Findings, Result
 
 TIERS = ("NR", "SR", "MR")
 Curve = Sequence[Mapping[str, float]]  # one dict an epoch
 
 
-def scalars(report: Report) -> dict[str, float]:
+def scalars(report: Findings) -> dict[str, float]:
     """Every measurable figure of a report, by tag.
 
     `MI/RELEASE/ATTACK/auc` and so on for every row; `MI/NR/auc` and so on for the best of a tier.
@@ -48,7 +48,7 @@ def _figures(prefix: str, row: Result) -> dict[str, float]:
     }
 
 
-def hparams(reports: Mapping[str, Report]) -> dict[str, dict[str, str | float | bool]]:
+def hparams(reports: Mapping[str, Findings]) -> dict[str, dict[str, str | float | bool]]:
     """The settings of each study that are not the same in all of them, by run; all if there is one.
 
     Lists are joined by commas.
@@ -70,7 +70,7 @@ def _plain(value) -> str | float | bool:
 
 
 def write(
-    reports: Mapping[str, Report],
+    reports: Mapping[str, Findings],
     logdir: str | os.PathLike,
     curves: Mapping[str, Mapping[str, Curve]] | None = None,
 ) -> None:
@@ -101,7 +101,7 @@ def write(
         ) from error
 
 
-def _write(tf, hp, reports: Mapping[str, Report], logdir, curves) -> None:
+def _write(tf, hp, reports: Mapping[str, Findings], logdir, curves) -> None:
     found = {run: scalars(report) for run, report in reports.items()}
     settings = hparams(reports)
     with tf.summary.create_file_writer(os.fspath(logdir)).as_default():

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tf_compleak.report import wording
 from tf_compleak.report.wording import verdict
-from tf_compleak.results import Report, Result
 from tf_compleak.types import ORIGINAL, Estimate, Tier
+from tf_compleak.types.findings import Findings, Result
 
 __all__ = ["print_report", "summary", "verdict"]
 
@@ -20,7 +20,7 @@ ALL_ROWS = 40  # more rows than this are cut to the best attack of each release
 WIDE = 150  # columns from which a figure and its interval stand on one line
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Findings, console: Console) -> None:
     """Print the verdict, versions, leakage, failures and how to repeat the run."""
     wide = console.width >= WIDE
     style = "bold red" if report.sanity.warnings() else "bold"
@@ -35,7 +35,7 @@ def print_report(report: Report, console: Console) -> None:
     _repeat(report, console)
 
 
-def summary(report: Report) -> str:
+def summary(report: Findings) -> str:
     """The verdict, the best row of every tier, failures and warnings as plain lines."""
     lines = [verdict(report), ""]
     for tier in wording.TIERS:
@@ -45,7 +45,7 @@ def summary(report: Report) -> str:
     return wording.plain_lines(lines)
 
 
-def _summary_of(report: Report, row: Result) -> list[str]:
+def _summary_of(report: Findings, row: Result) -> list[str]:
     figures = {"AUC": row.auc, "balanced accuracy": row.accuracy}
     if row.auc_gain:
         figures["gain over NR"] = row.auc_gain
@@ -94,7 +94,7 @@ def _short(value: float, sign: bool) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
 
 
-def _versions(report: Report, wide: bool) -> Table:
+def _versions(report: Findings, wide: bool) -> Table:
     table = _table("Versions", "version", wide)
     table.add_column("status")
     names = ("member accuracy", "non-member accuracy") if wide else ("members", "others")
@@ -113,7 +113,7 @@ def _versions(report: Report, wide: bool) -> Table:
     return table
 
 
-def _leakage(report: Report, wide: bool) -> list[Table]:
+def _leakage(report: Findings, wide: bool) -> list[Table]:
     short = len(report.results) > ALL_ROWS
     rows = wording.best_per_release(report) if short else wording.ordered(report)
     tables = []
@@ -124,7 +124,7 @@ def _leakage(report: Report, wide: bool) -> list[Table]:
     return tables
 
 
-def _tier_table(report: Report, tier: Tier, rows: list[Result], wide: bool) -> Table:
+def _tier_table(report: Findings, tier: Tier, rows: list[Result], wide: bool) -> Table:
     title = f"Leakage, {tier}: {wording.TIER_NAMES[tier]}"
     table = _table(title, "release" if wide else "release\nattack", wide)
     if wide:
@@ -144,7 +144,7 @@ def _rate_name(rate: float, wide: bool) -> str:
     return f"TPR@{wording.percent(rate)}" if wide else f"TPR@\n{wording.percent(rate)}"
 
 
-def _names(report: Report, row: Result, wide: bool) -> list[Text]:
+def _names(report: Findings, row: Result, wide: bool) -> list[Text]:
     release = wording.plain(wording.release_name(row.release, report))
     if row.tier == "SR":
         release = release.removeprefix(f"{ORIGINAL} ")
@@ -153,14 +153,14 @@ def _names(report: Report, row: Result, wide: bool) -> list[Text]:
     return [Text(release).append(f"\n{wording.plain(row.attack)}", "dim")]
 
 
-def _numbers(report: Report, row: Result, wide: bool, gains: bool) -> list[Text]:
+def _numbers(report: Findings, row: Result, wide: bool, gains: bool) -> list[Text]:
     tpr = [_figure(row.tpr_at_fpr.get(rate), wide) for rate in wording.rates(report)]
     gain = [_figure(row.auc_gain, wide, sign=True)] if gains else []
     epsilon = [_figure(row.epsilon, wide)] if wide and wording.bounds_epsilon(report) else []
     return [_figure(row.auc, wide), *gain, _figure(row.accuracy, wide), *tpr, *epsilon]
 
 
-def _added(report: Report, wide: bool) -> list[Table]:
+def _added(report: Findings, wide: bool) -> list[Table]:
     """What each version adds, and what is within the budget."""
     found = report.marginal
     if found is None:
@@ -188,7 +188,7 @@ def _added(report: Report, wide: bool) -> list[Table]:
     return [order, within]
 
 
-def _shown(report: Report, wide: bool) -> list[Table]:
+def _shown(report: Findings, wide: bool) -> list[Table]:
     """The best row of each tier for every exposure."""
     if not report.exposed:
         return []
@@ -205,7 +205,7 @@ def _shown(report: Report, wide: bool) -> list[Table]:
     return [table]
 
 
-def _explain(report: Report, console: Console, wide: bool) -> None:
+def _explain(report: Findings, console: Console, wide: bool) -> None:
     """What was left out of the tables, and what their figures are."""
     lines = []
     if len(report.results) > ALL_ROWS:
@@ -228,7 +228,7 @@ def _explain(report: Report, console: Console, wide: bool) -> None:
     console.print(Text("\n".join(lines)), end="\n\n")
 
 
-def _failures(report: Report, wide: bool) -> Table:
+def _failures(report: Findings, wide: bool) -> Table:
     table = _table("Failures", "name", wide)
     table.title_style = "bold red"
     table.add_column("reason", overflow="fold")
@@ -237,7 +237,7 @@ def _failures(report: Report, wide: bool) -> Table:
     return table
 
 
-def _repeat(report: Report, console: Console) -> None:
+def _repeat(report: Findings, console: Console) -> None:
     get = report.provenance.get
     workdir = str(get("workdir", "."))
     files = ", ".join(posixpath.join(workdir, f"report.{end}") for end in ("html", "json"))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
 
-from tf_compleak.results import Report, Result
 from tf_compleak.types import ORIGINAL, Estimate, Release, Tier
+from tf_compleak.types.findings import Findings, Result
 
 TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
 TIER_NAMES: dict[Tier, str] = {
@@ -36,7 +36,7 @@ def standing(estimate: Estimate, chance: float, choices: int) -> Standing:
     return "above" if low > chance else "unclear"
 
 
-def release_name(release: Release, report: Report) -> str:
+def release_name(release: Release, report: Findings) -> str:
     """A release in a few words: its versions joined by +, or "all 11 versions" of the report."""
     usable = {version.name for version in report.versions if version.status == "ok"}
     if len(release) > 2 and set(release) == usable:
@@ -46,12 +46,12 @@ def release_name(release: Release, report: Report) -> str:
     return " + ".join(release)
 
 
-def row_name(row: Result, report: Report) -> str:
+def row_name(row: Result, report: Findings) -> str:
     """Attack and release of a row, such as "sr2-lr on original + int8-ptq"."""
     return f"{row.attack} on {release_name(row.release, report)}"
 
 
-def ordered(report: Report) -> list[Result]:
+def ordered(report: Findings) -> list[Result]:
     """All rows: by tier, then release in the order of the versions, then falling AUC."""
     place = {version.name: index for index, version in enumerate(report.versions)}
 
@@ -62,7 +62,7 @@ def ordered(report: Report) -> list[Result]:
     return sorted(report.results, key=key)
 
 
-def best_per_release(report: Report) -> list[Result]:
+def best_per_release(report: Findings) -> list[Result]:
     """The row with the highest AUC of each release, in the order of `ordered`."""
     best: dict[Release, Result] = {}
     for row in ordered(report):
@@ -70,7 +70,7 @@ def best_per_release(report: Report) -> list[Result]:
     return list(best.values())
 
 
-def rates(report: Report) -> list[float]:
+def rates(report: Findings) -> list[float]:
     """Every false positive rate at which some row has a true positive rate, largest first."""
     return sorted({rate for row in report.results for rate in row.tpr_at_fpr}, reverse=True)
 
@@ -106,7 +106,7 @@ def size(count: int) -> str:
     return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
 
 
-def sample(report: Report) -> str:
+def sample(report: Findings) -> str:
     """How many examples and at which level, such as "n = 350 members and 350 non-members, ..."."""
     if not report.results:
         return "no rows"
@@ -118,7 +118,7 @@ def sample(report: Report) -> str:
     )
 
 
-def strongest(report: Report) -> list[Result]:
+def strongest(report: Findings) -> list[Result]:
     """Of the attacker-strength rows: those of each tier's row that is best with all shadows."""
     found = []
     for tier in TIERS:
@@ -137,7 +137,7 @@ EPSILON = (
 )
 
 
-def bounds_epsilon(report: Report) -> bool:
+def bounds_epsilon(report: Findings) -> bool:
     """Whether some row bounds epsilon above zero."""
     return any(
         row.epsilon and row.epsilon.measurable and row.epsilon.low > 0 for row in report.results
@@ -149,13 +149,13 @@ def unmeasured(estimates: Sequence[Estimate]) -> list[str]:
     return list(dict.fromkeys(each.method for each in estimates if not each.measurable))
 
 
-def verdict(report: Report) -> str:
+def verdict(report: Findings) -> str:
     """One sentence: what the release leaks; a report whose sanity checks failed says so first."""
     warnings = report.sanity.warnings()
     return " ".join(["VOID.", *warnings, finding(report)]) if warnings else finding(report)
 
 
-def cautions(report: Report) -> list[str]:
+def cautions(report: Findings) -> list[str]:
     """What makes the figures less sure without making them void, one sentence each."""
     known = report.provenance.get("cautions", ())
     lines = [str(line) for line in known] if isinstance(known, (list, tuple)) else []
@@ -168,7 +168,7 @@ def cautions(report: Report) -> list[str]:
     return lines
 
 
-def finding(report: Report) -> str:
+def finding(report: Findings) -> str:
     """The verdict without the text of the warnings; not to be relied on if there are any."""
     sentence = _sentence(report)
     if not report.sanity.warnings():
@@ -176,7 +176,7 @@ def finding(report: Report) -> str:
     return f"What the rows say, not to be relied on: {sentence[0].lower()}{sentence[1:]}"
 
 
-def _sentence(report: Report) -> str:
+def _sentence(report: Findings) -> str:
     best = {tier: row for tier in TIERS if (row := report.best(tier))}
     if not best:
         return "No attack was measured, so nothing can be said about what this release leaks."
@@ -184,7 +184,7 @@ def _sentence(report: Report) -> str:
     return f"{_lead(report, best)}: {'; '.join(parts)} ({sample(report)})."
 
 
-def _lead(report: Report, best: dict[Tier, Result]) -> str:
+def _lead(report: Findings, best: dict[Tier, Result]) -> str:
     found = {standing(row.auc, 0.5, len(report.results)) for row in best.values()}
     if "above" in found:
         return "The released versions leak who was in the training data" + _further(report, best)
@@ -196,7 +196,7 @@ def _lead(report: Report, best: dict[Tier, Result]) -> str:
     return "No leakage that could be told from guessing was found"
 
 
-def _further(report: Report, best: dict[Tier, Result]) -> str:
+def _further(report: Findings, best: dict[Tier, Result]) -> str:
     gains = [gain_standing(report, row) for row in best.values() if row.auc_gain]
     if "above" in gains:
         return ", and further versions add to it"
@@ -205,7 +205,7 @@ def _further(report: Report, best: dict[Tier, Result]) -> str:
     return ", with no measurable gain from further versions" if gains else ""
 
 
-def _part(report: Report, row: Result) -> str:
+def _part(report: Findings, row: Result) -> str:
     places = {
         "NR": "the best attack on one version",
         "SR": "with the original and one more version",
@@ -217,17 +217,17 @@ def _part(report: Report, row: Result) -> str:
     return f"{text}, {gain_words(report, row)}" if row.auc_gain else text
 
 
-def choices(report: Report, tier: Tier) -> int:
+def choices(report: Findings, tier: Tier) -> int:
     """How many rows the best of a tier was chosen from."""
     return sum(row.tier == tier for row in report.results)
 
 
-def gain_standing(report: Report, row: Result) -> Standing:
+def gain_standing(report: Findings, row: Result) -> Standing:
     """`standing` to 0 of a row's gain, as the best of the rows of its tier."""
     return standing(row.auc_gain, 0, choices(report, row.tier))
 
 
-def gain_words(report: Report, row: Result) -> str:
+def gain_words(report: Findings, row: Result) -> str:
     """What the further versions of an SR or MR row add to the best NR row."""
     gain, best = signed(row.auc_gain), f"best of {choices(report, row.tier)} {row.tier} rows"
     return {

@@ -1,0 +1,64 @@
+"""Who is exposed: against naive twins."""
+
+import csv
+
+import numpy as np
+import planted
+import pytest
+
+from tf_compleak.leakage import report_rows
+from tf_compleak.report import report_folder
+from tf_compleak.report.report import Report
+from tf_compleak.types import Estimate, Scores
+from tf_compleak.types.findings import Sanity
+
+
+def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():
+    rng = np.random.default_rng(0)
+    values, members = np.round(rng.normal(size=60), 1), rng.random(60) < 0.5
+    found = report_folder.caught_at(values, members)
+    for i in range(60):
+        others = np.array([values[j] for j in range(60) if j != i and not members[j]])
+        assert found[i] == ((others >= values[i]).sum() + 1) / (len(others) + 1)
+
+
+def test_files_are_whole_and_name_the_most_exposed(tmp_path):
+    family = planted.family(0, 1.0, n=50)
+    rng = np.random.default_rng(0)
+    keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
+    scores = {
+        key: report_rows.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
+        for key in keys
+    }
+    report = Report(
+        study={},
+        provenance={},
+        versions=(),
+        results=tuple(report_rows.row(*key, own, rng) for key, own in scores.items()),
+        failures=(),
+        sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
+        scored=report_folder.scored(scores, family),
+    )
+    for _ in range(2):  # a second time replaces the first
+        report.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples", "report.json"]
+    again = Report.load(tmp_path)
+    assert again.results[1].auc == report.results[1].auc
+    for name in ("ids", "labels", "members", "values"):
+        np.testing.assert_array_equal(getattr(again.scored, name), getattr(report.scored, name))
+    saved = np.load(tmp_path / "examples" / "scores.npy", allow_pickle=False)
+    np.testing.assert_array_equal(saved[1], scores[keys[1]].values)
+    rows = list(csv.DictReader((tmp_path / "examples" / "exposed.csv").open()))
+    assert len(rows) == 25
+    agreement = [float(row["agreement"]) for row in rows]
+    assert agreement == sorted(agreement, reverse=True)
+    assert {int(row["id"]) for row in rows} == set(family.ids[family.members].tolist())
+
+
+def test_what_is_no_report_gets_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file; name the folder of a report"):
+        Report.load(tmp_path)
+    for text in ("{", "[]", '{"schema": 1}', '{"schema": 99}'):
+        (tmp_path / "report.json").write_text(text)
+        with pytest.raises(ValueError, match="report"):
+            Report.load(tmp_path)

@@ -1,0 +1,122 @@
+"""The two sides of an audit: sources, class numbers, overlap."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_compleak.studies.audit import sides
+
+
+def arrays(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((n, 4, 4, 1)).astype(np.float32), np.arange(n) % 3
+
+
+def test_every_source_gives_the_same_side(tmp_path):
+    x, y = arrays()
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    for source in (f"npz:{tmp_path}/a.npz", f"{tmp_path}/a.npz"):
+        side = sides.load(source, "--members")
+        assert np.array_equal(side.rows(slice(None))["x"], x)
+        assert np.array_equal(side.labels, y) and len(set(side.ids)) == 40
+    mapped = sides.load(f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", "--members")
+    assert isinstance(mapped.inputs["x"], np.memmap)
+    assert np.array_equal(np.concatenate([b["x"] for b in mapped.blocks()]), x)
+    labels = sides.load(f"npy:{tmp_path}/y.npy", "--members")
+    assert not labels.inputs and np.array_equal(labels.labels, y)
+
+
+def test_named_inputs_are_kept_by_name(tmp_path):
+    x, y = arrays()
+    np.savez(tmp_path / "a.npz", words=x, mask=x > 0.5, y=y, ids=np.arange(40) + 7)
+    side = sides.load(f"npz:{tmp_path}/a.npz", "--members")
+    assert set(side.inputs) == {"words", "mask"} and side.ids[0] == "7"
+
+
+def test_classes_of_folders_are_numbered_over_both_sides(tmp_path):
+    def folder(name, classes):
+        for index, each in enumerate(classes):
+            (tmp_path / name / each).mkdir(parents=True)
+            for number in range(12):
+                pixels = np.full((5, 5), 20 * index + number, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / name / each / f"{number}.png")
+        return sides.load(f"image_folder:{tmp_path / name}", "--members")
+
+    mine, others = sides.paired(folder("m", ["ant", "cat"]), folder("n", ["bee", "cat"]))
+    assert mine.classes == others.classes == ("ant", "bee", "cat")
+    assert set(mine.labels) == {0, 2} and set(others.labels) == {1, 2}
+    assert mine.rows(slice(0, 2))["x"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nps:a", "--members: unknown 'nps'. Did you mean 'npz'"),
+        ("npz:", "write it as npz:PATH"),
+        ("npz:/nowhere/a.npz", "/nowhere/a.npz: no such file"),
+        ("npy:/nowhere/x.npy,/nowhere/y.npy", "/nowhere/x.npy: no such file"),
+        ("image_folder:/nowhere", "/nowhere: no such folder"),
+        ("tfds:cifar10:train", "--data_dir"),
+    ],
+)
+def test_bad_sources_are_named(source, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        sides.load(source, "--members")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.zeros(40)}, "labels must be integers"),
+        ({"y": np.arange(40) - 1}, "label -1 is negative"),
+        ({"y": np.arange(39)}, "40 rows of x, 39 labels"),
+        ({"ids": np.zeros(40, int)}, "occur more than once"),
+        ({"x": np.array(["a"] * 40)}, "must be numbers"),
+        ({"x": np.array([{}] * 40)}, "never loaded"),
+    ],
+)
+def test_bad_arrays_are_named(tmp_path, change, message):
+    x, y = arrays()
+    np.savez(tmp_path / "a.npz", **({"x": x, "y": y} | change))
+    with pytest.raises(ValueError, match=message):
+        sides.load(f"npz:{tmp_path}/a.npz", "--members")
+
+
+def test_few_examples_and_nan_are_refused(tmp_path):
+    x, y = arrays(19)
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    with pytest.raises(ValueError, match="at least 20"):
+        sides.load(f"npz:{tmp_path}/a.npz", "--members")
+    x, y = arrays()
+    x[3, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"x: 1 value\(s\) are NaN"):
+        list(sides.of_arrays(x, y, "--members").blocks())
+
+
+def test_sides_must_be_alike():
+    x, y = arrays()
+    with pytest.raises(ValueError, match=r"has shape \[4, 4, 2\], the members' \[4, 4, 1\]"):
+        sides.paired(
+            sides.of_arrays(x, y, "--members"),
+            sides.of_arrays(np.concatenate([x, x], axis=3), y, "--non_members"),
+        )
+    with pytest.raises(ValueError, match="give both the same"):
+        sides.paired(sides.of_arrays(x, y, "--members"), sides.of_arrays(None, y, "--non_members"))
+
+
+def test_overlap_is_found_by_content_and_dropped_on_both_sides():
+    x, y = arrays(60)
+    members = sides.of_arrays(x[:40], y[:40], "--members")
+    others = sides.of_arrays(np.float64(x[35:]), y[35:], "--non_members")
+    with pytest.raises(ValueError, match=r"--non_members: 5 example\(s\) .* \(first: member 35\)"):
+        sides.without_overlap(members, others, drop=False)
+    with pytest.raises(ValueError, match="without the overlap"):  # 35 are left, and 20 are not
+        sides.without_overlap(members.take(np.arange(20, 40)), others, drop=True)
+    mine, rest, count, digests = sides.without_overlap(members, others, drop=True)
+    assert count == 5 and len(mine) == 35 and len(rest) == 20
+    assert not np.isin(*digests).any() and len(digests[0]) == 35
+    apart = sides.without_overlap(mine, rest, drop=False)
+    assert apart[2] == 0 and apart[0] is mine

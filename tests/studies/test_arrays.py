@@ -1,0 +1,214 @@
+"""The Python interface on plain arrays."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import planted
+import pytest
+
+import tf_compleak
+from tf_compleak.attacks import classifiers
+from tf_compleak.report.report import Report
+from tf_compleak.types.observations import Observations
+
+
+def test_a_report_from_arrays_and_its_failures():
+    *shadows, target = planted.halves(0, 2.0, 4)
+    names = ["loss", "sr2-lr", "tabular", "rmia", "lira-online", "samia"]
+    report = tf_compleak.run_attacks(target, shadows, names, seed=1)
+    assert {(row.tier, row.attack) for row in report.results} >= {
+        *(("NR", "loss"), ("SR", "sr2-lr"), ("MR", "rmia"), ("MR", "lira-online")),
+    }
+    assert report.best("MR").auc.low > 0.6 and report.best("SR").auc_gain is not None
+    assert {each.name.split()[0] for each in report.failures} == {"samia"}
+    assert "sensitivities" in report.failures[0].reason
+    assert report.sanity.warnings() == () and report.sanity.null_auc.measurable
+    row = report.results[0]
+    assert list(row.tpr_at_fpr) == [0.1, 0.01, 0.001, 0.0001]
+    twice = 2 * row.accuracy.value - 1
+    assert row.advantage.value == pytest.approx(twice) and row.epsilon.low >= 0
+    assert "leak" in tf_compleak.verdict(report)
+    assert report.scored.values.shape == (len(report.results), len(target))
+    assert Report.from_json(report.to_json()).results[3].auc == report.results[3].auc
+
+
+def test_members_first_arrays_do_not_tell_an_attack_by_their_order(monkeypatch):
+    class ByPlace:
+        threshold = 0.0
+
+        def fit(self, shadows, *, seed):
+            return self
+
+        def score(self, target):
+            return -np.arange(len(target), dtype=float)
+
+    monkeypatch.setattr(classifiers, "Linear", ByPlace)
+    family = planted.family(0, 1.0)
+    first = family.take(np.argsort(~family.members, kind="stable"))
+    report = tf_compleak.run_attacks(first, [family], ["nasr-lr"], releases=[("original",)])
+    assert report.results[0].auc.low < 0.5 < report.results[0].auc.high
+
+
+def test_observations_of_plain_and_of_attack_input_arrays():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(60, 4)), rng.integers(4, size=60)
+    made = Observations.from_attack_input(
+        logits_train=logits[:40], logits_test=logits[40:], labels_train=labels[:40],
+        labels_test=labels[40:],
+    )  # fmt: skip
+    assert made.members.sum() == 40 and made.versions == ("original",)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(made.probabilities[0], expected, rtol=1e-5)
+    again = Observations.from_attack_input(
+        probs_train=expected[:40], probs_test=expected[40:], labels_train=labels[:40],
+        labels_test=labels[40:],
+    )  # fmt: skip
+    np.testing.assert_allclose(again.probabilities, made.probabilities, rtol=1e-5)
+    with pytest.raises(ValueError, match="give logits_train and logits_test"):
+        Observations.from_attack_input(labels_train=labels, labels_test=labels, probs_train=logits)
+    members = (np.arange(60) < 30).astype(int)
+    plain = Observations.from_arrays(expected, labels, members, versions=["a"])
+    assert plain.members.dtype == bool and plain.probabilities.shape == (1, 60, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probabilities": np.full((1, 4, 2), 0.3)}, "sums to 1"),
+        ({"probabilities": np.full((1, 4, 2), np.nan)}, "NaN or infinite"),
+        ({"probabilities": np.tile([1.5, -0.5], (1, 4, 1))}, "negative values; are these logits"),
+        ({"labels": [0, 1, 2, 0]}, "labels must lie in"),
+        ({"members": [0, 1, 2, 0]}, "must be bool, or 0 and 1"),
+        ({"ids": [1, 1, 2, 3]}, "more than once"),
+        ({"versions": ["a", "b"]}, "with 2 versions"),
+        ({"sensitivities": np.zeros((2, 4, 2))}, "sensitivities: got shape"),
+        ({"probabilities": np.ones((1, 4, 1))}, "one class only"),
+        ({"probabilities": [[0.5, 0.5], [1.0]]}, "probabilities: not an array of numbers"),
+    ],
+)
+def test_bad_arrays_get_one_line(change, message):
+    values = {"labels": [0, 1, 0, 1], "members": [0, 1, 0, 1], "versions": ["a"]}
+    values = {"probabilities": np.full((1, 4, 2), 0.5), **values, **change}
+    with pytest.raises(ValueError, match=message):
+        Observations.from_arrays(**values)
+
+
+def test_each_side_of_an_attack_input_has_its_own_labels():
+    """Labels of one side must not slide over to the other where the sums agree."""
+    rows = {"probs_train": np.full((3, 2), 0.5), "probs_test": np.full((2, 2), 0.5)}
+    with pytest.raises(ValueError, match=r"the train side must be .* each of its 2 labels"):
+        Observations.from_attack_input(labels_train=[0, 1], labels_test=[0, 1, 0], **rows)
+    rows["probs_test"] = np.full((2, 3), 1 / 3)
+    with pytest.raises(ValueError, match="the test side must be"):
+        Observations.from_attack_input(labels_train=[0, 1, 0], labels_test=[0, 1], **rows)
+
+
+def test_bad_sides_are_refused():
+    family = planted.family(0, 1.0)
+    few = family.take(np.flatnonzero(family.members | (np.cumsum(~family.members) <= 10)))
+    for target, message in (
+        (family.hidden(), "known members and non-members"),
+        (few, "number of non-members: must be at least 20"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tf_compleak.run_attacks(target, [family], ["loss"])
+    for shadows, message in (
+        ([family, few], r"shadows\[1\]: number of non-members: must be at least 20, got 10"),
+        ([family, family.hidden()], r"shadows\[1\]: needs known members"),
+        ([], "shadows: none given"),
+        (family, "give a list, got one Observations"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tf_compleak.run_attacks(family, shadows, ["loss"])
+    with pytest.raises(ValueError, match="Did you mean 'loss'"):
+        tf_compleak.run_attacks(family, [family], ["los"])
+    with pytest.raises(ValueError, match="attacks: give a list of names, got the text 'loss'"):
+        tf_compleak.run_attacks(family, [family], "loss")
+    with pytest.raises(ValueError, match="tuple of version names, got the text 'original'"):
+        tf_compleak.run_attacks(family, [family], ["loss"], releases=["original"])
+    with pytest.raises(ValueError, match="seed: must be at least 0"):
+        tf_compleak.run_attacks(family, [family], ["loss"], seed=-1)
+    with pytest.raises(ValueError, match="suits"):
+        tf_compleak.run_attacks(family, [family], ["mr"], releases=[("original",)])
+
+
+@pytest.fixture(scope="module")
+def small():
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    return tf_compleak.run_attacks(target, [shadow], ["loss", "sr2-lr", "lira-online"])
+
+
+def test_a_report_in_words_and_as_a_table(small):
+    text = small.summary()
+    assert text.startswith(tf_compleak.verdict(small))
+    assert "NR, best of" in text and "gain over NR: +" in text and "failed: lira-online" in text
+    assert "TPR@0.1%: n/a (needs" in text and "epsilon: at least" in text
+    pandas = pytest.importorskip("pandas")
+    table = small.to_pandas()
+    assert isinstance(table, pandas.DataFrame) and len(table) == len(small.results)
+    row, result = table.iloc[-1], small.results[-1]
+    assert row["release"] == "+".join(result.release) and row["auc_low"] == result.auc.low
+    assert row["tpr@0.1"] == result.tpr_at_fpr[0.1].value and np.isnan(row["tpr@0.0001"])
+
+
+def test_pandas_is_named_when_it_is_missing(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ValueError, match="pip install pandas"):
+        small.to_pandas()
+
+
+def test_roc_curves_are_drawn_and_saved(small, tmp_path):
+    figure = small.plot_roc_curve(tmp_path / "roc.png", rows=[0, 1])
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 3 and figure.axes[0].get_xscale() == "log"  # two rows and guessing
+    assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attacks_side_by_side_give_the_same(small):
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    told = []
+    again = tf_compleak.run_attacks(
+        target,
+        [shadow],
+        ["loss", "sr2-lr", "lira-online"],
+        workers=2,
+        tell=lambda *news: told.append(news),
+    )
+    assert again.results == small.results and again.failures == small.failures
+    assert any(news[0] == "loss original" for news in told)
+
+
+def test_what_is_wrong_with_the_shadows_is_said():
+    target, shadow = planted.family(0, 2.0, n=200), planted.family(1, 2.0, n=200)
+    lacking = shadow.select(shadow.versions[:1])
+    report = tf_compleak.run_attacks(target, [lacking], ["loss"])
+    assert {row.release for row in report.results} == {shadow.versions[:1]}
+    reasons = {each.name: each.reason for each in report.failures}
+    assert "unknown" in reasons[f"loss {shadow.versions[1]}"]
+    other = dataclasses.replace(
+        shadow,
+        probabilities=np.ones((len(shadow.versions), 200, 3), np.float32) / 3,
+        labels=shadow.labels % 3,
+    )
+    with pytest.raises(ValueError, match="3 classes, the target has"):
+        tf_compleak.run_attacks(target, [other], ["loss"])
+    one_sided = dataclasses.replace(shadow, members=np.ones(200, bool))
+    with pytest.raises(ValueError, match="needs known members and non-members"):
+        tf_compleak.run_attacks(target, [one_sided], ["loss", "tabular"])
+
+
+def test_constant_scores_are_a_row_without_leakage():
+    """Every example has the same confidences: nothing to tell, and nothing to trip over."""
+    flat = [
+        dataclasses.replace(
+            planted.family(seed, 2.0, n=200),
+            probabilities=np.full((3, 200, 5), 0.2, np.float32),
+        )
+        for seed in (0, 1)
+    ]
+    names = ["loss-global", "nasr-lr", "nasr-rf", "tabular", "sr1-lr"]
+    report = tf_compleak.run_attacks(flat[0], flat[1:], names)
+    for row in report.results:
+        assert row.auc.low <= 0.5 <= row.auc.high
+    assert len(report.results) + len(report.failures) >= 11

@@ -1,0 +1,79 @@
+"""The house: its floors, its sizes, and what stays out of a process that does not need it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tf_compleak
+
+ROOT = Path(tf_compleak.__file__).parent
+CHECKOUT = Path(__file__).parents[1]
+MODULES = sorted(ROOT.rglob("*.py"))
+BRIDGE = "keras_nlp_bridge.py"
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a module imports, anywhere in it."""
+    tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names}
+
+
+def test_rooms_import_what_stands_below_them_and_there_are_no_circles():
+    """The contracts of pyproject.toml; lazy and TYPE_CHECKING imports count."""
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
+    assert done.returncode == 0 and "0 broken" in done.stdout, done.stdout[-3000:]
+
+
+def test_the_root_has_two_modules_and_none_is_long():
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py"}
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert not [path for path, length in lengths.items() if length > 400]
+
+
+def test_flags_are_read_in_the_command_line_only():
+    assert {path.parent.name for path in MODULES if "absl" in imports(path)} == {"cli"}
+
+
+def test_keras_nlp_is_reached_by_one_bridge_only():
+    apart = {"keras_nlp", "keras_hub", "tokenizers"}
+    assert {path.name for path in MODULES if apart & imports(path)} == {BRIDGE}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import tf_compleak", "tensorflow tf_keras keras sklearn scipy numpy"),
+        ("from tf_compleak.cli.main import main; main(['run', '--help'])", "tensorflow sklearn"),
+        ("from tf_compleak.cli.main import main; main(['audit', '--help'])", "tensorflow scipy"),
+        ("import tf_compleak.cli.states", "tensorflow tf_keras keras sklearn"),
+        ("import tf_compleak.studies.audit.run", "tensorflow tf_keras keras sklearn"),
+        ("from tf_compleak.attacks import thresholds", "tensorflow tf_keras keras"),
+        ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
+        ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),
+        (
+            "from tf_compleak.metrics import advantage, bootstrap, clustered, privacy, slices",
+            "tensorflow tf_keras keras sklearn",
+        ),
+        ("from tf_compleak.inference import interpreter, observe", "tensorflow tf_keras keras"),
+        ("from tf_compleak.data import sources, splits", "tensorflow tf_keras keras sklearn"),
+        ("from tf_compleak.report import text", "tensorflow matplotlib sklearn"),
+    ],
+)
+def test_what_is_not_needed_is_not_loaded(statement, absent):
+    code = f"import sys; {statement}; print(*(m for m in '{absent}'.split() if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == ""
+
+
+def test_public_names_exist():
+    for name in tf_compleak.__all__:
+        assert getattr(tf_compleak, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = tf_compleak.nonsense

@@ -1,0 +1,252 @@
+"""What a workdir holds and what a run would do: read from its files, without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tf_compleak.engine import bounded_reads, file_store, journal, lock, stage
+from tf_compleak.engine.workdir import ASIDE, RECORD, Workdir
+from tf_compleak.report import report_folder
+from tf_compleak.report.report import Report
+from tf_compleak.studies.run import pipeline, planning
+from tf_compleak.studies.run.source import Source
+from tf_compleak.studies.study import Options, Study
+
+DONE, FAILED, OPEN = "done", "failed", "to do"
+FIGURES = "figures of the report"
+REPORT = "report"
+LOG_MOST = 2**26  # bytes of the journal that are read
+
+
+@dataclass(frozen=True)
+class State:
+    """One stage: what it is called, `DONE`, `FAILED` or `OPEN`, why, and what it takes on disk."""
+
+    name: str
+    state: str
+    why: str = ""
+    bytes: int = 0
+    made: str = ""
+
+
+def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
+    """Every task that a run would do, with its reason; nothing is written.
+
+    Which versions will be usable is not known before they are there: those that are still to be
+    made count as usable.
+
+    Raises:
+      ValueError, OSError: when the run would be refused.
+    """
+    workdir = Workdir(options.workdir)
+    workdir.check(study, overwrite=options.overwrite)
+    if why := pipeline.why_data(study, options):
+        steps = _steps(study, options.workdir, study.versions)
+        names = [*(step.name for step in steps), FIGURES]
+        return [("data", why), *((name, "waits for the data") for name in names)]
+    source = Source(study, options.workdir)
+    if texts := pipeline.text_tasks(source):
+        steps = _steps(study, options.workdir, study.versions)
+        names = [*(step.name for step in steps), FIGURES]
+        first = [(task.name, why) for task, why in texts]
+        return [*first, *((name, "waits for the token ids") for name in names)]
+    usable = _usable(source)
+    tasks = planning.pending(_steps(study, options.workdir, usable), source)
+    why = "waits for what comes before" if tasks else planning.figures(source, usable).why()
+    return [*((task.name, why) for task, why in tasks), *([(FIGURES, why)] if why else [])]
+
+
+def _steps(study: Study, root: str, usable: tuple[str, ...]) -> list[planning.Step]:
+    return [*planning.building(study, root), *planning.attacking(study, root, usable)]
+
+
+def _usable(source: Source) -> tuple[str, ...]:
+    """The versions that are not known to have failed."""
+    from tf_compleak.studies.run import estimates
+
+    ready = [
+        name
+        for name in source.study.versions
+        if all(
+            source.training(family).facts() and source.observation(family, name).facts()
+            for family in source.splits
+        )
+    ]
+    failed = {name for name in ready if estimates.accuracy_failure(source, name)}
+    return tuple(name for name in source.study.versions if name not in failed)
+
+
+def states(root: str, thorough: bool = False) -> Iterator[State]:
+    """The state of every stage of a study's or an audit's folder.
+
+    Args:
+      thorough: read every file and compare its SHA-256, not its size alone.
+
+    Raises:
+      FileNotFoundError, ValueError: when there is no study, or one of another schema.
+    """
+    workdir = Workdir(root)
+    workdir.check_folder()
+    if not (workdir.root / "study.json").exists():
+        raise FileNotFoundError(f"{root}: holds no study; name the workdir of a run or an audit.")
+    saved = workdir.study()
+    if saved is None:
+        raise ValueError(f"{root}: study.json cannot be read; run the study's command again.")
+    if saved.get("kind") == "audit":
+        yield from _found(workdir.root, thorough)
+    else:
+        yield from _planned(_study(saved, root), root, _errors(workdir), thorough)
+    if thorough and (wrong := _report_damage(workdir)):
+        yield State(REPORT, OPEN, f"damaged: {wrong}")
+
+
+def _study(saved: dict, root: str) -> Study:
+    try:
+        return Study.from_json(saved)
+    except (TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{root}: study.json cannot be read ({error}); run the study's command again."
+        ) from error
+
+
+def _errors(workdir: Workdir) -> dict[str, str]:
+    """The error of every task that failed last, where the journal can be read."""
+    try:
+        if (Path(workdir.logs()) / journal.EVENTS).stat().st_size > LOG_MOST:
+            return {}
+        return {str(task): str(error) for task, error in journal.failed(workdir.logs()).items()}
+    except (OSError, TypeError, RecursionError):
+        return {}
+
+
+def _report_damage(workdir: Workdir) -> str:
+    """What is wrong with a folder's report, "" where nothing is or there is none."""
+    if not (workdir.root / report_folder.REPORT).exists():
+        return ""
+    try:
+        report = Report.load(workdir.root)
+    except (ValueError, OSError) as error:
+        return str(error).removeprefix(f"{workdir.root}/")
+    if report.scored is None:
+        return "the scores of its examples are missing"
+    figures = workdir.figures()
+    record = stage.read(figures)
+    if record is None or pipeline.FIGURES not in record["files"]:
+        return ""
+    if stage.damage(figures, record):
+        return ""  # told as a stage of its own
+    file = (
+        file_store.fetched(figures, list(record["files"]), record["made"]["id"]) / pipeline.FIGURES
+    )
+    try:
+        measured = Report.from_json(bounded_reads.json_object(file, follow=False))
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        return f"measured/{pipeline.FIGURES} cannot be read ({error})"
+    says = [{**found.to_json(), "study": {}, "provenance": {}} for found in (report, measured)]
+    return "" if says[0] == says[1] else "report.json does not say what was measured"
+
+
+def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) -> Iterator[State]:
+    from tf_compleak.studies.run.source import data_stage
+
+    data = data_stage(study, root)
+    yield _state("data", (data,), "", thorough)
+    if data.why(thorough):
+        steps = _steps(study, root, study.versions)
+        names = [*(step.name for step in steps), FIGURES]
+        yield from (State(name, OPEN, "waits for the data") for name in names)
+        return
+    source = Source(study, root)
+    broken = {
+        name
+        for name in study.versions
+        for family in source.splits
+        if f"{name} {family}" in errors and source.observation(family, name).why(thorough)
+    }
+    usable = tuple(name for name in _usable(source) if name not in broken)
+    for step in _steps(study, root, usable):
+        yield _state(step.name, step.stages(source), errors.get(step.name, ""), thorough)
+    yield _state(FIGURES, (planning.figures(source, usable, thorough),), "", thorough)
+
+
+def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: bool) -> State:
+    why = next((why for each in stages if (why := each.why(thorough))), "")
+    if why:
+        return State(name, FAILED if error else OPEN, error or why)
+    records = [each.record() for each in stages]
+    size = sum(known["bytes"] for record in records for known in record["files"].values())
+    return State(name, DONE, "", size, max(record["made"]["at"] for record in records))
+
+
+def _found(root: Path, thorough: bool) -> Iterator[State]:
+    """What is there, for folders whose plan is not known: every stage that has a record."""
+    records = (Path(entry.path) for entry in bounded_reads.entries(root) if entry.name == RECORD)
+    for file in sorted(records):
+        name = file.parent.relative_to(root).as_posix()
+        if any(part.startswith(ASIDE) for part in file.relative_to(root).parts):
+            continue
+        folder = file_store.path(file.parent)
+        record = stage.read(folder)
+        if record is None or record.get("schema") != stage.SCHEMA:
+            yield State(name, OPEN, "its record cannot be read")
+            continue
+        broken = stage.damage(folder, record, thorough)
+        size = sum(known["bytes"] for known in record["files"].values())
+        made = record["made"]["at"]
+        yield (
+            State(name, OPEN, f"damaged: {broken}") if broken else State(name, DONE, "", size, made)
+        )
+
+
+def histories(root: str) -> dict[str, list[dict[str, float]]]:
+    """What every epoch of every family's training gave, as `curve.csv` says, by family."""
+    curves = {}
+    families = Workdir(root).root / "families"
+    for folder in sorted(families.iterdir()) if families.exists() else ():
+        file = folder / "training" / "curve.csv"
+        if file.exists():
+            rows = csv.DictReader(bounded_reads.text(file, follow=False).splitlines())
+            curves[folder.name] = [_epoch(row, file) for row in rows]
+    return curves
+
+
+def _epoch(row: dict, file: os.PathLike) -> dict[str, float]:
+    """A line of `curve.csv`; ValueError where it is none."""
+    try:
+        figures = {str(key): float(value) for key, value in row.items()}
+        if not math.isfinite(figures["epoch"]):
+            raise ValueError("epoch")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{file}: is damaged; run the study's command again.") from error
+    return figures
+
+
+def text(root: str, found: list[State]) -> Iterator[str]:
+    """Lines for the terminal: every stage, then how many there are of each state."""
+    place = file_store.path(root)
+    for each in found:
+        more = f"{each.made}  {each.bytes:>11,} bytes" if each.state == DONE else each.why
+        yield _printable(f"{each.state:7} {each.name:60} {more}".rstrip())
+    counts = Counter(each.state for each in found)
+    told = ", ".join(f"{counts[state]} {state}" for state in (DONE, FAILED, OPEN) if counts[state])
+    yield f"{root}: {told}; {sum(each.bytes for each in found):,} bytes in stages"
+    who = lock.owner(place)
+    if who:
+        alive = lock.is_alive(place, who)
+        how = "running now" if alive else "stopped in the middle; the same command goes on"
+        line = f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
+        yield _printable(line)
+    report = place / "report.json"
+    if os.fspath(report) and report.exists():
+        yield f"report: {report}"
+
+
+def _printable(line: str) -> str:
+    """A line without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)

@@ -1,0 +1,1 @@
+"""Doing work once and safely: stages, folders, locks, processes, progress; nothing of leakage."""

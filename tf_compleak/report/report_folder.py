@@ -1,0 +1,223 @@
+"""Who is exposed: for every example of the target, what every attack says of it.
+
+Saved with a report, under `examples/`: `scores.npy` f64[R, N] (raw scores in the order of the rows;
+a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`, `rows.csv`
+(attack and release of each of the R rows), `examples.csv` and `exposed.csv`, the members most at
+risk, and `SHA256SUMS` of all these and of `report.json`.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tf_compleak.data import array_files
+from tf_compleak.engine import bounded_reads, file_store
+from tf_compleak.engine.file_store import write_text
+from tf_compleak.leakage.report_rows import Key, Pooled
+from tf_compleak.types.findings import Findings, Scored
+from tf_compleak.types.observations import Observations
+
+MOST = 1000
+ARRAYS = ("ids", "labels", "members")
+SUMS = "SHA256SUMS"  # of the report and of all that is beside these; for sha256sum -c
+REPORT = "report.json"
+ARRAY_MOST = 2**34  # bytes
+OURS = (SUMS, *(f"{name}.npy" for name in (*ARRAYS, "scores", "fpr")))
+OURS += ("rows.csv", "examples.csv", "exposed.csv")
+
+
+def caught_at(values: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """f64[N]: the smallest FPR at which each example is called a member.
+
+    The share of non-members, other than the example itself, that score as high or higher; at least
+    1 / (non-members + 1), since none higher among n does not mean never.
+    """
+    others = np.sort(values[~members])
+    above = len(others) - np.searchsorted(others, values, side="left")
+    above = above - (~members)  # not counting itself
+    count = len(others) - (~members)
+    return (above + 1) / (count + 1)
+
+
+def agreement(scores: np.ndarray) -> np.ndarray:
+    """f64[N] in (0, 1]: the mean over the attacks of an example's rank; 1 = highest in all."""
+    from scipy.stats import rankdata  # half a second to import
+
+    return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
+
+
+def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
+    """What the rows of `scores` say of the (first) target's examples.
+
+    Args:
+      scores: rows whose first len(target) scores are the target's, in its order.
+      target: with members known.
+    """
+    values = np.stack([each.values[: len(target)] for each in scores.values()])
+    return Scored(np.asarray(target.ids), target.labels, target.members, values)
+
+
+def save(report: Findings, folder: str | os.PathLike) -> None:
+    """Write `report.json` and, where there are scores, `examples/`; each aside and renamed."""
+    folder = file_store.path(folder)
+    file_store.refuse_link(folder / REPORT)
+    text = json.dumps(report.to_json(), indent=1) + "\n"
+    if report.scored is not None:
+        _write_examples(folder / "examples", report, text)
+    write_text(folder / REPORT, text)
+
+
+def load(folder: str | os.PathLike, kind: type[Findings] = Findings) -> Findings:
+    """The report that `save` wrote, as a `kind` of findings; see `report.Report.load`."""
+    file = file_store.path(folder) / REPORT
+    try:
+        report = kind.from_json(bounded_reads.json_object(file, follow=False))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: no such file; name the folder of a report.") from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file}: is damaged or no report ({error}).") from error
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{file}: ").rstrip(".")
+        raise ValueError(f"{file}: is damaged or no report ({reason}).") from error
+    if changed := differing(file.parent):
+        raise ValueError(
+            f"{file.parent / changed}: is not what was written (SHA-256 differs); make the report "
+            "anew."
+        )
+    return dataclasses.replace(report, scored=_read_examples(file.parent / "examples", report))
+
+
+def differing(folder: os.PathLike) -> str:
+    """The first file of a report that is not what was written, "" where all are.
+
+    Reports without scores of examples have no sums, and nothing to be held against.
+    """
+    examples = file_store.path(folder) / "examples"
+    file_store.refuse_link(examples)
+    if not (examples / SUMS).exists():
+        return ""
+    for line in bounded_reads.text(examples / SUMS, 2**16, follow=False).splitlines():
+        wanted, _, name = line.partition("  ")
+        if name not in (f"../{REPORT}", *OURS):
+            return f"examples/{SUMS}"
+        path = examples.parent / REPORT if name == f"../{REPORT}" else examples / name
+        try:
+            data = bounded_reads.content(path, ARRAY_MOST, follow=False)
+        except (OSError, ValueError):
+            data = b""
+        if hashlib.sha256(data).hexdigest() != wanted:
+            return os.path.normpath(f"examples/{name}")
+    return ""
+
+
+def _read_examples(folder: Path, report: Findings) -> Scored | None:
+    """None where there are no files, or those of another report."""
+    try:
+        scored = Scored(
+            *(_array(folder / f"{name}.npy") for name in ARRAYS), _array(folder / "scores.npy")
+        )
+        _check_scored(scored)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{folder}: is damaged ({error}); make the report anew.") from error
+    return scored if len(scored.values) == len(report.results) else None
+
+
+def _array(path: os.PathLike) -> np.ndarray:
+    """Of a file in a folder or a bucket."""
+    return array_files.array(bounded_reads.content(path, ARRAY_MOST, follow=False))
+
+
+def _check_scored(scored: Scored) -> None:
+    """Refuse what `_write_examples` would not have written."""
+    count = len(scored.ids) if scored.ids.ndim == 1 else -1
+    rows = len(scored.values) if scored.values.ndim == 2 else -1
+    shapes = {"labels": (count,), "members": (count,), "values": (rows, count)}
+    for name, shape in shapes.items():
+        array = getattr(scored, name)
+        if array.shape != shape:
+            raise ValueError(f"{name} of shape {array.shape}, ids of {scored.ids.shape}")
+    if scored.values.dtype.kind != "f" or not np.isfinite(scored.values).all():
+        raise ValueError("scores that are no numbers")
+    if scored.members.dtype != bool or scored.labels.dtype.kind not in "iu":
+        raise ValueError("labels or members of another kind")
+
+
+def _write_examples(folder: Path, report: Findings, text: str) -> None:
+    seen = report.scored
+    rates = np.stack([caught_at(row, seen.members) for row in seen.values])
+    ranks = agreement(seen.values)
+    names = [(row.attack, "+".join(row.release)) for row in report.results]
+    aside = file_store.scratch(folder)
+    try:
+        for name in ARRAYS:
+            np.save(aside / f"{name}.npy", getattr(seen, name), allow_pickle=False)
+        np.save(aside / "scores.npy", seen.values, allow_pickle=False)
+        np.save(aside / "fpr.npy", rates, allow_pickle=False)
+        numbered = [(index, *name) for index, name in enumerate(names)]
+        _csv(aside / "rows.csv", ["row", "attack", "release"], numbered)
+        people = zip(seen.ids, seen.labels, seen.members.astype(int), ranks, strict=True)
+        _csv(aside / "examples.csv", ["id", "class", "member", "agreement"], people)
+        _csv(aside / "exposed.csv", *_exposed(seen, names, rates, ranks))
+        _write_sums(aside, text)
+        file_store.put(aside, folder, SUMS, OURS)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _write_sums(folder: Path, report: str) -> None:
+    """What tells an edited report, or edited scores, from those that were written."""
+    data = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    data[f"../{REPORT}"] = report.encode("utf-8")
+    lines = [f"{hashlib.sha256(of).hexdigest()}  {name}\n" for name, of in data.items()]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _exposed(seen: Scored, names, rates, ranks):
+    """Header and rows: members, the one highest in agreement first."""
+    members = np.flatnonzero(seen.members)
+    order = members[np.argsort(-ranks[members], kind="stable")][:MOST]
+    head = ["id", "class", "agreement", "smallest_fpr", "smallest_fpr_row"]
+    head += [f"score {attack} {release}" for attack, release in names]
+    best = rates.argmin(axis=0)
+    rows = (
+        [seen.ids[i], seen.labels[i], ranks[i], rates[best[i], i], best[i], *seen.values[:, i]]
+        for i in order
+    )
+    return head, rows
+
+
+def _csv(path: Path, head, rows) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(head)
+    table.writerows([_plain(cell) for cell in row] for row in rows)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _plain(cell):
+    """Numbers short; text that a spreadsheet would run as a formula is quoted."""
+    if isinstance(cell, (float, np.floating)):
+        return f"{cell:.6g}"
+    text = str(cell)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not _number(text) else text
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,303 @@
+"""Querying versions: model files in worker processes, callables here, outputs read from disk.
+
+Members and non-members are asked mixed (`order`), some of them again at the end (`repeat`). What a
+version answers is kept part by part: an audit that is stopped goes on at the next part.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_compleak.engine.workdir import Stage, fingerprint
+from tf_compleak.inference import prepare
+from tf_compleak.studies.audit import order, repeat
+from tf_compleak.studies.audit.model_files import content
+from tf_compleak.studies.audit.open_model import Asking, Opened
+from tf_compleak.studies.audit.order import Order
+from tf_compleak.studies.audit.repeat import Repeated
+from tf_compleak.studies.audit.sides import BLOCK, Side, read_npy
+from tf_compleak.types import validators
+
+Tell = Callable[[str, int, int, str], None]
+OUTPUTS = "outputs.npy"
+NOT_ASKED = "given as outputs: nothing was asked, and so nothing asked twice"
+Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one version of one family said.
+
+    Attributes:
+      outputs: f32[N, C] of members and of non-members, as the version emits them.
+      step: of a quantized output, 0 for others.
+      facts: "kind", "bytes", "gzip_bytes", "preprocess"; "isolation" of a model file's process;
+        "repeated": what asking again found, in words; "caution": the same where answers differ.
+    """
+
+    outputs: tuple[np.ndarray, np.ndarray]
+    step: float
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The versions of the target or of a shadow, and its two sides with their digests."""
+
+    name: str
+    versions: dict[str, Given]
+    sides: tuple[Side, Side]
+    digests: tuple[str, str]
+
+
+class Stopped(Exception):
+    """Raised in a thread when another one failed or the user interrupted."""
+
+
+def ask(
+    families: Sequence[Family], asking: Asking, root: Path, tell: Tell
+) -> dict[tuple[str, str], Answers]:
+    """Answers of every version of every family, by (family, version).
+
+    Raises:
+      ValueError, OSError: in one line, for a version that cannot be opened or asked.
+    """
+    jobs = [(family, name) for family in families for name in family.versions]
+    stop = threading.Event()
+
+    def one(job):
+        family, name = job
+        try:
+            return _answers(family, name, asking, root, tell, stop)
+        except BaseException:
+            stop.set()
+            raise
+
+    pool = ThreadPoolExecutor(max(1, asking.workers))
+    try:
+        futures = [pool.submit(one, job) for job in jobs]
+        found, errors = {}, []
+        for (family, name), future in zip(jobs, futures, strict=True):
+            try:
+                found[family.name, name] = future.result()
+            except (Stopped, ValueError, OSError) as error:
+                errors.append(error)
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    real = [error for error in errors if not isinstance(error, Stopped)]
+    if real:
+        raise real[0]
+    return found
+
+
+def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) -> Answers:
+    given = family.versions[name]
+    if isinstance(given, tuple):
+        return _given_outputs(given, family, name)
+    if callable(given):
+        return _called(given, family, name, asking, tell, stop)
+    return _queried(str(given), family, name, asking, root, tell, stop)
+
+
+def outputs_of(given: Given) -> Given:
+    """A text that names two `.npy` files of outputs, as these arrays; anything else as it is."""
+    if not isinstance(given, str) or not given.endswith(".npy"):
+        return given
+    paths = given.split("+")
+    if len(paths) != 2:
+        raise ValueError(
+            f"--versions: {given}: outputs are given as MEMBERS.npy+NON_MEMBERS.npy, two files."
+        )
+    return tuple(read_npy(path, "--versions") for path in paths)
+
+
+def _given_outputs(given: tuple, family: Family, name: str) -> Answers:
+    outputs = []
+    for array, side in zip(given, family.sides, strict=True):
+        array = np.asarray(array)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2 or array.dtype.kind not in "fiu" or len(array) != len(side):
+            raise ValueError(
+                f"version {name}: outputs must be numbers [{len(side)}, classes] for {side.where}, "
+                f"got {array.dtype} of shape {list(array.shape)}."
+            )
+        outputs.append(_checked(np.asarray(array, np.float32), name))
+    facts = {"kind": "outputs", "bytes": 0, "gzip_bytes": 0, "repeated": NOT_ASKED}
+    return Answers(tuple(outputs), 0.0, facts)
+
+
+def _checked(outputs: np.ndarray, name: str) -> np.ndarray:
+    validators.finite(f"outputs of {name}", outputs)
+    return outputs
+
+
+def _called(function: Callable, family, name: str, asking, tell: Tell, stop) -> Answers:
+    _refuse_no_inputs(family, name, "a function")
+    mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
+    rows = repeat.drawn(len(mixed), asking.seed, family.name)
+    how = "none" if asking.preprocess == prepare.AUTO else asking.preprocess
+    change, done = prepare.function(how), 0
+
+    def ask(which: np.ndarray) -> np.ndarray:
+        nonlocal done
+        answers = []
+        for start in range(0, len(which), BLOCK):
+            _go_on(stop)
+            answers.append(_call(function, family, which[start : start + BLOCK], change, name))
+            done += len(answers[-1])
+            tell(_title(family, name), min(done, len(mixed)), len(mixed), "")
+        return np.concatenate(answers)
+
+    together = _joined(mixed, [ask(part) for part in mixed.parts], name)
+    result = repeat.repeated(name, together[rows], rows, ask, prepare.resolution(together))
+    tell(_title(family, name), 1, 1, "")
+    facts = {"kind": "function", "preprocess": how} | _judged(name, result, asking)
+    return Answers(_split(mixed, together), 0.0, facts)
+
+
+def _call(function: Callable, family, which: np.ndarray, change, name: str) -> np.ndarray:
+    """f32[P, C], what a function returns for these rows."""
+    inputs = order.gathered(
+        family.sides, which, lambda block: {key: change(rows) for key, rows in block.items()}
+    )
+    answer = np.asarray(function(inputs if len(inputs) > 1 else next(iter(inputs.values()))))
+    if answer.ndim != 2 or len(answer) != len(which):
+        raise ValueError(
+            f"version {name}: the function returned shape {list(answer.shape)} for "
+            f"{len(which)} examples; [examples, classes] is expected."
+        )
+    return _checked(np.array(answer, np.float32), name)
+
+
+def _joined(mixed: Order, answers: Sequence[np.ndarray], name: str) -> np.ndarray:
+    """f32[N, C] of the answers to all parts, members first."""
+    try:
+        return _checked(mixed.in_place(answers), name)
+    except ValueError as error:
+        raise ValueError(f"version {name}: {error}") from error
+
+
+def _split(mixed: Order, together: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return together[: mixed.sizes[0]], together[mixed.sizes[0] :]
+
+
+def _judged(name: str, result: Repeated, asking: Asking) -> dict[str, str]:
+    """What a report says of asking again; ValueError where answers differ and none may."""
+    if not result.cause:
+        return {"repeated": repeat.note(result)}
+    if asking.stateful == repeat.REFUSE:
+        raise ValueError(repeat.refusal(name, result))
+    return {"repeated": repeat.note(result), "caution": f"version {name}: {repeat.note(result)}"}
+
+
+def _refuse_no_inputs(family: Family, name: str, what: str) -> None:
+    if not all(side.inputs for side in family.sides):
+        raise ValueError(
+            f"version {name}: {what} must be asked, but the examples have no inputs; give x beside "
+            "y, or give outputs as MEMBERS.npy+NON_MEMBERS.npy."
+        )
+
+
+def _title(family: Family, name: str) -> str:
+    return f"asking {name}" if family.name == "target" else f"asking {name} of {family.name}"
+
+
+def _go_on(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+# Model files --------------------------------------------------------------------------------------
+
+
+def _queried(path: str, family: Family, name: str, asking, root: Path, tell, stop) -> Answers:
+    _refuse_no_inputs(family, name, path)
+    identity = content(path)
+    mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
+    examples = fingerprint(data=family.digests, seed=asking.seed, family=family.name)
+    print_ = fingerprint(
+        stage="answers/2",
+        file=identity.pop("sha256"),
+        asking=[asking.preprocess, asking.output, asking.signature, asking.batch, asking.threads],
+        examples=examples,
+    )
+
+    def stage(what: str) -> Stage:
+        folder = root / "answers" / family.name / name / f"{examples[:12]}-{what}"
+        return Stage(folder, fingerprint(of=print_, what=what))
+
+    stages = [stage(f"{number:05}") for number in range(len(mixed.parts))]
+    file = _ModelFile(path, asking, family, name, tell, stop)
+    try:
+        following = [*mixed.parts[1:], None]
+        for part, of_part, rows in zip(mixed.parts, stages, following, strict=True):
+            file.part(of_part, part, rows)
+        answers = [np.load(s.path / OUTPUTS, mmap_mode="r", allow_pickle=False) for s in stages]
+        facts, together = stages[0].facts(), _joined(mixed, answers, name)
+        result = file.again(stage("again"), together, facts["step"])
+    finally:
+        file.close()
+    tell(_title(family, name), 1, 1, "")
+    facts = {**identity, **facts, **_judged(name, result, asking)}
+    return Answers(_split(mixed, together), facts["step"], facts)
+
+
+class _ModelFile:
+    """A model file that is opened when the first part that is not there yet has to be asked."""
+
+    def __init__(self, path, asking: Asking, family: Family, name: str, tell, stop):
+        self._path, self._asking, self._family, self._name = path, asking, family, name
+        self._tell, self._stop = tell, stop
+        self._model, self._done = None, 0
+
+    def part(self, stage: Stage, which: np.ndarray, following: np.ndarray | None) -> None:
+        """Make sure that the answers to rows `which` are there; `following` come next."""
+        if stage.facts() is None:
+            outputs = self._ask(which, following)
+            with stage.writing() as (folder, facts):
+                np.save(folder / OUTPUTS, outputs, allow_pickle=False)
+                facts.update(self._opened().facts())
+        else:
+            self._done += len(which)
+
+    def again(self, stage: Stage, together: np.ndarray, step: float) -> Repeated:
+        """What asking some rows again finds, whose first answers are in `together`."""
+        if stage.facts() is None:
+            rows = repeat.drawn(len(together), self._asking.seed, self._family.name)
+            step = step or prepare.resolution(together)
+            result = repeat.repeated(self._name, together[rows], rows, self._ask, step)
+            with stage.writing() as (_, facts):
+                facts.update(result._asdict())
+        return Repeated(**stage.facts())
+
+    def _ask(self, which: np.ndarray, following: np.ndarray | None = None) -> np.ndarray:
+        _go_on(self._stop)
+        return self._opened().ask_rows(self._family.sides, which, following)
+
+    def _opened(self) -> Opened:
+        if self._model is None:
+            self._say("opening")
+            self._model = Opened(self._path, self._asking, self._family.sides[0], self._count)
+        return self._model
+
+    def _count(self, rows: int) -> None:
+        _go_on(self._stop)
+        self._done += rows
+        self._say("")
+
+    def _say(self, text: str) -> None:
+        total = sum(map(len, self._family.sides))
+        self._tell(_title(self._family, self._name), min(self._done, total), total, text)
+
+    def close(self) -> None:
+        if self._model is not None:
+            self._model.close()

@@ -1,0 +1,76 @@
+"""Shadows of an audit: a folder each, with the same versions of a model trained on other data.
+
+DIR/NAME.tflite (or .keras, .h5, a SavedModel folder NAME, NAME.members.npy and
+    NAME.non_members.npy with outputs) for every version NAME of the audit
+DIR/members.npz, DIR/non_members.npz        arrays x, y as `npz:` takes them; or
+DIR/members/, DIR/non_members/              image folders; or
+DIR/members_x.npy, DIR/members_y.npy, ...   memory-mapped (_x not needed with outputs)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from tf_compleak.studies.audit import query, sides
+from tf_compleak.studies.audit.query import Family, Given
+from tf_compleak.studies.audit.sides import Side
+from tf_compleak.types import validators
+
+ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", "/model.tflite")
+
+
+def family(
+    name: str, versions: dict[str, Given], mine: Side, others: Side, drop: bool
+) -> tuple[Family, int]:
+    """A family of these versions and sides, and how many examples were on both sides."""
+    if mine.inputs:
+        mine, others, dropped, found = sides.without_overlap(mine, others, drop)
+        digests = tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in found)
+    else:
+        dropped = 0
+        digests = tuple(
+            hashlib.sha256(each.labels.tobytes()).hexdigest() for each in (mine, others)
+        )
+    return Family(name, versions, (mine, others), digests), dropped
+
+
+def load(folder: str, names: tuple[str, ...], index: int) -> Family:
+    """The shadow in a folder; FileNotFoundError naming what is missing."""
+    root = Path(os.path.expanduser(folder))
+    if not root.is_dir():
+        raise FileNotFoundError(f"--shadows={folder}: no such folder.")
+    versions = {name: _version(root, name) for name in names}
+    mine, others = (_side(root, kind) for kind in ("members", "non_members"))
+    return family(f"shadow-{index}", versions, *sides.paired(mine, others), drop=False)[0]
+
+
+def _version(root: Path, name: str) -> Given:
+    validators.name("--versions", name)
+    outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
+    if all(path.is_file() for path in outputs):
+        return query.outputs_of(f"{outputs[0]}+{outputs[1]}")
+    for ending in ENDINGS:
+        path = root / f"{name}{ending}"
+        if path.is_file() or (path / "saved_model.pb").is_file():
+            return str(path)
+    raise FileNotFoundError(
+        f"--shadows: {root} lacks version {name}; put it there as {name}.tflite (.keras, .h5, a "
+        f"SavedModel folder, or {name}.members.npy and {name}.non_members.npy)."
+    )
+
+
+def _side(root: Path, kind: str) -> Side:
+    x, y = (root / f"{kind}_{name}.npy" for name in ("x", "y"))
+    where = f"--shadows={root}: {kind}"
+    if (root / f"{kind}.npz").is_file():
+        return sides.load(f"npz:{root / kind}.npz", where)
+    if y.is_file():
+        return sides.load(f"npy:{x},{y}" if x.is_file() else f"npy:{y}", where)
+    if (root / kind).is_dir():
+        return sides.load(f"image_folder:{root / kind}", where)
+    raise FileNotFoundError(
+        f"--shadows: {root} lacks {kind}; put it there as {kind}.npz, {kind}_x.npy and "
+        f"{kind}_y.npy, or an image folder {kind}."
+    )

@@ -1,0 +1,1 @@
+"""The door that trains: its stages, their plan, and the way from files to a report."""

@@ -1,0 +1,92 @@
+"""The architecture of a study: its flags together with the data that it is to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tf_compleak.engine.stage import Stage
+from tf_compleak.models import TEXT, ModelSpec, TextSpec
+from tf_compleak.studies.study import Study
+from tf_compleak.types import Examples, Texts
+
+
+class StudyFiles(Protocol):
+    """What of a study's files its architecture depends on; see `source.Source`."""
+
+    study: Study
+    examples: Examples
+    splits: Mapping[str, Any]
+    holds_texts: bool
+
+    def tokens(self, family: str) -> Stage:
+        """The texts as ids of a family's vocabulary."""
+        ...
+
+    def preset(self) -> Stage:
+        """The weights that text models start from."""
+        ...
+
+    def learned_from(self, family: str) -> Any:
+        """What a family's vocabulary is learned from; None where it is given."""
+        ...
+
+
+def check(study: Study, examples: Examples) -> None:
+    """ValueError where a flag of the study does not go with the kind of its data."""
+    texts = isinstance(examples.x, Texts)
+    if texts and study.model not in TEXT:
+        raise ValueError(
+            f"--dataset={study.dataset}: holds texts, --model={study.model} does not take them; "
+            f"choose {' or '.join(sorted(TEXT))}."
+        )
+    if texts or len(examples.x.shape) != 4:
+        kind = "texts" if texts else f"inputs of shape {examples.x.shape[1:]}"
+        for flag, value in (
+            ("augmentation", ",".join(study.augmentation)),
+            ("queries", study.queries),
+        ):
+            if value:
+                raise ValueError(
+                    f"--{flag}={value}: flips and shifts images, the data has {kind}; leave it out."
+                )
+
+
+def spec(source: StudyFiles) -> ModelSpec:
+    """The architecture of the study; ValueError when it does not fit the data."""
+    study, examples = source.study, source.examples
+    shape, sizes, own = tuple(examples.x.shape[1:]), (study.depth, study.width), None
+    if source.holds_texts:
+        shape, own = (study.sequence_length,), _text_spec(source)
+        if study.preset:
+            sizes = _preset_sizes(source)
+    return ModelSpec(study.model, *sizes, shape, examples.classes, own)
+
+
+def _text_spec(source: StudyFiles) -> TextSpec:
+    study = source.study
+    size = max(source.tokens(family).facts()["size"] for family in source.splits)
+    if source.learned_from("target") is not None:
+        size = study.vocabulary_size  # the same for every family, so that one graph serves all
+    if not study.preset:
+        return TextSpec(size, study.sequence_length, study.heads, 0, study.dropout)
+    facts, start = source.preset().facts(), source.preset().folder() / "weights.npz"
+    if size != facts["vocabulary"]:
+        raise ValueError(
+            f"--vocabulary={study.vocabulary}: {size} tokens, --preset={study.preset} has "
+            f"{facts['vocabulary']}; use the preset's own: leave --vocabulary out."
+        )
+    return TextSpec(
+        size, facts["positions"], facts["heads"], facts["feed_forward"], study.dropout, str(start)
+    )
+
+
+def _preset_sizes(source: StudyFiles) -> tuple[int, int]:
+    study, facts = source.study, source.preset().facts()
+    for name in ("depth", "width", "heads"):
+        if getattr(study, name) not in (0, facts[name]):
+            raise ValueError(
+                f"--{name}={getattr(study, name)}: --preset={study.preset} has {facts[name]}; "
+                f"leave --{name} out."
+            )
+    return facts["depth"], facts["width"]

@@ -1,0 +1,78 @@
+"""Versions, releases of them, and the three tiers of access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tf_compleak.types.estimates import Estimate
+
+ORIGINAL = "original"
+
+Release = tuple[str, ...]
+Tier = Literal["NR", "SR", "MR"]
+Output = Literal["probabilities", "logits"]
+
+
+def tier(release: Release) -> Tier:
+    """NR: one version. SR: the original and one other. MR: all else (CompLeak, section 4)."""
+    if not release:
+        raise ValueError("release: empty; name at least one version.")
+    if len(release) == 1:
+        return "NR"
+    return "SR" if len(release) == 2 and ORIGINAL in release else "MR"
+
+
+def default_releases(versions: Release) -> list[Release]:
+    """Every version alone, the original with each other one, all with and without the original."""
+    others = tuple(name for name in versions if name != ORIGINAL)
+    found: list[Release] = [(name,) for name in versions]
+    if ORIGINAL in versions:
+        found += [(ORIGINAL, name) for name in others]
+        if len(others) >= 2:
+            found.append((ORIGINAL, *others))
+    return [*found, others] if len(others) >= 2 else found
+
+
+@dataclass(frozen=True)
+class Version:
+    """One file of a family and the facts about it; no loaded model.
+
+    Attributes:
+      name: unique within the family, the recipe's name in a study.
+      recipe: `str` of the recipe that made it.
+      path: the `.tflite` file, relative to the workdir.
+      output: what the file emits, decided once where it was made.
+      bytes, gzip_bytes: size of the file, plain and compressed by gzip level 9.
+      member_accuracy, non_member_accuracy, validation_accuracy: top-1 share.
+      agreement: share of examples that it gives the class that the original gives.
+      status: "ok", or "failed" (see the report's failures for the reason).
+      resolution: step of the output (1/256 for INT8 softmax), 0 for float outputs.
+      notes: facts a reader should know, such as what the calibration saw.
+      left_alone: names of kernels that its recipe did not change, such as depthwise ones.
+      left_alone_share: their part of the weights of all kernels.
+    """
+
+    name: str
+    recipe: str
+    path: str
+    output: Output = "probabilities"
+    bytes: int = 0
+    gzip_bytes: int = 0
+    member_accuracy: Estimate | None = None
+    non_member_accuracy: Estimate | None = None
+    validation_accuracy: Estimate | None = None
+    agreement: Estimate | None = None
+    status: Literal["ok", "failed"] = "ok"
+    resolution: float = 0.0
+    notes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    left_alone_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A version or an attack that could not be made or measured, and why."""
+
+    name: str
+    reason: str
