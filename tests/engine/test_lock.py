@@ -16,7 +16,7 @@ from tf_compleak.studies.study import Study
 
 HOLD = """
 import sys, time
-from tf_compleak.workdir import Workdir
+from tf_compleak.engine.workdir import Workdir
 with Workdir(sys.argv[1]).locked():
     print("held", flush=True)
     started = time.time()
