@@ -97,6 +97,8 @@ def _check_header(shape: Sequence[int], dtype: np.dtype, size: int) -> None:
         raise ValueError(f"holds values of type {str(dtype)[:60]}; save plain numbers")
     if any(type(length) is not int or not 0 <= length < 2**48 for length in shape):
         raise ValueError(f"has the impossible shape {str(tuple(shape))[:60]}")
+    if not dtype.itemsize:
+        raise ValueError(f"holds values of no size ({dtype}); save plain numbers or texts")
     promised = math.prod(shape) * dtype.itemsize
     if len(shape) > 32 or promised != size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What kind of model a file is, by its first bytes: no more is read of it outside its process."""
+"""What kind of model a file is, by its first bytes: outside its process no more is parsed."""
 
 from __future__ import annotations
 

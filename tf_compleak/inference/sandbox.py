@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import functools
 import json
+import math
 import mmap
 import os
 import shutil
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,6 +36,7 @@ from tf_compleak.inference.ports import Port
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
 HEADER = 2**20  # bytes that a JSON message may have
+COLUMNS = 2**16  # classes that an answer may have
 LOG = 2**20  # bytes of what the process prints that are kept
 START = 120.0  # seconds that starting Python and the runtime may take
 SLACK = 0.2  # seconds beyond the limit in which the process itself says that time is over
@@ -80,7 +82,8 @@ class SandboxedModel:
           trust: open Keras files and SavedModels also where the process cannot be fully isolated.
         """
         self.path, self._seconds, self._memory = str(path), seconds, memory
-        kind = kind_of(self.path)
+        self.kind = kind = kind_of(self.path)
+        self._is_late = False
         self._shared = shared_memory(MESSAGE)
         self._memory_map = mmap.mmap(self._shared, MESSAGE)
         self._folder = tempfile.mkdtemp(prefix="tf-compleak-")
@@ -163,7 +166,7 @@ class SandboxedModel:
 
     def _take(self, facts: dict) -> None:
         try:
-            self.kind, self.batch = str(facts["kind"]), int(facts["batch"])
+            self.batch = int(facts["batch"])
             self.inputs, self.outputs = (
                 [Port.from_json(port) for port in facts[key][:1000]]
                 for key in ("inputs", "outputs")
@@ -171,8 +174,23 @@ class SandboxedModel:
             self.output = self.outputs[int(facts["output"])]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ValueError(f"{self.path}: {NONSENSE}") from error
-        if not 1 <= self.batch <= 2**20:
-            raise ValueError(f"{self.path}: takes {self.batch} examples at a time.")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Refuse what would fill the memory of this process, whatever the other one says."""
+        shapes = [port.shape for port in self.inputs]
+        size = 4 * sum(math.prod(map(abs, shape)) for shape in shapes)
+        if size > MESSAGE:
+            raise ValueError(
+                f"{self.path}: takes examples of {size} bytes, at most {MESSAGE} can be given."
+            )
+        if not 1 <= self.batch <= 65536 or self.batch * size > 2**30:
+            raise ValueError(f"{self.path}: takes {self.batch} examples of {size} bytes at a time.")
+        if not self.output.shape or self.output.shape[-1] > COLUMNS:
+            raise ValueError(
+                f"{self.path}: answers with {list(self.output.shape)} numbers an example, "
+                f"[classes] with at most {COLUMNS} is expected."
+            )
 
     def __enter__(self) -> SandboxedModel:
         return self
@@ -230,7 +248,8 @@ class SandboxedModel:
         done = 0
         while done < count:
             fresh = self._receive("answering", self._seconds + PAUSE).get("rows")
-            if type(fresh) is not int or not 1 <= fresh <= count - done:
+            whole = type(fresh) is int and (fresh % self.batch == 0 or fresh == count - done)
+            if not whole or not 1 <= fresh <= count - done:
                 raise ValueError(f"{self.path}: {NONSENSE}")
             done += fresh
             on_batch(fresh)
@@ -239,10 +258,12 @@ class SandboxedModel:
         if (
             not good
             or shape[0] != count
-            or not 1 <= shape[1] <= 2**20
+            or self.output.shape[-1] not in (-1, shape[1])
+            or not 1 <= shape[1] <= COLUMNS
             or 4 * count * shape[1] > 2**31
         ):
-            raise ValueError(f"{self.path}: answered {count} examples with shape {shape}.")
+            text = _line(repr(shape))[:100]
+            raise ValueError(f"{self.path}: answered {count} examples with shape {text}.")
         data = self._receive_bytes("answering", self._seconds, 4 * count * shape[1])
         if len(data) != 4 * count * shape[1]:
             raise ValueError(f"{self.path}: {NONSENSE}")
@@ -252,8 +273,7 @@ class SandboxedModel:
         """End the process and all that it may have started; may be called twice."""
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
+            self._end_group(process)
             process.kill()
             process.wait()
         if self._connection is not None:
@@ -266,8 +286,16 @@ class SandboxedModel:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
+    @staticmethod
+    def _end_group(process: subprocess.Popen) -> None:
+        """End what it started, while its number cannot be another's."""
+        if process.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+
     def _send(self, message: dict) -> None:
-        with contextlib.suppress(OSError):  # a worker that died is met when it is heard
+        # a process that died is met when it is heard; one that never reads lets the pipe fill
+        with contextlib.suppress(OSError), self._ending(self._seconds):
             self._connection.send_bytes(json.dumps(message).encode())
 
     def _receive(self, doing: str, seconds: float) -> dict:
@@ -287,14 +315,26 @@ class SandboxedModel:
         late = f"{self.path}: {late}more time: raise --time_limit."
         if not self._connection.poll(seconds + SLACK):
             raise ValueError(late)
-        timer = threading.Timer(seconds + SLACK, self._process.kill)  # half a message, then nothing
+        try:
+            with self._ending(seconds):  # half a message, then nothing
+                return self._connection.recv_bytes(most)
+        except (EOFError, OSError) as error:
+            line = late if self._is_late else f"{self.path}: {self._obituary(doing)}"
+            raise ValueError(line) from error
+
+    @contextlib.contextmanager
+    def _ending(self, seconds: float) -> Iterator[None]:
+        """End the process if the block takes longer."""
+        timer = threading.Timer(seconds + SLACK, self._end_late)
         timer.start()
         try:
-            return self._connection.recv_bytes(most)
-        except (EOFError, OSError) as error:
-            raise ValueError(f"{self.path}: {self._obituary(doing)}") from error
+            yield
         finally:
             timer.cancel()
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._process.kill()
 
     def _printed(self) -> str:
         """What the process has printed, at most the first MiB."""

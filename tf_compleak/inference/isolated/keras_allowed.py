@@ -98,8 +98,19 @@ MODULES = re.compile(
 )
 
 # Keras 2 turns operators and TensorFlow functions on its tensors into layers that name them.
-FUNCTION_MODULES = re.compile(r"(math|nn)\.[a-z][a-z0-9_]*")
-FUNCTIONS = frozenset(
+FUNCTION_MODULES = re.compile(r"math\.[a-z][a-z0-9_]*")  # of tf.nn some open files: by name
+NETWORK = frozenset(
+    (
+        "atrous_conv2d avg_pool avg_pool1d avg_pool2d avg_pool3d batch_normalization bias_add "
+        "conv1d conv1d_transpose conv2d conv2d_transpose conv3d conv3d_transpose convolution "
+        "crelu depth_to_space depthwise_conv2d dilation2d dropout elu erosion2d gelu "
+        "in_top_k l2_loss l2_normalize leaky_relu local_response_normalization log_softmax lrn "
+        "max_pool max_pool1d max_pool2d max_pool3d moments normalize pool relu relu6 selu "
+        "separable_conv2d sigmoid silu softmax softmax_cross_entropy_with_logits softplus "
+        "softsign space_to_depth swish tanh top_k zero_fraction"
+    ).split()
+)
+PLAIN = frozenset(
     (
         "__operators__.add __operators__.getitem __operators__.eq __operators__.ne abs acos add "
         "argmax argmin argsort batch_to_space boolean_mask broadcast_to cast clip_by_norm "
@@ -114,7 +125,9 @@ FUNCTIONS = frozenset(
         "strided_slice subtract tan tanh tensordot tile transpose truediv unstack where zeros "
         "zeros_like"
     ).split()
-) | {f"keras.activations.{name}" for name in ACTIVATIONS}
+)
+FUNCTIONS = PLAIN | {f"keras.activations.{name}" for name in ACTIVATIONS}
+FUNCTIONS |= {f"nn.{name}" for name in NETWORK}
 
 
 def function(name: str) -> bool:

@@ -209,17 +209,26 @@ def _refuse_class(part: dict) -> None:
     if name == "function":
         if module not in (None, "builtins", "keras.activations", "tf_keras.activations") or (
             part.get("config") not in keras_allowed.ACTIVATIONS
+            or registered not in (None, "function", part.get("config"))
         ):
             raise ValueError(_never(f"the function {module}.{part.get('config')}"))
         return
     if module and ("tensorflow_model_optimization" in module or "tfmot" in module):
         raise ValueError(f"names {label}; call strip_pruning or strip_clustering before saving")
-    if isinstance(registered, str) and ">" in registered and not _of_keras(registered):
+    if not _is_registered(registered, name):  # Keras 2 looks it up, too, where it finds no class
         raise ValueError(_never(f"the custom object {registered}"))
     if name in ("TFOpLambda", "SlicingOpLambda"):
         _refuse_function(part)
     elif name not in keras_allowed.CLASSES or not _is_module(module):
         raise ValueError(_never(label))
+
+
+def _is_registered(registered: Any, name: str) -> bool:
+    """Whether the name under which a class is registered is its own."""
+    if registered is None or registered == name:
+        return True
+    text = registered if isinstance(registered, str) else ""
+    return _of_keras(text) and text.rpartition(">")[2] == name
 
 
 def _is_module(module: str | None) -> bool:

@@ -15,7 +15,7 @@ from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
 from tf_compleak.studies.audit import attacking, checks, scoring
 from tf_compleak.studies.audit.checks import Confidences
-from tf_compleak.studies.audit.query import Answers, Family
+from tf_compleak.studies.audit.query import Answers, Family, strength
 from tf_compleak.studies.audit.settings import Audit
 from tf_compleak.types import ORIGINAL, Estimate, Failure, Version, seeds
 from tf_compleak.types.findings import NO_INPUTS, Exposed, Marginal, Result, Sanity, Slice
@@ -151,17 +151,13 @@ def asking_facts(answers: dict[tuple[str, str], Answers]) -> dict[str, Any]:
     facts = {}
     isolations = [a.facts["isolation"] for a in answers.values() if a.facts.get("isolation")]
     if isolations:
-        facts["isolation"] = min(isolations, key=_strength)
+        facts["isolation"] = min(isolations, key=strength)
     cautions = [
         answer.facts["caution"] if family == "target" else f"{family}, {answer.facts['caution']}"
         for (family, _), answer in answers.items()
         if "caution" in answer.facts
     ]
     return facts | ({"cautions": cautions} if cautions else {})
-
-
-def _strength(isolation: str) -> int:
-    return {"none": 0, "full": 2}.get(isolation.partition(":")[0], 1)
 
 
 def _pooled(settings: Audit, root: Path, name: str) -> tuple[Scores, dict[report_rows.Key, float]]:

@@ -13,6 +13,7 @@ from typing import Any
 BLOCK = 2**20  # bytes that are read at a time
 MOST = 10_000  # entries of a model's folder
 DEEPEST = 16  # folders within folders
+LARGEST = 2**36  # bytes of all its files
 GZIP = 31  # zlib's number for a gzip stream of the largest window
 
 
@@ -36,9 +37,11 @@ def content(path: str) -> dict[str, Any]:
             if file.is_symlink() and file.is_dir():
                 digest.update(os.fsencode(os.readlink(file)))
                 continue
-            own, read, packed = _digests(file)
+            size += os.stat(file).st_size
+            if size > LARGEST:
+                raise ValueError(f"{path}: has more than {LARGEST / 2**30:g} GiB; name a model.")
+            own, packed = _digests(file)
             digest.update(own)
-            size += read
             gzipped += packed
     except OSError as error:
         if error.errno is None:  # one of ours, in words
@@ -79,18 +82,17 @@ def _leads_inside(link: Path, inside: Path) -> bool:
         return False
 
 
-def _digests(file: Path) -> tuple[bytes, int, int]:
-    """SHA-256, bytes and gzipped bytes of a regular file; ValueError for any other kind."""
+def _digests(file: Path) -> tuple[bytes, int]:
+    """SHA-256 and gzipped bytes of a regular file; ValueError for any other kind."""
     _refuse_special(file, os.stat(file))
-    digest, packer, size, packed = hashlib.sha256(), zlib.compressobj(9, wbits=GZIP), 0, 0
+    digest, packer, packed = hashlib.sha256(), zlib.compressobj(9, wbits=GZIP), 0
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as opened:
         _refuse_special(file, os.fstat(descriptor))
         while block := opened.read(BLOCK):
             digest.update(block)
-            size += len(block)
             packed += len(packer.compress(block))
-    return digest.digest(), size, packed + len(packer.flush())
+    return digest.digest(), packed + len(packer.flush())
 
 
 def _refuse_special(file: Path, status: os.stat_result) -> None:

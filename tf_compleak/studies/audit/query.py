@@ -242,13 +242,24 @@ def _queried(path: str, family: Family, name: str, asking, root: Path, tell, sto
         for part, of_part, rows in zip(mixed.parts, stages, following, strict=True):
             file.part(of_part, part, rows)
         answers = [np.load(s.path / OUTPUTS, mmap_mode="r", allow_pickle=False) for s in stages]
-        facts, together = stages[0].facts(), _joined(mixed, answers, name)
+        facts, together = _weakest([s.facts() for s in stages]), _joined(mixed, answers, name)
         result = file.again(stage("again"), together, facts["step"])
     finally:
         file.close()
     tell(_title(family, name), 1, 1, "")
     facts = {**identity, **facts, **_judged(name, result, asking)}
     return Answers(_split(mixed, together), facts["step"], facts)
+
+
+def _weakest(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Facts of the first part, with the weakest isolation of any: parts may be asked elsewhere."""
+    isolations = [str(each["isolation"]) for each in facts]
+    return facts[0] | {"isolation": min(isolations, key=strength)}
+
+
+def strength(isolation: str) -> int:
+    """2 of a process that is fully isolated, 0 of one that is not at all."""
+    return {"none": 0, "full": 2}.get(isolation.partition(":")[0], 1)
 
 
 class _ModelFile:
@@ -281,7 +292,8 @@ class _ModelFile:
 
     def _ask(self, which: np.ndarray, following: np.ndarray | None = None) -> np.ndarray:
         _go_on(self._stop)
-        return self._opened().ask_rows(self._family.sides, which, following)
+        outputs = self._opened().ask_rows(self._family.sides, which, following)
+        return _checked(outputs, self._name)
 
     def _opened(self) -> Opened:
         if self._model is None:

@@ -83,7 +83,7 @@ def repeated(
             f"version {name}: answers with now {first.shape[1]}, now {second.shape[1]} columns."
         )
     away, allowed = np.abs(second - first), tolerance(first, step)
-    differing = int((away > allowed).any(axis=1).sum())
+    differing = int((~(away <= allowed)).any(axis=1).sum())
     cause = _cause(second, allowed / 100, rows, ask) if differing else ""
     return Repeated(len(rows), differing, float(away.max()), cause)
 
@@ -97,7 +97,7 @@ def _cause(second: np.ndarray, allowed: np.ndarray, rows: np.ndarray, ask) -> st
 
 
 def _differ(outputs: np.ndarray, others: np.ndarray, allowed: np.ndarray) -> bool:
-    return outputs.shape != others.shape or bool((np.abs(outputs - others) > allowed).any())
+    return outputs.shape != others.shape or not (np.abs(outputs - others) <= allowed).all()
 
 
 def refusal(name: str, result: Repeated) -> str:
