@@ -10,8 +10,6 @@ def test_classes_cut_the_whole_into_parts():
     assert list(found) == ["class=0", "class=2", "class=5"]
     np.testing.assert_array_equal(found["class=2"], [True, False, True, False, False, True])
     assert (sum(mask.astype(int) for mask in found.values()) == 1).all()
-    (name, mask), *rest = slices.whole(labels > 0).items()
-    assert (name, rest) == ("all", []) and mask.all() and mask.dtype == bool
 
 
 def test_correctness_is_of_the_most_likely_class():

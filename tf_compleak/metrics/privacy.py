@@ -9,15 +9,14 @@ as the threshold was not picked on the figures that it is judged by.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from tf_compleak.metrics import intervals, roc
-from tf_compleak.types import Estimate, validators
+from tf_compleak.types import Estimate
 
-METHODS = ("split", "bonferroni")
 _GRID = 32  # thresholds tried in each direction, at most
 _CAUTION = 0.05  # the share of wrong bounds that a choice of threshold may assume, at most
 _LEAST = 4  # members, and non-members, so that each half has two
@@ -40,7 +39,6 @@ def epsilon_lower_bound(
     members: np.ndarray,
     *,
     delta: float = 0.0,
-    method: Literal["split", "bonferroni"] = "split",
     level: float = 0.95,
     rng: np.random.Generator,
 ) -> Estimate:
@@ -51,11 +49,8 @@ def epsilon_lower_bound(
     count added to each outcome, never below `low`. `high` is NaN (null in JSON): scores never prove
     that epsilon is small.
 
-    "split" picks threshold and direction on a random half and measures them on the other half.
-    "bonferroni" measures on all scores, at no more than 32 thresholds a direction, at fixed ranks
-    of the scores whose false alarms are counted (so that Clopper-Pearson holds there exactly),
-    each at a level corrected for their number. Ties are broken at random. Not measurable with
-    fewer than 4 members or 4 non-members.
+    Threshold and direction are picked on a random half and measured on the other half. Ties are
+    broken at random. Not measurable with fewer than 4 members or 4 non-members.
 
     The assumption: every example's membership was drawn independently and before training
     (non-adaptive), and given membership the scores are independent draws. Examples of one training
@@ -67,18 +62,16 @@ def epsilon_lower_bound(
       scores: f64[N], higher = member.
       members: bool[N].
       delta: of the (epsilon, delta) guarantee, in [0, 1).
-      method: "split" or "bonferroni".
       level: one-sided confidence, in (0, 1).
       rng: the source of the halves and of the order of tied scores.
 
     Raises:
-      ValueError: `delta`, `method` or `level` out of range, scores not finite, members of one kind.
+      ValueError: `delta` or `level` out of range, scores not finite, members of one kind.
 
     Jagielski et al., NeurIPS 2020, section 4; a Bayesian relative: Zanella-Beguelin et al., ICML
-    2023. Strategy names after google-deepmind/jax_privacy, auditing.
+    2023.
     """
     intervals.normal_quantile(level)
-    validators.choice("method", method, METHODS)
     if not 0 <= delta < 1:
         raise ValueError(f"delta: must be at least 0 and below 1, such as 1e-5, got {delta!r}.")
     scores, members = roc.checked(scores, members)
@@ -87,56 +80,45 @@ def epsilon_lower_bound(
         reason += f"{members.sum()} and {(~members).sum()}"
         return Estimate.unmeasurable(reason, len(scores), level)
     ranks = _untied(scores, rng)
-    if method == "split":
-        low, at = _by_split(ranks, members, delta, 1 - level, rng)
-    else:
-        low, at = _by_bonferroni(ranks, members, delta, 1 - level)
-    value = max(low, _point(at, delta))
-    name = f"one-sided Clopper-Pearson, {method}"
+    low, counts = _by_split(ranks, members, delta, 1 - level, rng)
+    value = max(low, _point(counts, delta))
+    name = "one-sided Clopper-Pearson, split"
     return Estimate(value, low, math.nan, level, name, len(scores))
 
 
 def _by_split(
     ranks: np.ndarray, members: np.ndarray, delta: float, alpha: float, rng: np.random.Generator
 ) -> tuple[float, _Counts]:
+    """The bound, and the counts of the half that measures."""
     half = _random_half(members, rng)
     tail = min(alpha, _CAUTION) / 2  # a low level must not choose by the noise of few alarms
-    _, _, sign, cut = _best(_directions(ranks[half], members[half]), delta, tail)
-    wanted, signed = members[~half] == (sign > 0), sign * ranks[~half]
-    hits, alarms = signed[wanted] > cut, signed[~wanted] > cut
-    at = _Counts(hits.sum(), len(hits), alarms.sum(), len(alarms))
-    return max(0.0, float(_log_ratio(at, delta, alpha / 2))), at
+    sign, cut = _best_rule(_directions(ranks[half], members[half]), delta, tail)
+    positives, signed = members[~half] == (sign > 0), sign * ranks[~half]
+    hits, alarms = signed[positives] > cut, signed[~positives] > cut
+    counts = _Counts(hits.sum(), len(hits), alarms.sum(), len(alarms))
+    return max(0.0, float(_log_ratio(counts, delta, alpha / 2))), counts
 
 
-def _by_bonferroni(
-    ranks: np.ndarray, members: np.ndarray, delta: float, alpha: float
-) -> tuple[float, _Counts]:
-    grids = _directions(ranks, members)
-    bounds = 2 * sum(len(cuts) for _, cuts, _ in grids)
-    ratio, at, _, _ = _best(grids, delta, alpha / bounds)
-    return max(0.0, ratio), at
-
-
-def _best(grids: list[_Grid], delta: float, tail: float) -> tuple[float, _Counts, int, float]:
-    """The largest logarithm of a ratio over the grids, with its counts, sign and cut."""
-    found = []
+def _best_rule(grids: list[_Grid], delta: float, tail: float) -> tuple[int, float]:
+    """Sign and cut with the largest ratio over the grids."""
+    rules = []
     for sign, cuts, counts in grids:
         ratios = _log_ratio(counts, delta, tail)
-        i = int(ratios.argmax())
-        at = _Counts(counts.hits[i], counts.examples, counts.alarms[i], counts.others)
-        found.append((float(ratios[i]), at, sign, float(cuts[i])))
-    return max(found, key=lambda row: row[0])
+        best = int(ratios.argmax())
+        rules.append((float(ratios[best]), sign, float(cuts[best])))
+    _, sign, cut = max(rules, key=lambda rule: rule[0])
+    return sign, cut
 
 
 def _directions(ranks: np.ndarray, members: np.ndarray) -> list[_Grid]:
     """Members above a cut, then non-members below one: sign, cuts (strict), counts at the cuts."""
     grids = []
     for sign, kind in ((1, members), (-1, ~members)):
-        wanted, others = np.sort(sign * ranks[kind]), np.sort(sign * ranks[~kind])
+        positives, others = np.sort(sign * ranks[kind]), np.sort(sign * ranks[~kind])
         alarms = np.unique(np.geomspace(1, len(others), _GRID).astype(np.int64)) - 1
         cuts = others[::-1][alarms]
-        hits = len(wanted) - np.searchsorted(wanted, cuts, side="right")
-        grids.append((sign, cuts, _Counts(hits, len(wanted), alarms, len(others))))
+        hits = len(positives) - np.searchsorted(positives, cuts, side="right")
+        grids.append((sign, cuts, _Counts(hits, len(positives), alarms, len(others))))
     return grids
 
 
@@ -151,9 +133,11 @@ def _log_ratio(counts: _Counts, delta: float, tail: float) -> np.ndarray:
         return np.log(np.maximum(low - delta, 0) / high)
 
 
-def _point(at: _Counts, delta: float) -> float:
-    found = (at.hits + 0.5) / (at.examples + 1) - delta
-    return max(0.0, math.log(found * (at.others + 1) / (at.alarms + 0.5))) if found > 0 else 0.0
+def _point(counts: _Counts, delta: float) -> float:
+    rate = (counts.hits + 0.5) / (counts.examples + 1) - delta
+    if rate <= 0:
+        return 0.0
+    return max(0.0, math.log(rate * (counts.others + 1) / (counts.alarms + 0.5)))
 
 
 def _untied(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:

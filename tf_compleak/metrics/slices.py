@@ -12,11 +12,6 @@ from tf_compleak.metrics import intervals
 from tf_compleak.types import Failure, validators
 
 
-def whole(members: np.ndarray) -> dict[str, np.ndarray]:
-    """{"all": every example}, bool[N]."""
-    return {"all": np.ones(len(members), dtype=bool)}
-
-
 def by_class(labels: np.ndarray) -> dict[str, np.ndarray]:
     """{"class=3": its examples, ...}, bool[N], for every label that occurs, in their order.
 
