@@ -43,10 +43,12 @@ def naive(target: Observations, shadows: list[Observations], releases: list) -> 
     for release in releases:
         chosen = target.select(release)
         if shadows:
-            fitted = attacks.load("tabular").fit([s.select(release) for s in shadows], seed=0)
+            fitted = attacks.attacks.load("tabular").fit(
+                [s.select(release) for s in shadows], seed=0
+            )
             fitted.score(chosen.hidden())
         else:
-            crossfit.cross_fitted(lambda *_: None, chosen, folds, "tabular", 0)
+            crossfit.cross_fitted(lambda *_: None, chosen, folds, attacks.load("tabular"), 0)
     return time.perf_counter() - started
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tf_compleak
+from tf_compleak.attacks import load
 from tf_compleak.inference.observe import softmax
 from tf_compleak.leakage import crossfit
 from tf_compleak.metrics import intervals, roc
@@ -30,7 +31,7 @@ def test_cross_fitting_finds_nothing_where_nothing_is():
             versions=["original"],
         )
         folds = crossfit.folds_of(seen.members, 5, rng)
-        values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, "tabular", seed)
+        values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, load("tabular"), seed)
         found.append(roc.auc(values, seen.members))
     spread = np.sqrt(401 / (12 * 200 * 200))  # of a Mann-Whitney AUC where nothing is to be found
     assert abs(np.mean(found) - 0.5) < 3 * spread / np.sqrt(60)
@@ -63,9 +64,9 @@ def test_widened_intervals_cover(leak, name):
         rng = np.random.default_rng(seed)
         seen = drawn(rng, 400, leak)
         folds = crossfit.folds_of(seen.members, 5, rng)
-        values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, name, seed)
+        values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, load(name), seed)
         auc = intervals.auc_estimate(values, seen.members)
-        share = crossfit.noise(seen, folds, name, seed)
+        share = crossfit.noise(seen, folds, load(name), seed)
         found.append(auc.widened(crossfit.widening(auc.value, 200, 200, share), "x", (0, 1)))
     truth = np.mean([each.value for each in found]) if leak else 0.5
     most = 0.975 if name == "tabular" else 1
@@ -84,9 +85,9 @@ def test_widened_rates_and_gains_cover(leak):
         values, margins, shares = [], [], []
         for release in (seen.versions[:1], seen.versions):
             own = seen.select(release)
-            made = crossfit.cross_fitted(lambda *_: None, own, folds, "tabular", seed)
+            made = crossfit.cross_fitted(lambda *_: None, own, folds, load("tabular"), seed)
             values.append(made[0]), margins.append(made[1])
-            shares.append(crossfit.noise(own, folds, "tabular", seed))
+            shares.append(crossfit.noise(own, folds, load("tabular"), seed))
         auc = roc.auc(values[1], members)
         own, both = (crossfit.widening(auc, 200, 200, share) for share in (shares[1], max(shares)))
         rates = {

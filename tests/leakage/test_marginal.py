@@ -69,7 +69,7 @@ def test_it_agrees_with_the_public_attack():
             roc.auc(scores, target.members), abs=3e-3
         )
     folds = crossfit.folds_of(target.members, 5, np.random.default_rng(0))
-    values, _ = crossfit.cross_fitted(lambda *_: None, target, folds, "tabular", 0)
+    values, _ = crossfit.cross_fitted(lambda *_: None, target, folds, load("tabular"), 0)
     own = subsets.Engine(target, [], folds).scores(NAMES).values
     assert roc.auc(own, target.members) == pytest.approx(roc.auc(values, target.members), abs=3e-3)
 

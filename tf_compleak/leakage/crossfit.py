@@ -21,13 +21,13 @@ data, and how far they agree), and `widening` stretches intervals by the square 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from tf_compleak.attacks import load
+from tf_compleak.attacks.contract import Attack
 from tf_compleak.types import seeds
 from tf_compleak.types.observations import Observations
+from tf_compleak.types.progress import Progress
 
 COUNTED = 2.5  # times that the noise of a fit counts in the variance of what it attains
 
@@ -41,7 +41,7 @@ def folds_of(members: np.ndarray, count: int, rng: np.random.Generator) -> np.nd
 
 
 def cross_fitted(
-    progress: Callable, target: Observations, folds: np.ndarray, name: str, seed: int
+    progress: Progress, target: Observations, folds: np.ndarray, attack: Attack, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores f64[N] of each example by the attack fitted without its fold, and their margins."""
     values, margins = np.empty(len(target)), np.empty(len(target))
@@ -49,13 +49,13 @@ def cross_fitted(
     for done, part in enumerate(parts):
         progress(done, len(parts) + 1, "fitting")
         rows, known = np.flatnonzero(folds == part), np.flatnonzero(folds != part)
-        fitted = load(name).fit([target.take(known)], seed=seed)
+        fitted = attack.fit([target.take(known)], seed=seed)
         values[rows] = fitted.score(target.take(rows).hidden())
         margins[rows] = values[rows] - fitted.threshold
     return values, margins
 
 
-def noise(target: Observations, folds: np.ndarray, name: str, seed: int) -> float:
+def noise(target: Observations, folds: np.ndarray, attack: Attack, seed: int) -> float:
     """Share in [0, 1] of a cross-fitted score that is chance of the fit; 0 where nothing is fitted.
 
     From the rank correlation r of the scores, on the first fold, of fits on two halves of the
@@ -65,7 +65,7 @@ def noise(target: Observations, folds: np.ndarray, name: str, seed: int) -> floa
     side = folds_of(target.members[known], 2, seeds.generator(seed, "halves"))
     found = []
     for half in (0, 1):
-        fitted = load(name).fit([target.take(known[side == half])], seed=seed)
+        fitted = attack.fit([target.take(known[side == half])], seed=seed)
         found.append(fitted.score(target.take(rows).hidden()))
     return disagreement(*found)
 

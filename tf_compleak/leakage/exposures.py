@@ -9,6 +9,7 @@ temperature:T   confidences of the logits divided by T
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tf_compleak.types import validators
+from tf_compleak.types.observations import Observations
 
 Shown = tuple[np.ndarray, float]
 FULL = "full"
@@ -47,6 +49,29 @@ def parse(text: str) -> Exposure:
         return Exposure(text, lambda p, step: _heated(p, step, value))
     validators.choice("--exposure", text, NAMES)
     raise AssertionError(text)  # every name of NAMES is parsed above
+
+
+def shown(observations: Observations, name: str) -> Observations:
+    """What an exposure leaves of observations, and of those of the examples aside.
+
+    Sensitivities and answers on changed copies need more than it shows: they are left out.
+    """
+    if name == FULL:
+        return observations
+    show = parse(name).show
+    pairs = [
+        show(rows, step)
+        for rows, step in zip(observations.probabilities, observations.resolutions, strict=True)
+    ]
+    aside = observations.aside
+    return dataclasses.replace(
+        observations,
+        probabilities=np.stack([rows for rows, _ in pairs]),
+        resolutions=tuple(step for _, step in pairs),
+        sensitivities=None,
+        augmented=None,
+        aside=None if aside is None else shown(aside, name),
+    )
 
 
 def _only_label(p: np.ndarray) -> np.ndarray:

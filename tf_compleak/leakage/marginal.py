@@ -3,23 +3,57 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from tf_compleak.leakage import crossfit
+from tf_compleak.leakage import crossfit, exposures
+from tf_compleak.leakage.provider import Provider
+from tf_compleak.leakage.question import Question
 from tf_compleak.leakage.subsets import LEVEL, Engine, Measure
 from tf_compleak.metrics import intervals, slices
 from tf_compleak.metrics.grammar import Condition, Metric
 from tf_compleak.types import ORIGINAL, Release, Version, seeds
 from tf_compleak.types.findings import Marginal, Step, Subset
 from tf_compleak.types.observations import Observations
+from tf_compleak.types.progress import Progress, Tell, silent
 
 MOST = 400  # subsets that are looked at for a budget
 ALL = 6  # versions up to which all their subsets are looked at
 LARGEST = 100_000  # examples; of more, a random part is measured
 TITLE = "what each version adds"
-Tell = Callable[[str, int, int, str], None]
+
+
+def write(
+    progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
+) -> None:
+    """The stage of what each version adds (`stages.WhatEachAdds`), in its facts."""
+    question, usable = provider.question, declared.usable
+    metric, budget = question.order_by(), question.budget()
+    target, *shadows = (
+        exposures.shown(provider.observations(family, usable), question.exposure[0])
+        for family in declared.families
+    )
+    facts["marginal"] = marginal(
+        target,
+        shadows,
+        metric=metric or budget.metric,
+        versions=provider.versions(usable),
+        folds=question.folds,
+        budget=budget,
+        seed=question.seed,
+        tell=lambda _, done, total, text: progress(done, total, text),
+    ).to_json()
+
+
+def check(question: Question, num_non_members: int) -> None:
+    """ValueError where the order or the budget go by what so few non-members cannot measure."""
+    if metric := question.order_by():
+        _check(metric, num_non_members, "--marginal")
+    if budget := question.budget():
+        _check(budget.metric, num_non_members, "--subset_budget")
 
 
 def marginal(
@@ -31,7 +65,7 @@ def marginal(
     folds: int = 5,
     budget: Condition | None = None,
     seed: int = 0,
-    tell: Tell = lambda *_: None,
+    tell: Tell = silent,
 ) -> Marginal:
     """Leakage of singles, of pairs with the original, in greedy order, and within a budget.
 
@@ -45,9 +79,10 @@ def marginal(
     Raises:
       ValueError: when the metric is not one of these, or not measurable with so few non-members.
     """
-    _check(metric, target, "--marginal")
+    others = int((~target.members).sum())
+    _check(metric, others, "--marginal")
     if budget:
-        _check(budget.metric, target, "--subset_budget")
+        _check(budget.metric, others, "--subset_budget")
     target = _part(target, seed)
     dealt = None
     if not shadows:
@@ -97,14 +132,14 @@ def marginal(
     )
 
 
-def _check(metric: Metric, target: Observations, flag: str) -> None:
+def _check(metric: Metric, num_non_members: int, flag: str) -> None:
     if metric.name == "epsilon":
         raise ValueError(
             f"{flag}: epsilon has no order; name auc, accuracy, advantage or tpr@0.01."
         )
     if metric.fpr is None:
         return
-    few = intervals.few_non_members(int((~target.members).sum()), metric.fpr)
+    few = intervals.few_non_members(num_non_members, metric.fpr)
     if few:
         raise ValueError(f"{flag}: {metric} is not measurable: {few}; raise the rate.")
 

@@ -133,8 +133,8 @@ def attack(progress: Callable, root: Path, job: Job) -> None:
     else:
         rng = seeds.generator(job.seed, "folds", "null" if job.null else "")
         folds = crossfit.folds_of(target.members, job.folds, rng)
-        values, margins = crossfit.cross_fitted(progress, target, folds, job.attack, seed)
-        share = crossfit.noise(target, folds, job.attack, seed)
+        values, margins = crossfit.cross_fitted(progress, target, folds, load(job.attack), seed)
+        share = crossfit.noise(target, folds, load(job.attack), seed)
     with stage_of(root, job).writing() as (folder, facts):
         facts["noise"] = share
         for name, array in (("values", values), ("margins", margins), ("members", target.members)):

@@ -1,0 +1,155 @@
+"""The engine behind every door: runs what a plan asks of a provider, and says what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tf_compleak.engine.declaration import executed
+from tf_compleak.engine.processes import Executor
+from tf_compleak.leakage import exposures, sanity, scoring
+from tf_compleak.leakage import rows as report_rows
+from tf_compleak.leakage.plan import TARGET, Key, Plan
+from tf_compleak.leakage.provider import Provider
+from tf_compleak.leakage.rows import Pooled
+from tf_compleak.leakage.stages import BlindBaseline, Figures, Scoring, scored, what_each_adds
+from tf_compleak.types import Failure
+from tf_compleak.types.findings import Exposed, Findings, Marginal, Result, Sanity
+from tf_compleak.types.observations import Observations
+from tf_compleak.types.progress import Tell
+
+SAVED = "report.json"
+
+
+def investigate(
+    plan: Plan, provider: Provider, executor: Executor, lost: Sequence[Failure], tell: Tell
+) -> Findings:
+    """Run what is not done yet, and measure all that is; without provenance.
+
+    Args:
+      lost: what failed before: versions.
+
+    Raises:
+      ValueError: when no attack suits a release, or none could be run.
+    """
+    if not plan.row_keys():
+        raise ValueError(
+            f"nothing to attack: of --versions only {', '.join(plan.usable) or 'none'} are usable "
+            f"and --attacks={','.join(plan.question.attacks)} suit none of their releases "
+            f"({len(plan.releases())} releases)."
+        )
+    outcomes = executed(executor, scored(plan, provider), provider, tell)
+    failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
+    failures = [*lost, *plan.failures(), *failed]
+    table = Table(_pooled(plan, provider), _shown(plan, provider))
+    if not table.scores:
+        reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
+        raise ValueError(f"no attack could be run: {reasons}")
+    findings = _kept(plan, provider, table, failures, tell)
+    return dataclasses.replace(findings, scored=report_rows.scored(table.scores, table.target))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What rows are made of: pooled scores, and what the first exposure shows of the target."""
+
+    scores: Mapping[Key, Pooled]
+    target: Observations
+
+
+def _kept(
+    plan: Plan, provider: Provider, table: Table, failures: list[Failure], tell: Tell
+) -> Findings:
+    """The findings of the stage of figures, which is made anew where anything changed."""
+    stage = Figures(plan).stage(provider)
+    reasons = [[failure.name, failure.reason] for failure in failures]
+    if (stage.facts() or {}).get("failures") == reasons:
+        text = (stage.folder() / SAVED).read_text(encoding="utf-8")
+        return Findings.from_json(json.loads(text))
+    findings = _measured(plan, provider, table, failures, tell)
+    with stage.writing() as (folder, facts):
+        text = json.dumps(findings.to_json(), indent=1)
+        (folder / SAVED).write_text(text, encoding="utf-8")
+        facts["failures"] = reasons
+    return findings
+
+
+def _measured(
+    plan: Plan, provider: Provider, table: Table, failures: list[Failure], tell: Tell
+) -> Findings:
+    rows = _rows(plan, table.scores, tell)
+    errors = {failure.name: failure.reason for failure in failures}
+    findings = Findings(
+        study={},
+        provenance={},
+        versions=tuple(
+            dataclasses.replace(version, status="failed") if version.name in errors else version
+            for version in provider.versions(plan.names)
+        ),
+        results=rows,
+        failures=tuple(failures),
+        sanity=_sanity(plan, provider, errors),
+        curve=_curve(plan, provider, tell),
+        exposed=_exposed(plan, provider, rows, tell),
+        marginal=_marginal(plan, provider),
+    )
+    slices = report_rows.sliced(findings, table.scores, table.target)
+    return dataclasses.replace(findings, slices=slices)
+
+
+def _rows(plan: Plan, scores: Mapping[Key, Pooled], tell: Tell) -> tuple[Result, ...]:
+    return report_rows.rows(scores, plan.question.seed, plan.question.delta, tell)
+
+
+def _pooled(
+    plan: Plan, provider: Provider, count: int = 0, exposure: str = ""
+) -> dict[Key, Pooled]:
+    """The scores of finished attacks over all targets, fitted on `count` shadows (0: all)."""
+    pooled = {}
+    for key in plan.row_keys():
+        runs = plan.runs(key, count, exposure or plan.question.exposure[0])
+        stages = [Scoring(run).stage(provider) for run in runs]
+        if all(stage.facts() is not None for stage in stages):
+            parts = [scoring.read(stage) for stage in stages]
+            ids = [provider.ids(run.target) for run in runs] if len(runs) > 1 else []
+            pooled[key] = report_rows.pool(parts, ids, len(runs[0].shadows))
+    return pooled
+
+
+def _shown(plan: Plan, provider: Provider) -> Observations:
+    """What the first exposure shows of the target."""
+    target = provider.observations(TARGET, plan.usable)
+    return exposures.shown(target, plan.question.exposure[0])
+
+
+def _curve(plan: Plan, provider: Provider, tell: Tell) -> tuple[Result, ...]:
+    """The rows again, fitted on fewer shadows: attacker strength."""
+    if not plan.question.shadow_counts:
+        return ()
+    rows = ()
+    for count in sorted({*plan.question.shadow_counts, plan.num_shadows}):
+        rows += _rows(plan, _pooled(plan, provider, count), tell)
+    return rows
+
+
+def _exposed(plan: Plan, provider: Provider, rows, tell: Tell) -> tuple[Exposed, ...]:
+    """The rows of every exposure, where there are several."""
+    first, *others = plan.question.exposure
+    if not others:
+        return ()
+    more = [Exposed(name, _rows(plan, _pooled(plan, provider, 0, name), tell)) for name in others]
+    return (Exposed(first, rows), *more)
+
+
+def _sanity(plan: Plan, provider: Provider, errors: Mapping[str, str]) -> Sanity:
+    null = Scoring(plan.null_run()).stage(provider)
+    blind = BlindBaseline().stage(provider) if provider.inputs_from() is not None else None
+    return sanity.sanity(null, blind, errors)
+
+
+def _marginal(plan: Plan, provider: Provider) -> Marginal | None:
+    adds = what_each_adds(plan)
+    facts = adds and adds.stage(provider).facts()
+    return Marginal.from_json(facts["marginal"]) if facts else None

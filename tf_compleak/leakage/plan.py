@@ -1,0 +1,162 @@
+"""The plan: which attack is run on which release of which family, seen through which exposure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+
+from tf_compleak.attacks import ATTACKS, suits
+from tf_compleak.leakage.exposures import FULL
+from tf_compleak.leakage.question import Question
+from tf_compleak.types import Failure, Release, default_releases
+
+TARGET = "target"
+NULL_RUN = "null run"
+Key = tuple[str, Release]  # attack, release
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attack on one release of a target family.
+
+    Attributes:
+      shadows: the families that it is fitted on; none: it is cross-fitted over the target.
+      fewer: whether there are more shadows than these (strength curve).
+      exposure: what the app shows of the confidences.
+      null: under membership drawn anew, in all families.
+    """
+
+    attack: str
+    release: Release
+    target: str = TARGET
+    shadows: tuple[str, ...] = ()
+    fewer: bool = False
+    exposure: str = FULL
+    null: bool = False
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The target, then the shadows."""
+        return (self.target, *self.shadows)
+
+    @property
+    def title(self) -> str:
+        """What it is called on the terminal and under failures."""
+        if self.null:
+            return NULL_RUN
+        shown = "" if self.exposure == FULL else f" ({self.exposure})"
+        target = "" if self.target == TARGET else f" on {self.target}"
+        count = f", {len(self.shadows)} shadows" if self.fewer else ""
+        return f"{self.attack} {'+'.join(self.release)}{target}{count}{shown}"
+
+    @property
+    def variant(self) -> str:
+        """What tells it from the plain run of its attack and release, as part of a file's name."""
+        parts = []
+        if self.target != TARGET or self.fewer:
+            parts.append(f"{self.target}, {len(self.shadows)} shadows")
+        if self.exposure != FULL:
+            parts.append(re.sub(r"[^a-z0-9.]", "-", self.exposure))
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is run for a question.
+
+    Attributes:
+      families: the target, then its shadows; the target alone: attacks are cross-fitted.
+      names: all versions; usable: those that may be attacked.
+      targets: how many of the families play the target, their scores pooled.
+      inapplicable: attacks that cannot be run on such data, with the reason of each.
+    """
+
+    question: Question
+    families: tuple[str, ...]
+    names: Release
+    usable: Release
+    targets: int = 1
+    inapplicable: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def num_shadows(self) -> int:
+        """Shadows that an attack is fitted on, unless it is one of the strength curve."""
+        return len(self.families) - 1
+
+    def releases(self) -> list[Release]:
+        """The releases to attack; one that names a version that is not usable is left out.
+
+        By default every single version, the original with each other version, and all versions
+        together with and without the original.
+        """
+        if self.question.releases:
+            return [r for r in self.question.releases if set(r) <= set(self.usable)]
+        return default_releases(self.usable)
+
+    def row_keys(self) -> list[Key]:
+        """Every attack on every release that it suits, attack by attack."""
+        releases, lost = self.releases(), dict(self.inapplicable)
+        return [
+            (attack, release)
+            for attack in self.question.attacks
+            if attack not in lost
+            for release in releases
+            if suits(attack, release)
+        ]
+
+    def runs(self, key: Key, count: int = 0, exposure: str = FULL) -> list[Run]:
+        """The runs whose scores one row pools: one for every family that plays the target.
+
+        The shadows are the `count` families after the target, in a circle; 0: all others.
+        """
+        runs = []
+        for index in range(self.targets):
+            others = (*self.families[index + 1 :], *self.families[:index])
+            shadows = others[: count or len(others)]
+            fewer = len(shadows) < len(others)
+            runs.append(Run(*key, self.families[index], shadows, fewer, exposure))
+        return runs
+
+    def counts(self, attack: str) -> list[int]:
+        """Numbers of shadows of an attack's strength curve, fewest first, all of them last."""
+        least = ATTACKS[attack].least_shadows
+        chosen = {count for count in self.question.shadow_counts if count >= least}
+        return sorted(chosen | {self.num_shadows})
+
+    def all_runs(self) -> list[Run]:
+        """Every run but the null run, the widest releases first."""
+        runs = []
+        for key in sorted(self.row_keys(), key=lambda key: -len(key[1])):
+            first, *others = self.question.exposure
+            for count in reversed(self.counts(key[0])):
+                runs += self.runs(key, count, first)
+            for exposure in others:
+                runs += self.runs(key, 0, exposure)
+        return runs
+
+    def null_run(self) -> Run | None:
+        """The run that is repeated with membership drawn anew: of the most versions, the last.
+
+        None where no attack suits a release.
+        """
+        widest = max(reversed(self.row_keys()), key=lambda key: len(key[1]), default=None)
+        if widest is None:
+            return None
+        run = self.runs(widest, 0, self.question.exposure[0])[0]
+        return dataclasses.replace(run, null=True)
+
+    def failures(self) -> list[Failure]:
+        """A failure for every attack that cannot be run on such data, and for lost releases."""
+        lost = [Failure(attack, reason) for attack, reason in self.inapplicable]
+        for release in self.question.releases:
+            broken = [name for name in release if name not in self.usable]
+            if broken and len(release) > 1:
+                lost.append(Failure("+".join(release), f"not attacked: {broken[0]} failed"))
+        return lost
+
+
+def kinds(question: Question, attack: str) -> tuple[str, ...]:
+    """What an attack needs to be asked beyond the confidences."""
+    needs = ATTACKS[attack].needs
+    return tuple(kind for kind in needs if kind != "augmented" or question.queries)

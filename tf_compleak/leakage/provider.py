@@ -1,0 +1,93 @@
+"""Providers: where the families' observations come from. The only thing in which doors differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tf_compleak.engine.declaration import Declaration, Opener
+from tf_compleak.engine.workdir import Workdir
+from tf_compleak.leakage.question import Question
+from tf_compleak.types import Release, Texts, Version
+from tf_compleak.types.observations import Observations
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the blind baseline sees of the target's examples.
+
+    Attributes:
+      values: f[N, F] (see `attacks.blind.summary`), or N texts.
+      labels: int64[N]; members: bool[N].
+    """
+
+    values: np.ndarray | Texts
+    labels: np.ndarray
+    members: np.ndarray
+
+
+class Provider(Protocol):
+    """Families that are trained here, opened from files, or given as arrays.
+
+    Rows of observations stand in an order that does not depend on membership.
+    """
+
+    workdir: Workdir
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        ...
+
+    def opener(self) -> Opener:
+        """How a worker opens the same."""
+        ...
+
+    def flags(self, *names: str) -> dict[str, Any]:
+        """The flags of these names, as JSON values."""
+        ...
+
+    def observations(
+        self, family: str, release: Release, kinds: tuple[str, ...] = ()
+    ) -> Observations:
+        """What a release says about a family's examples, with members known.
+
+        Args:
+          kinds: what else was asked: "aside", "sensitivities", "augmented".
+        """
+        ...
+
+    def ids(self, family: str) -> np.ndarray:
+        """[N] ids of a family's examples, in the order of its observations."""
+        ...
+
+    def observed(
+        self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Fingerprints of all that such observations come from, as JSON values."""
+        ...
+
+    def asked(
+        self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
+    ) -> Sequence[Declaration]:
+        """The stages that such observations are read from."""
+        ...
+
+    def versions(self, names: Sequence[str]) -> tuple[Version, ...]:
+        """The records of these versions of the target."""
+        ...
+
+    def versions_from(self) -> dict[str, Any]:
+        """Digests of what the records of versions come from, as JSON values."""
+        ...
+
+    def inputs(self) -> Inputs | None:
+        """What the blind baseline sees; None where there are no inputs."""
+        ...
+
+    def inputs_from(self) -> dict[str, Any] | None:
+        """Fingerprints of what `inputs` come from, as JSON values; None where there are none."""
+        ...

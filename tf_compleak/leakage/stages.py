@@ -1,0 +1,180 @@
+"""The stages of a question: every attack's scores, the checks, what each version adds, figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tf_compleak.engine.declaration import Declaration
+from tf_compleak.engine.stage import fingerprint
+from tf_compleak.leakage.plan import Plan, Run, kinds
+from tf_compleak.leakage.provider import Provider
+from tf_compleak.leakage.sanity import BLIND
+from tf_compleak.types import Release
+
+ADDED = "what each version adds"
+FIGURES = "figures of the report"
+
+
+@dataclass(frozen=True)
+class Scoring(Declaration):
+    """The scores of one run of an attack, real or null."""
+
+    run: Run
+    name: ClassVar[str] = "attack/6"
+    work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
+    depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
+
+    @property
+    def title(self) -> str:
+        return self.run.title
+
+    @property
+    def affinity(self) -> str:
+        return self.run.attack
+
+    def folder(self, source: Provider) -> os.PathLike:
+        attack = "null" if self.run.null else self.run.attack
+        return source.workdir.attack(attack, self.run.release, self.run.variant)
+
+    def flags(self, source: Provider) -> dict[str, Any]:
+        folds = () if self.run.shadows else ("folds",)
+        return source.flags(*self.depends, *folds)
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        run, needs = self.run, kinds(source.question, self.run.attack)
+        return {
+            "attack": run.attack,
+            "null": run.null,
+            "exposure": run.exposure,
+            "release": list(run.release),
+            "families": list(run.families),
+            "observed": source.observed(run.families, run.release, needs),
+        }
+
+    def needs(self, source: Provider) -> Sequence[Declaration]:
+        needs = kinds(source.question, self.run.attack)
+        return source.asked(self.run.families, self.run.release, needs)
+
+
+@dataclass(frozen=True)
+class BlindBaseline(Declaration):
+    """The scores of the blind baseline on the target's examples."""
+
+    name: ClassVar[str] = "blind/2"
+    work: ClassVar[str] = "tf_compleak.leakage.sanity:write_blind"
+    depends: ClassVar[tuple[str, ...]] = ("seed",)
+
+    @property
+    def title(self) -> str:
+        return BLIND
+
+    @property
+    def affinity(self) -> str:
+        return "blind"
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.attack("blind", ("inputs",))
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        return {"inputs": source.inputs_from()}
+
+
+@dataclass(frozen=True)
+class WhatEachAdds(Declaration):
+    """What each version adds to those before it, seen through the first exposure."""
+
+    families: tuple[str, ...]
+    usable: Release
+    name: ClassVar[str] = "marginal/2"
+    work: ClassVar[str] = "tf_compleak.leakage.marginal:write"
+    depends: ClassVar[tuple[str, ...]] = ("marginal", "subset_budget", "folds", "seed")
+
+    @property
+    def title(self) -> str:
+        return ADDED
+
+    @property
+    def affinity(self) -> str:
+        return "tabular"
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.added()
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        return {
+            "exposure": source.question.exposure[0],
+            "release": list(self.usable),
+            "families": list(self.families),
+            "observed": source.observed(self.families, self.usable),
+        }
+
+    def needs(self, source: Provider) -> Sequence[Declaration]:
+        return source.asked(self.families, self.usable)
+
+
+@dataclass(frozen=True)
+class Figures(Declaration):
+    """What the report says of the attacks that are finished, before who made it and when."""
+
+    plan: Plan
+    name: ClassVar[str] = "figures/2"
+    depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
+
+    @property
+    def title(self) -> str:
+        return FIGURES
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.figures()
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        stages = [stage for stage in scored(self.plan, source) if not stage.why(source)]
+        return {
+            "versions": source.versions_from(),
+            "usable": list(self.plan.usable),
+            "scores": {stage.title: content(stage, source) for stage in stages},
+        }
+
+
+def content(stage: Declaration, source: Any) -> str | None:
+    """A digest of what is there, whatever it was made from; None where nothing is."""
+    record = stage.stage(source).record()
+    return fingerprint(files=record["files"], facts=record["facts"]) if record else None
+
+
+def scored(plan: Plan, provider: Provider) -> list[Declaration]:
+    """Every stage that the figures are made of: attacks, the widest first, checks, what adds."""
+    null = plan.null_run()
+    stages: list[Declaration] = [Scoring(run) for run in plan.all_runs()]
+    if null is None:
+        return stages
+    stages.append(Scoring(null))
+    if provider.inputs_from() is not None:
+        stages.append(BlindBaseline())
+    if (adds := what_each_adds(plan)) is not None:
+        stages.append(adds)
+    return stages
+
+
+def what_each_adds(plan: Plan) -> WhatEachAdds | None:
+    """The stage of what each version adds; None where nobody asks, or for a single version."""
+    question = plan.question
+    asked = question.order_by() is not None or question.subset_budget
+    if not asked or len(plan.usable) < 2:
+        return None
+    return WhatEachAdds(plan.families, plan.usable)
+
+
+def extras(plan: Plan) -> list[tuple[str, str]]:
+    """(kind, version) of all that is asked beyond the confidences, sorted."""
+    return sorted(
+        {
+            (kind, name)
+            for attack, release in plan.row_keys()
+            for kind in kinds(plan.question, attack)
+            for name in release
+        }
+    )
