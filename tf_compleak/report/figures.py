@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
-import zlib
 from collections.abc import Sequence
 
 import matplotlib
@@ -157,7 +154,7 @@ def pareto_figure(report: Findings) -> Figure:
         _draw_pareto(size, [s.gzip_bytes / 1e3 for s in chosen], chosen, "gzipped size, kB", 1)
         scores = [s.least_accuracy for s in chosen]
         _draw_pareto(accuracy, scores, chosen, "least accuracy among the versions", -1)
-        size.set_ylabel(f"{found.metric}, {found.attack}")
+        size.set_ylabel(wording.plain(f"{found.metric}, {found.attack}"))
         size.legend(fontsize=8, frameon=False)
     return figure
 
@@ -241,21 +238,3 @@ def _leakage_axes(axes: Axes, report: Findings) -> None:
         fontsize=9,
         frameon=False,
     )
-
-
-def svg(figure: Figure, label: str = "") -> str:
-    """The figure as deterministic inline SVG: no prolog, ids of its own.
-
-    Text stays text, in the reader's sans-serif font; `label` is for screen readers.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "tf_compleak"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    own = f"f{zlib.crc32(text.encode()):08x}-"
-    text = re.sub(r'\bid="', f'id="{own}', text)
-    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{own}", text)
-    for mark, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        label = label.replace(mark, name)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

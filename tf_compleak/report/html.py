@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import functools
 from collections.abc import Iterator, Sequence
-from html import escape
-from string import Template
+from dataclasses import dataclass
+from typing import Any
 
-from tf_compleak.report import figures, markup, sections, wording
-from tf_compleak.types import Estimate, Version
+import jinja2
+from markupsafe import Markup
+
+from tf_compleak.report import figures, svg, wording
+from tf_compleak.types import Estimate, Release, Version
 from tf_compleak.types.findings import NO_INPUTS, Findings, Result, holds_chance
 
 TITLE = "What the versions of this model leak about its training data"
@@ -16,45 +19,145 @@ TITLE = "What the versions of this model leak about its training data"
 
 def render(report: Findings) -> str:
     """The page as HTML text."""
-    return _template("report.html").substitute(
-        **_opening(report),
+    provenance = report.provenance
+    return _page(
+        "report.html",
+        report,
         title=TITLE,
         subtitle=_subtitle(report),
-        failures=_failures(report),
-        leakage=_leakage(report, wording.ordered(report)),
-        more=sections.more(report),
-        sanity=_sanity(report),
-        fitted=escape(_fitted(report)),
+        checks=_checks(report),
+        fitted=_fitted(report),
         methods=_methods(report),
-        rows=len(report.results),
-        repeat=_repeat(report),
+        command=provenance.get("command") or "not recorded",
+        facts=_facts(provenance),
+        flags=provenance.get("flags") or "not recorded",
     )
 
 
 def fragment(report: Findings) -> str:
     """What a notebook shows of a report: verdict, figures, versions, each release's best attack."""
-    return _template("notebook.html").substitute(
-        **_opening(report),
-        failures=_failures(report) if report.failures else "",
-        leakage=_leakage(report, wording.best_per_release(report)),
+    return _page("notebook.html", report)
+
+
+def _page(template: str, report: Findings, **texts: Any) -> str:
+    roc = svg.inline(figures.roc_figure(report), "ROC curves on log axes")
+    leakage = svg.inline(figures.leakage_figure(report), "AUC of each release")
+    page = _environment().get_template(template)
+    return page.render(report=report, roc=roc, leakage=leakage, **texts)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """This package's templates: texts are escaped, and a name that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tf_compleak.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
     )
+    functions = (best_tiles, best_rows, rows_caption, tpr_names, version_notes)
+    environment.globals |= {function.__name__: function for function in functions}
+    environment.globals |= {"figures": figures, "svg": svg, "wording": wording}
+    return environment
 
 
-def _template(name: str) -> Template:
-    file = importlib.resources.files("tf_compleak.report").joinpath(name)
-    return Template(file.read_text(encoding="utf-8"))
+def _visible(value: Any) -> Any:
+    """Texts without marks that turn the direction of others and without control characters."""
+    return value if isinstance(value, Markup) else wording.plain_lines(str(value).splitlines())
 
 
-def _opening(report: Findings) -> dict[str, str]:
-    """What page and notebook begin with."""
-    return {
-        "warnings": _warnings(report),
-        "verdict": escape(wording.finding(report)),
-        "tiles": "\n".join(_tiles(report)),
-        "roc": figures.svg(figures.roc_figure(report), "ROC curves on log axes"),
-        "leakage_chart": figures.svg(figures.leakage_figure(report), "AUC of each release"),
-        "versions": _versions(report),
-    }
+@dataclass(frozen=True)
+class Tile:
+    """A figure in large print: `kind` is its tier or empty, `lines` stand below it."""
+
+    kind: str
+    title: str
+    figure: str
+    lines: tuple[str, ...]
+
+
+def best_tiles(report: Findings) -> Iterator[Tile]:
+    """The best row of every tier, and what further versions add where some do."""
+    best = [row for tier in wording.TIERS if (row := report.best(tier))]
+    for row in best:
+        auc, level = row.auc, wording.percent(row.auc.level)
+        chosen = f"best of {wording.choices(report, row.tier)}: {wording.row_name(row, report)}"
+        tprs = sorted(row.tpr_at_fpr.items(), reverse=True)
+        lines = (f"TPR@{wording.percent(rate)}: {tpr}" for rate, tpr in tprs)
+        yield Tile(
+            row.tier,
+            f"{row.tier}: {wording.TIER_NAMES[row.tier]}",
+            f"AUC {auc.value:.3f}",
+            (f"{level} interval [{auc.low:.3f}, {auc.high:.3f}]", chosen, *lines),
+        )
+    gains = [row for row in best if row.auc_gain and row.gain_over]
+    if gains:
+        row = max(gains, key=lambda row: row.auc_gain.value)
+        words = wording.gain_words(report, row)
+        over = f"{row.gain_over[1]} on {wording.release_name(row.gain_over[0], report)}"
+        lines = (words[0].upper() + words[1:], f"{wording.row_name(row, report)}, against {over}")
+        yield Tile("", "What further versions add", f"{row.auc_gain.value:+z.3f} AUC", lines)
+
+
+def version_notes(version: Version) -> list[str]:
+    """Notes of a version, with the steps of its outputs."""
+    steps = [f"outputs in steps of 1/{1 / version.resolution:g}"] if version.resolution else []
+    return [*version.notes, *steps]
+
+
+def best_rows(report: Findings) -> dict[Release, Result]:
+    """The row with the highest AUC of each release."""
+    return {row.release: row for row in wording.best_per_release(report)}
+
+
+def tpr_names(rates: Sequence[float]) -> list[str]:
+    """Heads of the columns of true positive rates."""
+    return [f"TPR@{wording.percent(rate)}" for rate in rates]
+
+
+def rows_caption(report: Findings, shown: int) -> str:
+    """What stands above the rows: how many there are, of how many examples, why some are n/a."""
+    count = f"{len(report.results)} rows"
+    if shown < len(report.results):
+        count += f", of which each release's best {shown} are shown"
+    tprs = [tpr for row in report.results for tpr in row.tpr_at_fpr.values()]
+    reasons = "".join(f" n/a: {reason}." for reason in wording.unmeasured(tprs))
+    reasons += f" Epsilon: {wording.EPSILON}" if wording.bounds_epsilon(report) else ""
+    return f"{count}; {wording.sample(report)}.{reasons}"
+
+
+def _subtitle(report: Findings) -> str:
+    what = [str(report.study[key]) for key in ("dataset", "model") if key in report.study]
+    created = report.provenance.get("created", "at an unknown time")
+    return " · ".join([*what, wording.sample(report), f"made {created}"])
+
+
+@dataclass(frozen=True)
+class Check:
+    """A sanity check of the study: its AUC, whether it held, and that in words."""
+
+    name: str
+    auc: Estimate
+    held: bool
+    outcome: str
+
+
+def _checks(report: Findings) -> list[Check]:
+    null = "Null run: an attack on shuffled membership"
+    blind = "Blind baseline: a classifier that sees the inputs only"
+    return [_check(null, report.sanity.null_auc), _check(blind, report.sanity.blind_auc)]
+
+
+def _check(name: str, auc: Estimate) -> Check:
+    if auc.method == NO_INPUTS:
+        return Check(name, auc, True, NO_INPUTS)
+    if not auc.measurable:
+        return Check(name, auc, False, f"FAILED: {auc.method}")
+    held = holds_chance(auc)
+    return Check(name, auc, held, "holds 0.5" if held else "FAILED: 0.5 lies outside")
 
 
 def _fitted(report: Findings) -> str:
@@ -75,151 +178,27 @@ def _fitted(report: Findings) -> str:
     )
 
 
-def _subtitle(report: Findings) -> str:
-    what = [str(report.study[key]) for key in ("dataset", "model") if key in report.study]
-    created = report.provenance.get("created", "at an unknown time")
-    return escape(" · ".join([*what, wording.sample(report), f"made {created}"]))
-
-
-def _warnings(report: Findings) -> str:
-    lines = "".join(f"<p>{escape(line)}</p>" for line in report.sanity.warnings())
-    void = f'<div class="alarm" role="alert"><p>VOID</p>{lines}</div>' if lines else ""
-    notes = "".join(f"<p>Caution: {escape(line)}</p>" for line in wording.cautions(report))
-    return void + (f'<div class="caution" role="note">{notes}</div>' if notes else "")
-
-
-def _tiles(report: Findings) -> Iterator[str]:
-    best = [row for tier in wording.TIERS if (row := report.best(tier))]
-    for row in best:
-        auc, level = row.auc, wording.percent(row.auc.level)
-        chosen = f"best of {wording.choices(report, row.tier)}: {wording.row_name(row, report)}"
-        lines = [f"{level} interval [{auc.low:.3f}, {auc.high:.3f}]", chosen]
-        for rate, tpr in sorted(row.tpr_at_fpr.items(), reverse=True):
-            lines.append(f"TPR@{wording.percent(rate)}: {tpr}")
-        title = f"{row.tier}: {wording.TIER_NAMES[row.tier]}"
-        yield _tile(row.tier, title, f"AUC {auc.value:.3f}", lines)
-    gains = [row for row in best if row.auc_gain and row.gain_over]
-    if gains:
-        row = max(gains, key=lambda row: row.auc_gain.value)
-        words = wording.gain_words(report, row)
-        over = f"{row.gain_over[1]} on {wording.release_name(row.gain_over[0], report)}"
-        lines = [words[0].upper() + words[1:], f"{wording.row_name(row, report)}, against {over}"]
-        yield _tile("", "What further versions add", f"{row.auc_gain.value:+z.3f} AUC", lines)
-
-
-def _tile(kind: str, title: str, big: str, lines: list[str]) -> str:
-    text = "".join(f'<p class="soft">{escape(line)}</p>' for line in lines)
-    return (
-        f'<section class="tile {kind}"><h3>{escape(title)}</h3>'
-        f'<p class="big">{escape(big)}</p>{text}</section>'
-    )
-
-
-def _versions(report: Findings) -> str:
-    head = ["version", "status", "member accuracy", "non-member accuracy"]
-    audit = any(version.agreement for version in report.versions)
-    head += ["agreement with the original" if audit else "validation accuracy"]
-    head += ["size", "gzip", "notes"]
-    caption = "Top-1 accuracy with its interval; size of the file, plain and gzipped."
-    return markup.table(
-        caption, head, (_version_row(version, audit) for version in report.versions)
-    )
-
-
-def _version_row(version: Version, audit: bool) -> str:
-    notes = list(version.notes)
-    if version.resolution:
-        notes.append(f"outputs in steps of 1/{1 / version.resolution:g}")
-    return markup.row(
-        version.name,
-        markup.cell(version.status, version.status),
-        markup.estimate(version.member_accuracy),
-        markup.estimate(version.non_member_accuracy),
-        markup.estimate(version.agreement if audit else version.validation_accuracy),
-        markup.cell(wording.size(version.bytes), "number"),
-        markup.cell(wording.size(version.gzip_bytes), "number"),
-        markup.cell("; ".join(notes), "text"),
-    )
-
-
-def _failures(report: Findings) -> str:
-    if not report.failures:
-        return "<p>None.</p>"
-    rows = (markup.row(each.name, markup.cell(each.reason, "text")) for each in report.failures)
-    return markup.table("Could not be made, attacked or measured.", ["name", "reason"], rows)
-
-
-def _leakage(report: Findings, shown: Sequence[Result]) -> str:
-    """The table of some of the rows."""
-    rates = wording.rates(report)
-    head = ["release", "tier", "attack", "AUC", "gain over NR", "balanced accuracy"]
-    head += [f"TPR@{wording.percent(rate)}" for rate in rates]
-    epsilon = wording.bounds_epsilon(report)
-    head += ["epsilon"] if epsilon else []
-    best = {id(row) for row in wording.best_per_release(report)}
-    rows = (_result_row(report, row, id(row) in best, rates, epsilon) for row in shown)
-    every = [each for row in report.results for each in row.tpr_at_fpr.values()]
-    reasons = "".join(f" n/a: {reason}." for reason in wording.unmeasured(every))
-    reasons += f" Epsilon: {wording.EPSILON}" if epsilon else ""
-    count = f"{len(report.results)} rows"
-    if len(shown) < len(report.results):
-        count += f", of which each release's best {len(shown)} are shown"
-    return markup.table(f"{count}; {wording.sample(report)}.{reasons}", head, rows)
-
-
-def _result_row(
-    report: Findings, row: Result, best: bool, rates: list[float], epsilon: bool
-) -> str:
-    name = wording.release_name(row.release, report)
-    head = escape(name)
-    if name != (full := " + ".join(row.release)):
-        head = f"<details><summary>{head}</summary><span>{escape(full)}</span></details>"
-    cells = [markup.cell(row.tier, row.tier), markup.cell(row.attack), markup.estimate(row.auc)]
-    cells += [markup.estimate(row.auc_gain, sign=True), markup.estimate(row.accuracy)]
-    cells += [markup.estimate(row.tpr_at_fpr.get(rate)) for rate in rates]
-    cells += [markup.estimate(row.epsilon)] if epsilon else []
-    kind = f"{row.tier} best" if best else row.tier
-    return f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(cells)}</tr>'
-
-
-def _sanity(report: Findings) -> str:
-    checks = {
-        "Null run: an attack on shuffled membership": report.sanity.null_auc,
-        "Blind baseline: a classifier that sees the inputs only": report.sanity.blind_auc,
+def _methods(report: Findings) -> dict[str, list[str]]:
+    """The interval methods that the rows name, figure by figure."""
+    rows = report.results
+    estimates: dict[str, list[Estimate]] = {
+        "Balanced accuracy": [row.accuracy for row in rows],
+        "AUC": [row.auc for row in rows],
+        "TPR": [tpr for row in rows for tpr in row.tpr_at_fpr.values() if tpr.measurable],
+        "Gain": [row.auc_gain for row in rows if row.auc_gain],
     }
-    rows = []
-    for name, auc in checks.items():
-        held = auc.measurable and holds_chance(auc)
-        outcome = "FAILED: 0.5 lies outside" if auc.measurable else f"FAILED: {auc.method}"
-        if auc.method == NO_INPUTS:
-            held, outcome = True, NO_INPUTS
-        else:
-            outcome = "holds 0.5" if held else outcome
-        state = markup.cell(outcome, "" if held else "failed")
-        rows.append(
-            markup.row(name, markup.estimate(auc), markup.cell(wording.percent(auc.level)), state)
-        )
-    caption = "Both must hold AUC 0.5 within their interval, or the report is void."
-    return markup.table(caption, ["check", "AUC", "level", "outcome"], rows)
+    methods = {
+        figure: list(dict.fromkeys(estimate.method for estimate in of))
+        for figure, of in estimates.items()
+    }
+    return {figure: names for figure, names in methods.items() if names}
 
 
-def _methods(report: Findings) -> str:
-    """List items: the interval methods that the rows name, figure by figure."""
-    found: dict[str, list[Estimate]] = {"Balanced accuracy": [], "AUC": [], "TPR": [], "Gain": []}
-    for row in report.results:
-        found["Balanced accuracy"].append(row.accuracy)
-        found["AUC"].append(row.auc)
-        found["TPR"] += [each for each in row.tpr_at_fpr.values() if each.measurable]
-        found["Gain"] += [row.auc_gain] if row.auc_gain else []
-    methods = {name: dict.fromkeys(each.method for each in of) for name, of in found.items()}
-    return "".join(
-        f"<li>{name}: {escape('; '.join(of))}.</li>" for name, of in methods.items() if of
-    )
-
-
-def _repeat(report: Findings) -> str:
-    get = report.provenance.get
-    facts = {
+def _facts(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Where and with what the report was made."""
+    get = provenance.get
+    libraries = get("libraries") or {}
+    return {
         "seed": get("seed", "unknown"),
         "workdir": get("workdir", "unknown"),
         "last call took": f"{get('seconds')} s" if get("seconds") is not None else "unknown",
@@ -227,11 +206,5 @@ def _repeat(report: Findings) -> str:
         "platform": get("platform", "unknown"),
         "representative data": get("representative_data", "unknown"),
         "isolation of the files' process": get("isolation", "no file was audited"),
-        "libraries": ", ".join(f"{name} {of}" for name, of in (get("libraries") or {}).items()),
+        "libraries": ", ".join(f"{name} {version}" for name, version in libraries.items()),
     }
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
-    command, flags = (escape(str(get(key) or "not recorded")) for key in ("command", "flags"))
-    return (
-        f'<pre tabindex="0">{command}</pre>\n<dl>{items}</dl>\n'
-        f'<p class="soft">The flags of this run, resolved:</p>\n<pre tabindex="0">{flags}</pre>'
-    )
