@@ -25,7 +25,8 @@ from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 from results import write_section
 
-from tf_compleak.studies.audit import order, sides
+from tf_compleak.data import sources
+from tf_compleak.studies.audit import order
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.order import PART
 
@@ -82,7 +83,10 @@ def ratios(folder: Path, batch: int = 64) -> tuple[list[float], float, float]:
     interpreter.resize_tensor_input(detail["index"], [batch, 32, 32, 3])
     interpreter.allocate_tensors()
     scale, zero = detail["quantization"]
-    both = [sides.load(f"npy:{folder}/{kind}_x.npy,{folder}/{kind}_y.npy", kind) for kind in KINDS]
+    both = [
+        sources.load_side(f"npy:{folder}/{kind}_x.npy,{folder}/{kind}_y.npy", kind)
+        for kind in KINDS
+    ]
     mixed = order.mixed(tuple(map(len, both)), 0, "target")
     whole = [part for part in mixed.parts if len(part) == PART]
     opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), both[0]), []

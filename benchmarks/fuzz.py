@@ -144,7 +144,7 @@ def record_kinds(root: Path) -> dict[str, Kind]:
     from etils import epath
 
     import tf_compleak
-    from tf_compleak.data import sources
+    from tf_compleak.data import array_files
     from tf_compleak.engine import stage
     from tf_compleak.types.observations import Observations
 
@@ -173,7 +173,7 @@ def record_kinds(root: Path) -> dict[str, Kind]:
             raise ValueError(f"{path}: is no finished stage.")
 
     def arrays(path: Path) -> None:
-        sources.read_npz(str(path), ("x", "y"))
+        array_files.archive(path, ("x", "y"))
 
     return {
         "npz": Kind([root / "npz"], "d.npz", ("d.npz",), arrays),

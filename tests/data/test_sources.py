@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_compleak.data import sources
-from tf_compleak.studies.audit import sides
+from tf_compleak.data import array_files, sources, tfds_folder
 
 X = np.random.default_rng(0).random((6, 4, 4, 3))
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -108,7 +107,7 @@ def test_npz_ids(tmp_path):
         ({"x": OBJECTS, "y": Y}, "Python objects, which are never loaded"),
         ({"x": X, "y": OBJECTS}, "Python objects, which are never loaded"),
         ({"x": X, "y": Y, "ids": OBJECTS}, "Python objects, which are never loaded"),
-        ({"x": X, "y": Y[:5]}, "6 inputs, 5 labels"),
+        ({"x": X, "y": Y[:5]}, "6 rows of x, 5 labels"),
         ({"x": X, "y": Y, "ids": np.arange(4)}, r"ids of shape \(4,\)"),
         ({"x": X, "y": Y, "ids": np.zeros(6)}, "ids: .*every value must be unique"),
         ({"x": X, "y": Y.astype(float)}, "labels must be integers.*float64"),
@@ -258,7 +257,7 @@ def test_tfds_texts(data_dir):
     (first,) = examples.x[np.array([0])]
     assert isinstance(first, str) and len(first.split()) > 20
     with pytest.raises(ValueError, match="holds texts; tokenize them"):
-        sides.load("tfds:imdb_reviews:train[:40]", "--members", data_dir)
+        sources.load_side("tfds:imdb_reviews:train[:40]", "--members", data_dir)
 
 
 @pytest.mark.parametrize(
@@ -290,10 +289,10 @@ def test_features_of_tfds_say_what_is_what(kinds, inputs, label):
     features = {name: make[kind]() for name, kind in kinds.items()}
     if inputs is None:
         with pytest.raises(ValueError, match=r"needs an image or a text and a class label, has"):
-            sources._features("some", features)
+            tfds_folder._features("some", features)
         return
     expected = ["title", "description"] if inputs == 2 else inputs
-    assert sources._features("some", features) == (expected, label)
+    assert tfds_folder._features("some", features) == (expected, label)
 
 
 def test_images_of_mixed_size_are_refused():
@@ -301,11 +300,11 @@ def test_images_of_mixed_size_are_refused():
         [{"image": np.zeros((4, 4, 3), np.uint8)}, {"image": np.zeros((4, 5, 3), np.uint8)}]
     )
     with pytest.raises(ValueError, match=r"mixed size \(number 1 is \(4, 5, 3\)"):
-        sources._images_of("tfds:some", rows, ["image"], 2)
+        tfds_folder._images_of("tfds:some", rows, "image", 2)
 
 
 def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((1000, 100)), y=np.arange(1000) % 2)
-    monkeypatch.setattr(sources, "memory", lambda: 2**16)
+    monkeypatch.setattr(array_files, "memory", lambda: 2**16)
     with pytest.raises(ValueError, match="more than there is memory"):
         sources.load(f"npz:{tmp_path}/a.npz")

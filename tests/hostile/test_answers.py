@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 import tf_compleak
+from tf_compleak.data import sides
 from tf_compleak.inference.observe import softmax
 from tf_compleak.metrics import intervals
-from tf_compleak.studies.audit import open_model, order, query, repeat, sides
+from tf_compleak.studies.audit import open_model, order, query, repeat
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.settings import Where

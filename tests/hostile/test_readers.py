@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_compleak.data import sources
+from tf_compleak.data import array_files, sides, sources, tfds_folder
 from tf_compleak.engine import bounded_reads
-from tf_compleak.studies.audit import checks, sides
+from tf_compleak.studies.audit import checks
 from tf_compleak.studies.audit.query import Family
 
 X = np.random.default_rng(0).random((40, 3, 3, 1)).astype(np.float32)
@@ -86,8 +86,8 @@ def no_file(request, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "reader",
     [
-        lambda: sides.load("npz:a.npz", "--members"),
-        lambda: sides.load("npy:a.npy", "--members"),
+        lambda: sources.load_side("npz:a.npz", "--members"),
+        lambda: sources.load_side("npy:a.npy", "--members"),
         lambda: sources.load("npz:a.npz"),
         lambda: sources.load("text:a.csv"),
         lambda: sources.load("text:a.jsonl"),
@@ -108,7 +108,7 @@ def test_what_is_no_file_is_never_waited_for(no_file, reader):
 def test_links_that_the_user_names_are_fine(tmp_path):
     np.savez(tmp_path / "whole.npz", x=X, y=Y)
     (tmp_path / "link.npz").symlink_to("whole.npz")
-    assert len(sides.load(f"npz:{tmp_path}/link.npz", "--members")) == 40
+    assert len(sources.load_side(f"npz:{tmp_path}/link.npz", "--members")) == 40
     with pytest.raises(ValueError, match="is a symbolic link"):
         bounded_reads.content(tmp_path / "link.npz", follow=False)
 
@@ -143,10 +143,10 @@ ARRAYS = {
 def test_a_header_is_held_against_its_file(case, tmp_path):
     content, message = ARRAYS[case]
     (tmp_path / "y.npy").write_bytes(content)
-    line = refused(lambda: sides.load(f"npy:{tmp_path}/y.npy", "--members"), message)
+    line = refused(lambda: sources.load_side(f"npy:{tmp_path}/y.npy", "--members"), message)
     assert line.startswith(f"--members=npy:{tmp_path}/y.npy")
     packed(tmp_path / "a.npz", [("x.npy", npy(X)), ("y.npy", content)])
-    line = refused(lambda: sides.load(f"npz:{tmp_path}/a.npz", "--members"), message)
+    line = refused(lambda: sources.load_side(f"npz:{tmp_path}/a.npz", "--members"), message)
     assert line.startswith(f"--members=npz:{tmp_path}/a.npz") and "an .npz with arrays" in line
 
 
@@ -157,8 +157,8 @@ def test_plain_arrays_of_any_order_are_read_as_they_are(order, dtype, tmp_path):
     np.save(tmp_path / "x.npy", table)
     np.save(tmp_path / "y.npy", Y)
     np.savez_compressed(tmp_path / "a.npz", x=table, y=Y, ids=Y.astype(str) + np.array(["é"]))
-    mapped = sides.read_npy(f"{tmp_path}/x.npy", "--members")
-    unpacked = sources.read_npz(f"{tmp_path}/a.npz", ("x", "y"))
+    mapped = array_files.mapped(f"{tmp_path}/x.npy")
+    unpacked = array_files.archive(f"{tmp_path}/a.npz", ("x", "y"))
     assert isinstance(mapped, np.memmap) and not mapped.flags.writeable
     np.testing.assert_array_equal(mapped, table)
     np.testing.assert_array_equal(unpacked["x"], table)
@@ -232,14 +232,16 @@ ARCHIVES = {
 def test_archives_are_unpacked_within_bounds(case, tmp_path):
     make, message = ARCHIVES[case]
     make(tmp_path / "a.npz")
-    line = refused(lambda: sides.load(f"npz:{tmp_path}/a.npz", "--members"), message)
+    line = refused(lambda: sources.load_side(f"npz:{tmp_path}/a.npz", "--members"), message)
     assert line.startswith("--members=npz:")
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     packed(tmp_path / "a.npz", bomb(2**26), zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(sources, "memory", lambda: 2**25)
-    refused(lambda: sides.load(f"npz:{tmp_path}/a.npz", "--members"), "more than there is memory")
+    monkeypatch.setattr(array_files, "memory", lambda: 2**25)
+    refused(
+        lambda: sources.load_side(f"npz:{tmp_path}/a.npz", "--members"), "more than there is memory"
+    )
 
 
 def test_no_pickle_is_ever_loaded(tmp_path):
@@ -252,7 +254,7 @@ def test_no_pickle_is_ever_loaded(tmp_path):
     np.save(tmp_path / "c.npy", np.array([Trap()], dtype=object))
     for source in ("npz:a.npz", "npz:b.npz", "npy:c.npy"):
         scheme, name = source.split(":")
-        refused(lambda s=f"{scheme}:{tmp_path}/{name}": sides.load(s, "--members"), "array")
+        refused(lambda s=f"{scheme}:{tmp_path}/{name}": sources.load_side(s, "--members"), "array")
     assert not (tmp_path / "trapped").exists()
 
 
@@ -272,7 +274,7 @@ LABELS = {
 def test_labels_that_are_none_name_their_side(case, tmp_path):
     labels, message = LABELS[case]
     np.savez(tmp_path / "a.npz", x=X, y=labels)
-    line = refused(lambda: sides.load(f"npz:{tmp_path}/a.npz", "--non_members"), message)
+    line = refused(lambda: sources.load_side(f"npz:{tmp_path}/a.npz", "--non_members"), message)
     assert line.startswith("--non_members=npz:")
 
 
@@ -296,7 +298,7 @@ def test_numbers_too_large_name_the_flag_and_the_remedy(value, tmp_path):
     wide = X.astype(np.float64)
     wide[3, 1, 1, 0] = value
     np.savez(tmp_path / "a.npz", x=wide, y=Y)
-    side = sides.load(f"npz:{tmp_path}/a.npz", "--members")
+    side = sources.load_side(f"npz:{tmp_path}/a.npz", "--members")
     remedy = "scale the inputs" if value == 1e300 else "clean or drop"
     line = refused(lambda: list(side.blocks()), remedy)
     assert line.startswith("--members=npz:") and ": x: 1 value(s) are NaN or infinite" in line
@@ -344,7 +346,7 @@ def test_images_are_read_by_three_readers_only(case, tmp_path, monkeypatch):
     (tmp_path / "class").mkdir()
     make(tmp_path / "class" / "1.png")
     monkeypatch.setattr("subprocess.Popen", None)  # no other program is started
-    line = refused(lambda: sides.load(f"image_folder:{tmp_path}", "--members"), message)
+    line = refused(lambda: sources.load_side(f"image_folder:{tmp_path}", "--members"), message)
     assert "class/1.png" in line and "remove it" in line
 
 
@@ -352,7 +354,7 @@ def test_images_that_do_not_fit_in_memory_are_refused_at_once(tmp_path, monkeypa
     (tmp_path / "class").mkdir()
     for index in range(30):
         png(tmp_path / "class" / f"{index}.png", (50, 50))
-    monkeypatch.setattr(sources, "memory", lambda: 20 * 2500)
+    monkeypatch.setattr(array_files, "memory", lambda: 20 * 2500)
     refused(lambda: sources.load(f"image_folder:{tmp_path}"), "more images than there is memory")
 
 
@@ -385,7 +387,7 @@ def test_a_users_folder_that_nobody_has_is_one_line():
         "npy:~nobody-has-this/a.npy",
         "image_folder:~no/x",
     ):
-        refused(lambda s=source: sides.load(s, "--members"), "no such", FileNotFoundError)
+        refused(lambda s=source: sources.load_side(s, "--members"), "no such", FileNotFoundError)
 
 
 def test_data_sets_cannot_name_modules_to_import(tmp_path):
@@ -398,4 +400,4 @@ def test_data_sets_cannot_name_modules_to_import(tmp_path):
         ("[" * 100_000, "too deep"),
     ):
         (folder / "features.json").write_text(text)
-        refused(lambda: sources.read_tfds("mine", str(tmp_path), "train"), message)
+        refused(lambda: tfds_folder.read("mine", str(tmp_path), "train"), message)

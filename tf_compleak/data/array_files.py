@@ -5,6 +5,7 @@ Nothing is ever unpickled. A header that promises what the file does not have co
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -12,7 +13,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -41,19 +42,37 @@ class Header(NamedTuple):
     offset: int
 
 
-def mapped(path: str | os.PathLike) -> np.ndarray:
-    """The array of a `.npy`, memory-mapped and read-only.
+def mapped(path: str | os.PathLike, prefix: str = "") -> np.ndarray:
+    """The array of a `.npy`, memory-mapped and read-only; `prefix` is put before errors.
 
     Raises:
-      FileNotFoundError, OSError: where there is no file, or none that may be read.
-      ValueError: in one line, for anything else than a plain array that is there in full.
+      ValueError, FileNotFoundError: in one line that names the file, for anything else than a
+        plain array that is there in full.
     """
-    with bounded_reads.opened(path) as file:
+    with _file(path, "save a plain number array", prefix) as file:
         header = header_of(file, os.fstat(file.fileno()).st_size)
         if not math.prod(header.shape):
             return np.empty(header.shape, header.dtype)
         order = "F" if header.fortran else "C"
         return np.memmap(file, header.dtype, "r", header.offset, header.shape, order)
+
+
+@contextlib.contextmanager
+def _file(path: str | os.PathLike, remedy: str, prefix: str = "") -> Iterator[BinaryIO]:
+    """A regular file; what fails with it as one line that names it and the remedy."""
+    try:
+        with bounded_reads.opened(os.path.expanduser(path)) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{prefix}{path}: no such file; {remedy}.") from error
+    except (ValueError, struct.error, *DAMAGE) as error:
+        reason = str(error).removeprefix(f"{os.path.expanduser(path)}: ").rstrip(".")
+        raise ValueError(f"{prefix}{path}: {reason or 'is damaged'}; {remedy}.") from error
+
+
+def memory() -> int:
+    """Bytes of memory of this machine: no file may become more than that."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def array(content: bytes) -> np.ndarray:
@@ -132,25 +151,22 @@ def _check_letters(flat: np.ndarray) -> None:
 # Archives -----------------------------------------------------------------------------------------
 
 
-def archive(path: str | os.PathLike, needed: Sequence[str], most: int) -> dict[str, np.ndarray]:
-    """All arrays of an `.npz`.
+def archive(path: str | os.PathLike, needed: Sequence[str]) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` that unpacks to no more than there is memory.
 
     Args:
       needed: names that it must have.
-      most: bytes that it may unpack to.
 
     Raises:
-      FileNotFoundError, OSError: where there is no file, or none that may be read.
-      ValueError: in one line, for anything else than plain arrays of different names.
+      ValueError, FileNotFoundError: in one line that names the file, for anything else than plain
+        arrays of different names.
     """
-    with bounded_reads.opened(path) as file:
-        try:
-            return _unpacked(file, needed, most)
-        except (*DAMAGE, struct.error, UnicodeDecodeError) as error:
-            raise ValueError(f"{error}".rstrip(".") or "is damaged") from error
+    remedy = f"an .npz with arrays {' and '.join(needed)} is expected"
+    with _file(path, remedy) as file:
+        return _unpacked(file, needed)
 
 
-def _unpacked(file: BinaryIO, needed: Sequence[str], most: int) -> dict[str, np.ndarray]:
+def _unpacked(file: BinaryIO, needed: Sequence[str]) -> dict[str, np.ndarray]:
     end = zipfile._EndRecData(file)  # what ZipFile itself goes by, before it reads the list
     if not end:
         raise ValueError("is no zip file")
@@ -158,7 +174,7 @@ def _unpacked(file: BinaryIO, needed: Sequence[str], most: int) -> dict[str, np.
         raise ValueError("has more members than any .npz")
     with zipfile.ZipFile(file) as packed:
         members = packed.infolist()
-        _check_members(members, needed, most)
+        _check_members(members, needed)
         arrays = {}
         for member in members:
             with packed.open(member) as data:
@@ -169,7 +185,7 @@ def _unpacked(file: BinaryIO, needed: Sequence[str], most: int) -> dict[str, np.
         return arrays
 
 
-def _check_members(members: list[zipfile.ZipInfo], needed: Sequence[str], most: int) -> None:
+def _check_members(members: list[zipfile.ZipInfo], needed: Sequence[str]) -> None:
     if len(members) > MEMBERS_MOST:
         raise ValueError(f"has {len(members):,} members, more than any .npz")
     names = [member.filename for member in members]
@@ -186,7 +202,7 @@ def _check_members(members: list[zipfile.ZipInfo], needed: Sequence[str], most: 
         if member.file_size > RATIO_MOST * member.compress_size + CHUNK:
             raise ValueError(f"{name} promises more bytes than can be packed in it")
     size = sum(member.file_size for member in members)
-    if size > most:
+    if size > memory():
         raise ValueError(f"unpacks to {size / 2**30:.0f} GiB, more than there is memory")
     names = [name.removesuffix(".npy") for name in names]
     if missing := [name for name in needed if name not in names]:

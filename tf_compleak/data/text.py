@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_compleak.engine import bounded_reads
 from tf_compleak.types import validators
 
 KINDS = {"bert": "word pieces", "gpt2": "byte pairs"}
@@ -120,9 +120,9 @@ def read(kind: str, path: str) -> Vocabulary:
     try:
         if kind == "bert":
             file = place if place.is_file() else _within(place, "vocab.txt", "vocabulary.txt")
-            return Vocabulary(kind, tuple(file.read_text(encoding="utf-8").splitlines()))
-        ids = json.loads(_within(place, "vocab.json", "vocabulary.json").read_text("utf-8"))
-        lines = _within(place, "merges.txt").read_text(encoding="utf-8").splitlines()
+            return Vocabulary(kind, tuple(bounded_reads.text(file).splitlines()))
+        ids = bounded_reads.json_object(_within(place, "vocab.json", "vocabulary.json"))
+        lines = bounded_reads.text(_within(place, "merges.txt")).splitlines()
         merges = tuple(line for line in lines if line and not line.startswith("#version"))
         tokens = sorted(ids, key=ids.get)
         if [ids[token] for token in tokens] != list(range(len(ids))):

@@ -19,8 +19,8 @@ COLUMNS = ("text", "label")
 LETTERS_MOST = 2**24  # of a line, and of a field
 
 
-def read(path: str) -> tuple[list[str], np.ndarray]:
-    """Texts and labels int64[N] of a file.
+def read(path: str) -> tuple[list[str], np.ndarray, tuple[str, ...]]:
+    """Texts and labels int64[N] of a file, and the names of classes, where labels are names.
 
     A first line that names `text` and `label` says which column is which; without it the first
     column is the text, the second the label. In `.jsonl` each line is an object with both. Labels
@@ -45,7 +45,11 @@ def read(path: str) -> tuple[list[str], np.ndarray]:
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 text ({error.reason}); convert it.") from error
-    return [text for text, _ in pairs], _numbered([label for _, label in pairs])
+    texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
+    if all(label.isdecimal() and len(label) < 10 for label in labels):
+        return texts, np.array(labels, dtype=np.int64), ()
+    names, numbers = np.unique(labels, return_inverse=True)
+    return texts, numbers.astype(np.int64), tuple(names.tolist())
 
 
 def _lines(path: str, letters: TextIO) -> Iterator[str]:
@@ -116,9 +120,3 @@ def _json_rows(path: str, lines, _) -> Iterator[tuple[str, str]]:
         if not text.isprintable() and any("\ud800" <= letter < "\ue000" for letter in text):
             raise ValueError(f"{path}, line {number}: text holds half of a letter (\\ud800).")
         yield text, str(label).strip()
-
-
-def _numbered(labels: list[str]) -> np.ndarray:
-    if all(label.isdecimal() and len(label) < 10 for label in labels):
-        return np.array(labels, dtype=np.int64)
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_compleak.data import array_files, sides
 from tf_compleak.inference import prepare, quantized
-from tf_compleak.studies.audit import open_model, sides
+from tf_compleak.studies.audit import open_model
 from tf_compleak.studies.audit.open_model import Asking, Opened
 
 RNG = np.random.default_rng(0)
@@ -84,7 +85,7 @@ def test_pages_of_a_mapped_file_do_not_stay_in_memory(tmp_path):
     x[:] = 7  # 117 MiB
     x.flush()
     del x
-    given = side(sides.read_npy(str(tmp_path / "x.npy"), "--members"))
+    given = side(array_files.mapped(tmp_path / "x.npy"))
     before = mapped()
     total = sum(int(block["x"].sum(dtype=np.int64)) for block in given.blocks())
     assert total == 7 * 40_000 * 32 * 32 * 3

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tf_compleak.studies.audit import order, sides
+from tf_compleak.data import sides
+from tf_compleak.studies.audit import order
 
 SIZES = [(20, 20), (300, 500), (5000, 3192), (5000, 3193), (40_000, 3_000), (20, 30_000)]
 

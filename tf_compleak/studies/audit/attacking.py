@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak.attacks import suits
+from tf_compleak.data import sides
 from tf_compleak.engine.processes import Executor, Inline, Processes, Task
-from tf_compleak.studies.audit import scoring, sides
+from tf_compleak.studies.audit import scoring
 from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.settings import Audit, Where
 from tf_compleak.types import Failure, default_releases, seeds

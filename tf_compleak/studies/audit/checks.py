@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from tf_compleak.data.sides import Side
 from tf_compleak.inference import prepare
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.query import Answers, Family
-from tf_compleak.studies.audit.sides import Side
 from tf_compleak.types import Output
 
 SAMPLE = 4096

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tf_compleak.data.sides import BLOCK, Side
 from tf_compleak.inference import prepare, quantized
 from tf_compleak.studies.audit.order import Inputs, gathered
-from tf_compleak.studies.audit.sides import BLOCK, Side
 
 HELD = 64 * 2**20  # bytes of inputs that are prepared at a time
 

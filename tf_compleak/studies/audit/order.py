@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.studies.audit.sides import Side
+from tf_compleak.data.sides import Side
 from tf_compleak.types import seeds
 
 PART = 8192  # examples whose answers are kept together

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_compleak.data import array_files
+from tf_compleak.data.sides import BLOCK, Side
 from tf_compleak.engine.workdir import Stage, fingerprint
 from tf_compleak.inference import prepare
 from tf_compleak.studies.audit import order, repeat
@@ -22,7 +24,6 @@ from tf_compleak.studies.audit.model_files import content
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.order import Order
 from tf_compleak.studies.audit.repeat import Repeated
-from tf_compleak.studies.audit.sides import BLOCK, Side, read_npy
 from tf_compleak.types import validators
 
 Tell = Callable[[str, int, int, str], None]
@@ -116,7 +117,7 @@ def outputs_of(given: Given) -> Given:
         raise ValueError(
             f"--versions: {given}: outputs are given as MEMBERS.npy+NON_MEMBERS.npy, two files."
         )
-    return tuple(read_npy(path, "--versions") for path in paths)
+    return tuple(array_files.mapped(path, "--versions: ") for path in paths)
 
 
 def _given_outputs(given: tuple, family: Family, name: str) -> Answers:
@@ -200,6 +201,12 @@ def _judged(name: str, result: Repeated, asking: Asking) -> dict[str, str]:
 
 
 def _refuse_no_inputs(family: Family, name: str, what: str) -> None:
+    for side in family.sides:
+        if side.texts is not None and not side.inputs:
+            raise ValueError(
+                f"{side.where}: holds texts; tokenize them as the model does and give npz:PATH "
+                "with arrays x (token ids) and y."
+            )
     if not all(side.inputs for side in family.sides):
         raise ValueError(
             f"version {name}: {what} must be asked, but the examples have no inputs; give x beside "

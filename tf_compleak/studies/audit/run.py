@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from tf_compleak.attacks import ATTACKS
+from tf_compleak.data import sides, sources
 from tf_compleak.engine import bounded_reads, provenance
 from tf_compleak.engine.workdir import Workdir, write_text
 from tf_compleak.report.report import Report
-from tf_compleak.studies.audit import attacking, checks, findings, query, scoring, sides
+from tf_compleak.studies.audit import attacking, checks, findings, query, scoring
 from tf_compleak.studies.audit import shadows as shadowing
 from tf_compleak.studies.audit.checks import Confidences
 from tf_compleak.studies.audit.open_model import Asking
@@ -45,7 +46,7 @@ def audit(
       versions: by name ("original" for the uncompressed one): a path of a `.tflite`, `.keras` or
         `.h5` file or a SavedModel folder; "MEMBERS.npy+NON_MEMBERS.npy" or a pair of arrays [N, C],
         its outputs; or a function from a batch of inputs to outputs.
-      members, non_members: a source (see `auditing.sides`), or a pair of arrays (inputs, labels).
+      members, non_members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
       shadows: folders of shadow models, see `auditing.shadows`; none: cross-fitted.
       where: folder, processes, limits.
       tell: told (task, done, total, text) as the work goes on.
@@ -107,7 +108,7 @@ def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
     if isinstance(given, sides.Side):
         return given
     if isinstance(given, (str, Path)):
-        return sides.load(str(given), where, data_dir)
+        return sources.load_side(str(given), where, data_dir)
     return sides.of_arrays(*given, where=where)
 
 

@@ -13,9 +13,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from tf_compleak.studies.audit import query, sides
+from tf_compleak.data import sides, sources
+from tf_compleak.data.sides import Side
+from tf_compleak.studies.audit import query
 from tf_compleak.studies.audit.query import Family, Given
-from tf_compleak.studies.audit.sides import Side
 from tf_compleak.types import validators
 
 ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", "/model.tflite")
@@ -25,7 +26,7 @@ def family(
     name: str, versions: dict[str, Given], mine: Side, others: Side, drop: bool
 ) -> tuple[Family, int]:
     """A family of these versions and sides, and how many examples were on both sides."""
-    if mine.inputs:
+    if mine.inputs or mine.texts is not None:
         mine, others, dropped, found = sides.without_overlap(mine, others, drop)
         digests = tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in found)
     else:
@@ -65,11 +66,11 @@ def _side(root: Path, kind: str) -> Side:
     x, y = (root / f"{kind}_{name}.npy" for name in ("x", "y"))
     where = f"--shadows={root}: {kind}"
     if (root / f"{kind}.npz").is_file():
-        return sides.load(f"npz:{root / kind}.npz", where)
+        return sources.load_side(f"npz:{root / kind}.npz", where)
     if y.is_file():
-        return sides.load(f"npy:{x},{y}" if x.is_file() else f"npy:{y}", where)
+        return sources.load_side(f"npy:{x},{y}" if x.is_file() else f"npy:{y}", where)
     if (root / kind).is_dir():
-        return sides.load(f"image_folder:{root / kind}", where)
+        return sources.load_side(f"image_folder:{root / kind}", where)
     raise FileNotFoundError(
         f"--shadows: {root} lacks {kind}; put it there as {kind}.npz, {kind}_x.npy and "
         f"{kind}_y.npy, or an image folder {kind}."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_compleak.studies.audit import sides
+from tf_compleak.data import sides, sources
 
 
 def arrays(n=40, seed=0):
@@ -18,20 +18,20 @@ def test_every_source_gives_the_same_side(tmp_path):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
     for source in (f"npz:{tmp_path}/a.npz", f"{tmp_path}/a.npz"):
-        side = sides.load(source, "--members")
+        side = sources.load_side(source, "--members")
         assert np.array_equal(side.rows(slice(None))["x"], x)
         assert np.array_equal(side.labels, y) and len(set(side.ids)) == 40
-    mapped = sides.load(f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", "--members")
+    mapped = sources.load_side(f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", "--members")
     assert isinstance(mapped.inputs["x"], np.memmap)
     assert np.array_equal(np.concatenate([b["x"] for b in mapped.blocks()]), x)
-    labels = sides.load(f"npy:{tmp_path}/y.npy", "--members")
+    labels = sources.load_side(f"npy:{tmp_path}/y.npy", "--members")
     assert not labels.inputs and np.array_equal(labels.labels, y)
 
 
 def test_named_inputs_are_kept_by_name(tmp_path):
     x, y = arrays()
     np.savez(tmp_path / "a.npz", words=x, mask=x > 0.5, y=y, ids=np.arange(40) + 7)
-    side = sides.load(f"npz:{tmp_path}/a.npz", "--members")
+    side = sources.load_side(f"npz:{tmp_path}/a.npz", "--members")
     assert set(side.inputs) == {"words", "mask"} and side.ids[0] == "7"
 
 
@@ -42,7 +42,7 @@ def test_classes_of_folders_are_numbered_over_both_sides(tmp_path):
             for number in range(12):
                 pixels = np.full((5, 5), 20 * index + number, np.uint8)
                 Image.fromarray(pixels).save(tmp_path / name / each / f"{number}.png")
-        return sides.load(f"image_folder:{tmp_path / name}", "--members")
+        return sources.load_side(f"image_folder:{tmp_path / name}", "--members")
 
     mine, others = sides.paired(folder("m", ["ant", "cat"]), folder("n", ["bee", "cat"]))
     assert mine.classes == others.classes == ("ant", "bee", "cat")
@@ -63,7 +63,7 @@ def test_classes_of_folders_are_numbered_over_both_sides(tmp_path):
 )
 def test_bad_sources_are_named(source, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
-        sides.load(source, "--members")
+        sources.load_side(source, "--members")
     assert "\n" not in str(caught.value)
 
 
@@ -82,14 +82,14 @@ def test_bad_arrays_are_named(tmp_path, change, message):
     x, y = arrays()
     np.savez(tmp_path / "a.npz", **({"x": x, "y": y} | change))
     with pytest.raises(ValueError, match=message):
-        sides.load(f"npz:{tmp_path}/a.npz", "--members")
+        sources.load_side(f"npz:{tmp_path}/a.npz", "--members")
 
 
 def test_few_examples_and_nan_are_refused(tmp_path):
     x, y = arrays(19)
     np.savez(tmp_path / "a.npz", x=x, y=y)
     with pytest.raises(ValueError, match="at least 20"):
-        sides.load(f"npz:{tmp_path}/a.npz", "--members")
+        sources.load_side(f"npz:{tmp_path}/a.npz", "--members")
     x, y = arrays()
     x[3, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"x: 1 value\(s\) are NaN"):
