@@ -104,7 +104,7 @@ def separately(study, made: str, root: str) -> dict[str, float]:
 
 def timed(step) -> float:
     """Seconds of one step, done here."""
-    from tf_compleak.engine.processes import call
+    from tf_compleak.engine.tasks import call
 
     started = time.perf_counter()
     outcome = call(step.task, lambda *_: None)

@@ -1,7 +1,6 @@
-"""A simulated schedule: the pipeline's own tasks on simulated workers, by its own rule.
+"""A simulated schedule: the pipeline's own tasks, given out by its own loop to simulated workers.
 
-Which task an idle worker gets is decided by `executors.pick`, the rule of the real executors; what
-a task takes is told by a function. Idle workers look again whenever a task ends, the real ones
+What a task takes is told by a function. Idle workers look again whenever a task ends, the real ones
 every quarter of a second too.
 """
 
@@ -9,65 +8,67 @@ import dataclasses
 import heapq
 from collections.abc import Callable, Sequence
 
-from tf_compleak.engine.processes import Task, pick
+from tf_compleak.engine.scheduler import Scheduler, Worker
+from tf_compleak.engine.tasks import Outcome, Task
 from tf_compleak.studies.run import planning
 from tf_compleak.studies.study import Study
+from tf_compleak.types import progress
 
 Cost = Callable[[Task, bool], float]  # task, whether the worker is warm for it -> seconds
 
 
-class Worker:
-    """A simulated worker; see `executors.Warm`."""
+class Simulated(Worker):
+    """A worker that needs no time, and says when a task would have ended; heard on its index."""
 
-    def __init__(self, clock: "Clock"):
-        self._clock = clock
-        self.warm: dict[str, float] = {}
-        self.task: Task | None = None
-        self.started = self.busy = 0.0
+    def __init__(self, simulation: "Simulation", index: int):
+        super().__init__(index)
+        self.line, self._simulation = index, simulation
 
-    def seconds(self, affinity: str) -> float:
-        """What a warm task of that affinity takes here, as far as known."""
-        if self.task and self.task.affinity == affinity:
-            return max(self.warm[affinity], self._clock.now - self.started)
-        return self.warm.get(affinity, 0.0)
+    def clock(self) -> float:
+        """The simulation's time, in seconds."""
+        return self._simulation.now
+
+    def begin(self, task: Task) -> None:
+        """Note when the task will have ended."""
+        seconds = self._simulation.cost(task, task.affinity in self.warm)
+        super().begin(task)
+        self._simulation.busy += seconds
+        heapq.heappush(self._simulation.ends, (self._simulation.now + seconds, self.index))
+
+    def hear(self) -> tuple:
+        """That its task has ended."""
+        return ("done", Outcome())
 
 
-@dataclasses.dataclass
-class Clock:
-    """The time of a simulation, in seconds."""
+class Simulation(Scheduler):
+    """The scheduler on simulated workers: waiting moves the clock to where the next task ends."""
 
-    now: float = 0.0
+    def __init__(self, workers: int, cost: Cost):
+        super().__init__(workers)
+        self.cost, self.now, self.busy = cost, 0.0, 0.0
+        self.ends: list[tuple[float, int]] = []  # when a worker will have ended its task
+
+    def hire(self, index: int, kind: None) -> Simulated:
+        """See `Scheduler.hire`."""
+        return Simulated(self, index)
+
+    def wait(self, lines: Sequence[int], seconds: float) -> list[int]:
+        """See `Scheduler.wait`."""
+        self.now, index = heapq.heappop(self.ends)
+        return [index]
 
 
 def simulate(phases: Sequence[Sequence[Task]], workers: int, cost: Cost) -> tuple[float, float]:
     """Seconds until all phases are done, one after the other, and the workers' busy seconds."""
-    clock = Clock()
-    crew = [Worker(clock) for _ in range(workers)]
+    simulation = Simulation(workers, cost)
     for tasks in phases:
-        _phase(list(tasks), crew, clock, cost)
-    return clock.now, sum(worker.busy for worker in crew)
-
-
-def _phase(waiting: list[Task], crew: list[Worker], clock: Clock, cost: Cost) -> None:
-    finished, events, names = {}, [], {task.name for task in waiting}
-    waiting = [
-        dataclasses.replace(task, needs=tuple(n for n in task.needs if n in names))
-        for task in waiting
-    ]
-    while waiting or events:
-        for index, worker in enumerate(crew):
-            task = None if worker.task else pick(worker, crew, waiting, finished)
-            if task:
-                waiting.remove(task)
-                seconds = cost(task, task.affinity in worker.warm)
-                worker.warm.setdefault(task.affinity, 0.0)
-                worker.task, worker.started = task, clock.now
-                heapq.heappush(events, (clock.now + seconds, index))
-        clock.now, index = heapq.heappop(events)
-        worker = crew[index]
-        finished[worker.task.name] = worker.warm[worker.task.affinity] = clock.now - worker.started
-        worker.busy += clock.now - worker.started
-        worker.task = None
+        names = {task.name for task in tasks}
+        inside = [tuple(need for need in task.needs if need in names) for task in tasks]
+        simulation.run(
+            [dataclasses.replace(t, needs=n) for t, n in zip(tasks, inside, strict=True)],
+            progress.silent,
+        )
+    return simulation.now, simulation.busy
 
 
 def phases(study: Study, usable: Sequence[str] = ()) -> list[list[Task]]:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tf_compleak.engine.processes import Inline, Processes, Task
+from tf_compleak.engine.processes import Inline, Processes
+from tf_compleak.engine.tasks import Task
 
 HERE = "test_processes"
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from tf_compleak.engine import ray_workers
-from tf_compleak.engine.processes import Task
+from tf_compleak.engine.tasks import Task
 
 HERE = "test_processes"
 
@@ -118,7 +118,7 @@ def test_a_machine_lost_in_the_middle_changes_no_figure(machines, tmp_path):
 
 
 def test_there_are_three_executors(tmp_path):
-    from tf_compleak.studies.study import EXECUTORS, Options
+    from tf_compleak.studies.options import EXECUTORS, Options
 
     assert EXECUTORS == ("processes", "inline", "ray")
     with pytest.raises(ValueError, match=r"--executor: unknown 'rays'. Did you mean 'ray'"):

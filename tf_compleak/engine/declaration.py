@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from tf_compleak.engine.processes import Executor, Outcome, Task
 from tf_compleak.engine.stage import Stage
+from tf_compleak.engine.tasks import Executor, Outcome, Task
 from tf_compleak.types.progress import Progress, Tell
 
 
@@ -96,7 +96,9 @@ class Declaration:
     def task(self, source: Any, needs: tuple[str, ...]) -> Task:
         """The task that makes it, after those called `needs`."""
         arguments = (source.opener(), self)
-        return Task(self.title, f"{__name__}:perform", arguments, self.affinity, needs)
+        return Task(
+            self.title, f"{__name__}:perform", arguments, self.affinity, needs, self.resources
+        )
 
 
 def perform(progress: Progress, opener: Opener, declaration: Declaration) -> None:

@@ -13,12 +13,11 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tf_compleak.engine import bounded_reads
+from tf_compleak.types.progress import Tell
 
-Tell = Callable[[str, int, int, str], None]
 EVENTS = "stages.jsonl"
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak.attacks import ATTACKS, load, suits
-from tf_compleak.engine.processes import Outcome, Processes, Task, call
+from tf_compleak.engine.processes import Processes
+from tf_compleak.engine.tasks import Outcome, Task, call
 from tf_compleak.leakage import report_rows
 from tf_compleak.metrics import intervals
 from tf_compleak.report import report_folder

@@ -9,7 +9,8 @@ import numpy as np
 
 from tf_compleak.attacks import suits
 from tf_compleak.data import sides
-from tf_compleak.engine.processes import Executor, Inline, Processes, Task
+from tf_compleak.engine.processes import Inline, Processes
+from tf_compleak.engine.tasks import Executor, Task
 from tf_compleak.studies.audit import scoring
 from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.settings import Audit, Where
