@@ -1,9 +1,6 @@
 """Ways round one defense that were found once, and what a process could do to the one that asks."""
 
 import json
-import socket
-from multiprocessing.connection import Connection
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -108,16 +105,3 @@ def test_the_weakest_isolation_of_all_parts_is_told():
     assert query._weakest(facts) == {"isolation": "none: y", "step": 0.0}
     assert query._weakest(facts[:2])["isolation"] == "partial: x"
     assert query._weakest(facts[:1])["isolation"] == "full"
-
-
-def test_a_process_that_never_reads_is_ended():
-    ours, theirs = socket.socketpair()
-    model = object.__new__(sandbox.SandboxedModel)
-    model._connection, model._seconds, model._is_late = Connection(ours.detach()), 0.1, False
-    model._process = SimpleNamespace(kill=theirs.close)  # what is left of a pipe whose end is gone
-    for _ in range(100_000):
-        model._send({"names": ["x" * 1000]})
-        if model._is_late:
-            break
-    assert model._is_late
-    model._connection.close()

@@ -34,7 +34,7 @@ def line_of(error: BaseException) -> str:
     else:
         line = str(error) or type(error).__name__
         line += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in line), "")
-    return " ".join(line.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(line.split()))
 
 
 def write_everything() -> None:

@@ -31,21 +31,33 @@ def opened(path: str | os.PathLike, *, follow: bool = True) -> BinaryIO:
       follow: whether the name may be a symbolic link to one.
 
     Raises:
-      FileNotFoundError, OSError: where there is none, or none that may be read.
-      ValueError: for a folder, a pipe, a socket, a device; they are never waited for.
+      FileNotFoundError, OSError: where there is none.
+      ValueError: for a folder, a pipe, a socket, a device, which are never waited for, and for
+        what this user may not read.
     """
     path = os.fspath(path)
     if "\0" in path:
         raise ValueError(f"{path!r}: holds a NUL character; name a file.")
-    _check_regular(path, os.stat(path, follow_symlinks=follow).st_mode)
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _check_regular(path, os.stat(path, follow_symlinks=follow).st_mode)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except PermissionError as error:
+        raise unreadable(path) from error
     try:
         _check_regular(path, os.fstat(file.fileno()).st_mode)  # it may have been exchanged
     except ValueError:
         file.close()
         raise
     return file
+
+
+def unreadable(path: str | os.PathLike) -> ValueError:
+    """What is raised for a file or a folder that this user may not read."""
+    return ValueError(
+        f"{os.fspath(path)}: may not be read by this user; give the right to (chmod u+r, and u+x "
+        "on its folder), or name a copy of your own."
+    )
 
 
 def _check_regular(path: str, mode: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 
+from tf_compleak.engine import bounded_reads
+
+HEAD = 264  # bytes that tell a kind
 MAGIC = {b"PK\x03\x04": "keras", b"\x89HDF": "h5"}
 
 
@@ -12,15 +14,19 @@ def kind_of(path: str) -> str:
     """ "tflite", "keras", "h5" or "savedmodel", by the first bytes; no more is read here.
 
     Raises:
-      ValueError: for other kinds and for what is no plain file; FileNotFoundError.
+      ValueError: for other kinds, and for what is no regular file or may not be read;
+        FileNotFoundError.
     """
+    file = os.path.expanduser(path)
     try:
-        head = _head(os.path.expanduser(path))
+        head = _head(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file.") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror
         raise ValueError(f"{path}: cannot be read ({reason}); name a model file.") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{file}: ')}") from error
     if head is None:
         return "savedmodel"
     if not head:
@@ -32,18 +38,14 @@ def kind_of(path: str) -> str:
     raise ValueError(f"{path}: {_foreign(path, head)}")
 
 
-def _head(place: str) -> bytes | None:
-    """The first bytes of a plain file; None for a folder."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            return None
-        if not stat.S_ISREG(mode):
-            raise ValueError("a device, pipe or socket, no plain file")
-        return os.pread(descriptor, 264, 0)
-    finally:
-        os.close(descriptor)
+def _head(file: str) -> bytes | None:
+    """The first bytes of a regular file; None for a folder."""
+    if os.path.isdir(file):
+        if not os.access(file, os.R_OK | os.X_OK):
+            raise bounded_reads.unreadable(file)
+        return None
+    with bounded_reads.opened(file) as opened:
+        return opened.read(HEAD)
 
 
 def _is_torch(path: str, head: bytes) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import math
 import mmap
@@ -25,12 +24,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
+from tf_compleak.inference import process_group
 from tf_compleak.inference.kinds import kind_of
 from tf_compleak.inference.ports import Port
 
@@ -83,17 +82,11 @@ class SandboxedModel:
         """
         self.path, self._seconds, self._memory = str(path), seconds, memory
         self.kind = kind = kind_of(self.path)
-        self._is_late = False
-        self._shared = shared_memory(MESSAGE)
-        self._memory_map = mmap.mmap(self._shared, MESSAGE)
-        self._folder = tempfile.mkdtemp(prefix="tf-compleak-")
-        self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, LOG)
+        self._is_late, self._process = False, None
+        self._held = contextlib.ExitStack()  # what `close` gives back
         settings = {"batch": batch, "threads": threads, "output": output, "signature": signature}
-        self._process = self._connection = None
         try:
-            self._start(kind, log, settings)
+            self._start(kind, settings)
             self.isolation = str(self._receive("starting", START).get("isolation", ""))[:500]
             if kind in RISKY and self.isolation != "full" and not trust:
                 raise ValueError(
@@ -109,14 +102,31 @@ class SandboxedModel:
             self.close()
             raise
 
-    def _start(self, kind: str, log: int, settings: dict) -> None:
-        ours, theirs = socket.socketpair()
-        numbers = {"socket": theirs.fileno(), "shared": self._shared, "size": MESSAGE}
+    def _start(self, kind: str, settings: dict) -> None:
+        """Start the process; whatever fails half-way, `close` gives back what is held."""
+        self._shared = shared_memory(MESSAGE)
+        self._held.callback(os.close, self._shared)
+        self._memory_map = self._held.enter_context(mmap.mmap(self._shared, MESSAGE))
+        self._folder = tempfile.mkdtemp(prefix="tf-compleak-")
+        self._held.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._held.callback(os.close, self._log)
+        with contextlib.ExitStack() as passed_on:
+            passed_on.callback(os.close, log)
+            with contextlib.suppress(OSError, AttributeError):
+                fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, LOG)
+            ours, theirs = map(passed_on.enter_context, socket.socketpair())
+            self._connection = self._held.enter_context(Connection(ours.fileno()))
+            ours.detach()  # it is the connection's from now on
+            self._process = self._popen(kind, settings, theirs.fileno(), log)
+
+    def _popen(self, kind: str, settings: dict, theirs: int, log: int) -> subprocess.Popen:
         libraries = [str(Path(np.__file__).parents[1]), *site.getsitepackages()]
         if site.ENABLE_USER_SITE:
             libraries.append(site.getusersitepackages())
         package = Path(__file__).resolve().parents[1]
-        settings |= numbers | {
+        settings |= {"socket": theirs, "shared": self._shared, "size": MESSAGE}
+        settings |= {
             "path": os.path.abspath(os.path.expanduser(self.path)),
             "kind": kind,
             "memory": self._memory,
@@ -128,24 +138,15 @@ class SandboxedModel:
             "walls": "walls" in DEFENSES,
         }
         script = str(package / "inference" / "isolated" / "launch.py")
-        command = [sys.executable, "-I", "-X", "utf8", script, json.dumps(settings)]
-        start = _starter(os.getpid()).submit(
-            subprocess.Popen,
-            command,
-            pass_fds=[theirs.fileno(), self._shared],
+        return process_group.start(
+            [sys.executable, "-I", "-X", "utf8", script, json.dumps(settings)],
+            pass_fds=[theirs, self._shared],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=self._environment(str(settings["threads"])),
             cwd=self._folder,
-            start_new_session=True,
         )
-        try:
-            self._process = start.result()
-        finally:
-            theirs.close()
-            os.close(log)
-            self._connection = Connection(ours.detach())
 
     def _environment(self, threads: str) -> dict[str, str]:
         return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {
@@ -273,25 +274,9 @@ class SandboxedModel:
         """End the process and all that it may have started; may be called twice."""
         process, self._process = self._process, None
         if process is not None:
-            self._end_group(process)
-            process.kill()
+            process_group.kill(process)
             process.wait()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._folder:
-            os.close(self._log)
-            self._memory_map.close()
-            os.close(self._shared)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
-
-    @staticmethod
-    def _end_group(process: subprocess.Popen) -> None:
-        """End what it started, while its number cannot be another's."""
-        if process.returncode is None:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
+        self._held.close()
 
     def _send(self, message: dict) -> None:
         # a process that died is met when it is heard; one that never reads lets the pipe fill
@@ -334,7 +319,7 @@ class SandboxedModel:
 
     def _end_late(self) -> None:
         self._is_late = True
-        self._process.kill()
+        process_group.kill(self._process)
 
     def _printed(self) -> str:
         """What the process has printed, at most the first MiB."""
@@ -345,11 +330,10 @@ class SandboxedModel:
         return b"".join(parts).decode("utf-8", "replace")
 
     def _obituary(self, doing: str) -> str:
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
+        if not process_group.has_ended(self._process, within=5.0):
             return f"sent what is no answer while {doing}; the file is damaged or hostile."
-        log = self._printed()
+        process_group.kill(self._process)
+        code, log = self._process.wait(), self._printed()
         limit = f"more than {self._memory / 2**30:.3g} GiB"
         if code == -signal.SIGALRM:
             return (
@@ -367,12 +351,6 @@ class SandboxedModel:
         )
 
 
-@functools.cache
-def _starter(process: int) -> ThreadPoolExecutor:
-    """What starts isolated processes: they end with the thread that did, so it has to stay."""
-    return ThreadPoolExecutor(1)
-
-
 def shared_memory(size: int) -> int:
     """A file descriptor of memory that two processes can map, and neither can shrink."""
     if not hasattr(os, "memfd_create"):
@@ -380,8 +358,12 @@ def shared_memory(size: int) -> int:
             os.ftruncate(file.fileno(), size)
             return os.dup(file.fileno())
     descriptor = os.memfd_create("tf-compleak", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, size)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    try:
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

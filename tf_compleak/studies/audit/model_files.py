@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tf_compleak.engine import bounded_reads
 
 BLOCK = 2**20  # bytes that are read at a time
 MOST = 10_000  # entries of a model's folder
@@ -40,9 +41,11 @@ def content(path: str) -> dict[str, Any]:
             size += os.stat(file).st_size
             if size > LARGEST:
                 raise ValueError(f"{path}: has more than {LARGEST / 2**30:g} GiB; name a model.")
-            own, packed = _digests(file)
-            digest.update(own)
+            file_digest, packed = _digests(file, root, path)
+            digest.update(file_digest)
             gzipped += packed
+    except PermissionError as error:
+        raise bounded_reads.unreadable(path) from error
     except OSError as error:
         if error.errno is None:  # one of ours, in words
             raise
@@ -82,22 +85,16 @@ def _leads_inside(link: Path, inside: Path) -> bool:
         return False
 
 
-def _digests(file: Path) -> tuple[bytes, int]:
+def _digests(file: Path, root: Path, path: str) -> tuple[bytes, int]:
     """SHA-256 and gzipped bytes of a regular file; ValueError for any other kind."""
-    _refuse_special(file, os.stat(file))
     digest, packer, packed = hashlib.sha256(), zlib.compressobj(9, wbits=GZIP), 0
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as opened:
-        _refuse_special(file, os.fstat(descriptor))
-        while block := opened.read(BLOCK):
-            digest.update(block)
-            packed += len(packer.compress(block))
+    try:
+        with bounded_reads.opened(file) as opened:
+            while block := opened.read(BLOCK):
+                digest.update(block)
+                packed += len(packer.compress(block))
+    except ValueError as error:
+        inside = "" if file == root else f"{file.relative_to(root).as_posix()!a} "
+        reason = str(error).removeprefix(f"{file}: ")
+        raise ValueError(f"{path}: {inside}{reason}") from error
     return digest.digest(), packed + len(packer.flush())
-
-
-def _refuse_special(file: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(
-            f"{file}: is no regular file (a pipe, a device or a socket); copy the model into a "
-            "file."
-        )
