@@ -11,7 +11,7 @@ from tf_compleak.inference.observe import softmax
 from tf_compleak.leakage import crossfit, marginal, subsets
 from tf_compleak.metrics import grammar, roc
 from tf_compleak.types import Version
-from tf_compleak.types.findings import Marginal
+from tf_compleak.types.marginal_leakage import Marginal
 from tf_compleak.types.observations import Observations
 
 NAMES = ("original", "copy", "much", "nothing")

@@ -19,7 +19,8 @@ from sample_report import sample
 from tf_compleak.report import figures, html, svg, wording
 from tf_compleak.report.report import Report
 from tf_compleak.types import Failure
-from tf_compleak.types.findings import Exposed, Marginal, Sanity, Slice, Step, Subset
+from tf_compleak.types.findings import Exposed, Sanity, Slice
+from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 
 REPORT = Path(html.__file__).parent
 BIDI = "\u202e\u2066\u200f"  # right-to-left override, isolate, mark
@@ -70,7 +71,7 @@ def complete(report: Report, text: str) -> Report:
     rows = tuple(map(planted, report.results))
     row = rows[0]
     subset = Subset((text,), row.auc, 0.9, 2000, 1000)
-    steps = (Step(text, subset, None), Step(text, subset, row.auc))
+    steps = (Addition(text, subset, None), Addition(text, subset, row.auc))
     versions = (
         dataclasses.replace(report.versions[0], notes=(text,)),
         *(

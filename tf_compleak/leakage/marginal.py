@@ -16,7 +16,7 @@ from tf_compleak.leakage.subsets import LEVEL, Engine, Measure
 from tf_compleak.metrics import intervals, slices
 from tf_compleak.metrics.grammar import Condition, Metric
 from tf_compleak.types import ORIGINAL, Release, Version, seeds
-from tf_compleak.types.findings import Marginal, Step, Subset
+from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress, Tell, silent
 
@@ -107,7 +107,7 @@ def marginal(
         values = {release: one(release) for release in wider}
         chosen.append(min(values, key=values.get))
     order = tuple(
-        Step(
+        Addition(
             next(name for name in release if name not in before),
             measure.subset(release),
             measure.gain(release, before) if before else None,

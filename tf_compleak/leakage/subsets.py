@@ -6,6 +6,7 @@ what its versions say together. Fitted as in the rest of an audit: on shadows, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from tf_compleak.leakage import crossfit
 from tf_compleak.metrics import advantage, bootstrap, intervals, roc
 from tf_compleak.metrics.grammar import Metric
 from tf_compleak.types import Estimate, Release, Version, seeds
-from tf_compleak.types.findings import Subset
+from tf_compleak.types.marginal_leakage import Subset
 from tf_compleak.types.observations import Observations
 
 LEVEL = 0.95
@@ -175,7 +176,7 @@ class Measure:
         return Subset(
             release,
             self.figure(release, level),
-            min(accuracy, default=float("nan")),
+            min(accuracy, default=math.nan),
             sum(each.bytes for each in known),
             sum(each.gzip_bytes for each in known),
         )

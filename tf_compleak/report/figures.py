@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
 from tf_compleak.types import ORIGINAL, Tier
-from tf_compleak.types.findings import Findings, Result, Subset
+from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.marginal_leakage import Subset
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.

@@ -24,7 +24,7 @@ from tf_compleak.data import array_files
 from tf_compleak.engine import bounded_reads, file_store
 from tf_compleak.engine.file_store import write_text
 from tf_compleak.leakage.report_rows import Key, Pooled
-from tf_compleak.types.findings import Findings, Scored
+from tf_compleak.types.findings import Findings, OtherSchema, Scored
 from tf_compleak.types.observations import Observations
 
 MOST = 1000
@@ -71,7 +71,7 @@ def save(report: Findings, folder: str | os.PathLike) -> None:
     """Write `report.json` and, where there are scores, `examples/`; each aside and renamed."""
     folder = file_store.path(folder)
     file_store.refuse_link(folder / REPORT)
-    text = json.dumps(report.to_json(), indent=1) + "\n"
+    text = json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n"
     if report.scored is not None:
         _write_examples(folder / "examples", report, text)
     write_text(folder / REPORT, text)
@@ -84,8 +84,8 @@ def load(folder: str | os.PathLike, kind: type[Findings] = Findings) -> Findings
         report = kind.from_json(bounded_reads.json_object(file, follow=False))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file}: no such file; name the folder of a report.") from error
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{file}: is damaged or no report ({error}).") from error
+    except OtherSchema as error:
+        raise ValueError(f"{file}: {error}") from error
     except ValueError as error:
         reason = str(error).removeprefix(f"{file}: ").rstrip(".")
         raise ValueError(f"{file}: is damaged or no report ({reason}).") from error

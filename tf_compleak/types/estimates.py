@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tf_compleak.types import validators
+from tf_compleak.types.records import Count, Figure, Items, Record, Share
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Record):
     """A figure with its two-sided confidence interval; NaN throughout where not measurable."""
 
-    value: float
-    low: float
-    high: float
-    level: float
+    value: Figure
+    low: Figure
+    high: Figure
+    level: Share
     method: str
-    n: int
+    n: Count
     measurable: bool = True
 
     @classmethod
@@ -38,21 +38,12 @@ class Estimate:
         method = f"{self.method}, {factor:.2f} times as wide for {why}"
         return dataclasses.replace(self, low=low, high=high, method=method)
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values; NaN becomes None."""
-        values = dataclasses.asdict(self)
-        return {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in values.items()
-        }
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Estimate:
-        """The inverse of `to_json`; TypeError for a measurable figure that is no number."""
-        figure = cls(**{key: math.nan if value is None else value for key, value in values.items()})
-        if figure.measurable and not math.isfinite(figure.value):
-            raise TypeError(f"a measurable figure cannot be {figure.value}")
-        return figure
+    def contradiction(self) -> str:
+        if self.measurable and math.isnan(self.value):
+            return "a measurable figure needs a value"
+        if not self.measurable and not all(map(math.isnan, (self.value, self.low, self.high))):
+            return "a figure that is not measurable has no value, low or high"
+        return ""
 
     def __str__(self) -> str:
         if not self.measurable:
@@ -63,11 +54,16 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Roc:
+class Roc(Record):
     """A receiver operating characteristic as steps: false and true positive rates, ascending."""
 
-    fpr: tuple[float, ...]
-    tpr: tuple[float, ...]
+    fpr: Items[Share]
+    tpr: Items[Share]
+
+    def contradiction(self) -> str:
+        if len(self.fpr) != len(self.tpr):
+            return f"{len(self.fpr)} false and {len(self.tpr)} true positive rates"
+        return ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from tf_compleak.types import records
 from tf_compleak.types.estimates import Estimate, Roc
+from tf_compleak.types.marginal_leakage import Marginal
+from tf_compleak.types.records import Count, ExposureName, Items, Name, Rates, Record
 from tf_compleak.types.versions import Failure, Release, Tier, Version
 
 SCHEMA = 1
 NO_INPUTS = "not run: no inputs were given"
 
 
+class OtherSchema(ValueError):
+    """Findings that another version of tf_compleak saved in another form."""
+
+    def __init__(self, schema: str):
+        super().__init__(
+            f"schema {schema} cannot be read, {SCHEMA} is expected; make the report anew with this "
+            "version of tf_compleak."
+        )
+
+
 @dataclass(frozen=True)
-class Result:
+class Result(Record):
     """One row of a report: one attack on one release.
 
     Attributes:
@@ -33,23 +44,23 @@ class Result:
 
     tier: Tier
     release: Release
-    attack: str
-    n_members: int
-    n_non_members: int
+    attack: Name
+    n_members: Count
+    n_non_members: Count
     accuracy: Estimate
     auc: Estimate
-    tpr_at_fpr: dict[float, Estimate]
+    tpr_at_fpr: Rates[Estimate]
     auc_gain: Estimate | None = None
-    gain_over: tuple[Release, str] | None = None
+    gain_over: tuple[Release, Name] | None = None
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
-    num_shadows: int = 1
-    num_targets: int = 1
+    num_shadows: Count = 1
+    num_targets: Count = 1
 
 
 @dataclass(frozen=True)
-class Slice:
+class Slice(Record):
     """One attack on one release, on some of the target's examples.
 
     `auc` has the level that holds for all `count` slices of the report together (Bonferroni).
@@ -58,97 +69,23 @@ class Slice:
     name: str
     tier: Tier
     release: Release
-    attack: str
-    n_members: int
-    n_non_members: int
+    attack: Name
+    n_members: Count
+    n_non_members: Count
     auc: Estimate
-    count: int
+    count: Count
 
 
 @dataclass(frozen=True)
-class Exposed:
+class Exposed(Record):
     """The rows again, for an attacker who sees no more than an exposure shows (`exposures`)."""
 
-    exposure: str
-    results: tuple[Result, ...]
+    exposure: ExposureName
+    results: Items[Result]
 
     def best(self, tier: Tier) -> Result | None:
         """The row of `tier` with the highest AUC."""
         return _best(self.results, tier)
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some of the versions, released together.
-
-    Attributes:
-      figure: what the order or the budget goes by.
-      least_accuracy: the least accuracy on non-members among them.
-      bytes, gzip_bytes: of all files together.
-    """
-
-    release: Release
-    figure: Estimate
-    least_accuracy: float
-    bytes: int
-    gzip_bytes: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """A version added to those before it, and what the figure gains by it (paired)."""
-
-    added: str
-    subset: Subset
-    gain: Estimate | None
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """What each version adds, measured by one attack (`subsets`).
-
-    Attributes:
-      metric: the figure, such as "auc" or "tpr@0.01".
-      singles, pairs: every version alone; the original with every other one.
-      order: greedy: from the version that leaks least, always the one that adds least.
-      budget: the condition of `within`, or "".
-      within: the largest subsets whose interval's upper end, at the level that allows for all that
-        could be looked at, is within the budget.
-      looked: how many subsets were looked at; cut_off: whether more would have been.
-    """
-
-    metric: str
-    attack: str
-    singles: tuple[Subset, ...]
-    pairs: tuple[Subset, ...]
-    order: tuple[Step, ...]
-    budget: str = ""
-    within: tuple[Subset, ...] = ()
-    looked: int = 0
-    cut_off: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return _jsonable(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Marginal:
-        """The inverse of the report's JSON."""
-
-        def subset(each):
-            figure = Estimate.from_json(each["figure"])
-            return Subset(**{**each, "release": tuple(each["release"]), "figure": figure})
-
-        many = {key: tuple(map(subset, values[key])) for key in ("singles", "pairs", "within")}
-        order = tuple(
-            Step(
-                each["added"],
-                subset(each["subset"]),
-                None if each["gain"] is None else Estimate.from_json(each["gain"]),
-            )
-            for each in values["order"]
-        )
-        return cls(**{**values, **many, "order": order})
 
 
 def holds_chance(auc: Estimate) -> bool:
@@ -157,7 +94,7 @@ def holds_chance(auc: Estimate) -> bool:
 
 
 @dataclass(frozen=True)
-class Sanity:
+class Sanity(Record):
     """AUC of the null run (membership shuffled) and of the blind baseline (inputs only).
 
     Either is unmeasurable where its run failed.
@@ -202,9 +139,16 @@ class Scored:
     members: np.ndarray
     values: np.ndarray
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        """No part of the JSON: refused when read."""
+        from pydantic_core import core_schema
+
+        return core_schema.none_schema()
+
 
 @dataclass(frozen=True, repr=False)
-class Findings:
+class Findings(Record):
     """What one study found; `report.json` is its saved form (see `to_json`).
 
     `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
@@ -212,18 +156,20 @@ class Findings:
     scores of single examples, which are saved beside the JSON.
     """
 
+    schema: Literal[1] = field(default=SCHEMA, kw_only=True)
     study: dict[str, Any]
     provenance: dict[str, Any]
-    versions: tuple[Version, ...]
-    results: tuple[Result, ...]
-    failures: tuple[Failure, ...]
+    versions: Items[Version]
+    results: Items[Result]
+    failures: Items[Failure]
     sanity: Sanity
-    curve: tuple[Result, ...] = ()
-    slices: tuple[Slice, ...] = ()
-    exposed: tuple[Exposed, ...] = ()
+    curve: Items[Result] = ()
+    slices: Items[Slice] = ()
+    exposed: Items[Exposed] = ()
     marginal: Marginal | None = None
-    scored: Scored | None = field(default=None, compare=False, repr=False)
-    schema: int = field(default=SCHEMA)
+    scored: Scored | None = field(
+        default=None, compare=False, repr=False, metadata={"exclude": True}
+    )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self.results)} rows on {len(self.versions)} versions>"
@@ -232,114 +178,30 @@ class Findings:
         """The row of `tier` with the highest AUC on the target, None if the tier has no row."""
         return _best(self.results, tier)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only; estimates are dicts, rates are string keys, NaN is None."""
-        return {
-            "schema": self.schema,
-            "study": self.study,
-            "provenance": self.provenance,
-            "versions": [_jsonable(version) for version in self.versions],
-            "results": [_jsonable(result) for result in self.results],
-            "failures": [_jsonable(failure) for failure in self.failures],
-            "sanity": _jsonable(self.sanity),
-            "curve": [_jsonable(result) for result in self.curve],
-            "slices": [_jsonable(each) for each in self.slices],
-            "exposed": [_jsonable(each) for each in self.exposed],
-            "marginal": None if self.marginal is None else self.marginal.to_json(),
-        }
-
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Findings:
+    def from_json(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_json`.
 
         Raises:
-          ValueError: when the schema is another, or a name cannot be one.
-          KeyError, TypeError, AttributeError: for anything else that `to_json` would not give.
+          OtherSchema: when the schema is another.
+          ValueError: for anything else that `to_json` would not give.
         """
         if values.get("schema") != SCHEMA:
-            raise ValueError(
-                f"report: schema {values.get('schema')!r} cannot be read, {SCHEMA} is expected; "
-                "make the report anew with this version of tf_compleak."
-            )
-        report = cls(
-            study=values["study"],
-            provenance=values["provenance"],
-            versions=tuple(_version_from_json(version) for version in values["versions"]),
-            results=tuple(_result_from_json(result) for result in values["results"]),
-            failures=tuple(Failure(**failure) for failure in values["failures"]),
-            sanity=Sanity(
-                **{key: Estimate.from_json(value) for key, value in values["sanity"].items()}
-            ),
-            curve=tuple(_result_from_json(result) for result in values.get("curve", ())),
-            slices=tuple(
-                Slice(
-                    **{
-                        **each,
-                        "release": tuple(each["release"]),
-                        "auc": Estimate.from_json(each["auc"]),
-                    }
-                )
-                for each in values.get("slices", ())
-            ),
-            exposed=tuple(
-                Exposed(each["exposure"], tuple(map(_result_from_json, each["results"])))
-                for each in values.get("exposed", ())
-            ),
-            marginal=Marginal.from_json(values["marginal"]) if values.get("marginal") else None,
-        )
-        records.check(report, cls, "report")
-        records.check_names(report)
-        return report
+            raise OtherSchema(ascii(values.get("schema"))[:20])
+        return super().from_json(values)
+
+    def contradiction(self) -> str:
+        rows = [(row.attack, row.release) for row in self.results]
+        for names, kind in (
+            ([version.name for version in self.versions], "version"),
+            ([f"{attack} on {' + '.join(release)}" for attack, release in rows], "row"),
+            ([exposed.exposure for exposed in self.exposed], "exposure"),
+        ):
+            if repeated := [name for name, count in Counter(names).items() if count > 1]:
+                return f"{kind} {repeated[0][:100]} occurs more than once"
+        return ""
 
 
 def _best(results: Sequence[Result], tier: Tier) -> Result | None:
     rows = [row for row in results if row.tier == tier]
     return max(rows, key=lambda row: row.auc.value, default=None)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return value.to_json()
-    if dataclasses.is_dataclass(value):
-        return {f.name: _jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {
-            f"{key:g}" if isinstance(key, float) else key: _jsonable(v) for key, v in value.items()
-        }
-    if isinstance(value, (tuple, list)):
-        return [_jsonable(item) for item in value]
-    return value
-
-
-def _version_from_json(values: dict[str, Any]) -> Version:
-    estimates = {
-        key: None if values.get(key) is None else Estimate.from_json(values[key])
-        for key in ("member_accuracy", "non_member_accuracy", "validation_accuracy", "agreement")
-    }
-    texts = {key: tuple(values.get(key, ())) for key in ("notes", "left_alone")}
-    return Version(**{**values, **estimates, **texts})
-
-
-def _result_from_json(values: dict[str, Any]) -> Result:
-    gain, over, roc = values["auc_gain"], values["gain_over"], values["roc"]
-    more = {key: values.get(key) for key in ("advantage", "epsilon")}
-    return Result(
-        num_shadows=values.get("num_shadows", 1),
-        num_targets=values.get("num_targets", 1),
-        **{
-            key: None if value is None else Estimate.from_json(value) for key, value in more.items()
-        },
-        tier=values["tier"],
-        release=tuple(values["release"]),
-        attack=values["attack"],
-        n_members=values["n_members"],
-        n_non_members=values["n_non_members"],
-        accuracy=Estimate.from_json(values["accuracy"]),
-        auc=Estimate.from_json(values["auc"]),
-        tpr_at_fpr={
-            float(key): Estimate.from_json(value) for key, value in values["tpr_at_fpr"].items()
-        },
-        auc_gain=None if gain is None else Estimate.from_json(gain),
-        gain_over=None if over is None else (tuple(over[0]), over[1]),
-        roc=None if roc is None else Roc(tuple(roc["fpr"]), tuple(roc["tpr"])),
-    )

@@ -1,98 +1,177 @@
-"""Whether what was read back has the types that its dataclass declares, and names as given."""
+"""Records: dataclasses that are saved as JSON and read back strictly, by pydantic.
+
+Importing pydantic takes a tenth of a second, so that is left to the first record that is saved or
+read. Nothing of what is read back is converted: a field's type, its bounds and its name are as
+declared, or the error says which is not.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import types
-import typing
-from typing import Any
+import json
+import math
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from annotated_types import Interval
 
 from tf_compleak.types import validators
 
-
-def check(value: Any, kind: Any, where: str) -> None:
-    """Raise TypeError, naming the field, unless `value` is of a type.
-
-    Args:
-      kind: a class, a dataclass, a union, `Literal`, or a tuple, list or dict of these; whole
-        numbers pass as floats, truths as no numbers.
-      where: what the error calls the value.
-    """
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return
-    if origin in (typing.Union, types.UnionType):
-        _check_union(value, arguments, where)
-    elif origin is typing.Literal:
-        _require(value in arguments, value, where)
-    elif origin is tuple:
-        _check_tuple(value, arguments, where)
-    elif origin is dict:
-        _require(isinstance(value, dict), value, where)
-        for key, item in value.items():
-            check(key, arguments[0], where)
-            check(item, arguments[1], f"{where}.{key}")
-    elif dataclasses.is_dataclass(kind):
-        _require(type(value) is kind, value, where)
-        for name, field in _fields(kind).items():
-            check(getattr(value, name), field, f"{where}.{name}")
-    elif kind in (int, float):
-        number = isinstance(value, int if kind is int else (int, float))
-        _require(number and not isinstance(value, bool), value, where)
-    else:
-        _require(isinstance(value, kind), value, where)
+MOST_KEYS = 10_000  # of one object; pydantic keeps an error for every key that is unknown
+SHOWN = 60  # characters of a value that an error repeats
+Item = TypeVar("Item")
 
 
-def check_names(report: Any) -> None:
-    """Refuse names in a `Report` that no version, attack or exposure can have been given."""
-    rows = [*report.results, *report.curve, *report.slices]
-    for exposed in report.exposed:
-        validators.name("report: exposure", exposed.exposure.replace(":", "-"))
-        rows += exposed.results
-    for row in rows:
-        validators.name("report: attack", row.attack)
-    steps = report.marginal.order if report.marginal else ()
-    names = {name for row in rows for name in row.release}
-    names |= {version.name for version in report.versions} | {step.added for step in steps}
-    for name in sorted(names):
-        validators.name("report: version", name)
+class Record:
+    """A frozen dataclass with a JSON form; subclasses are dataclasses of such types."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "strict": True,
+        "allow_inf_nan": False,
+        "json_schema_serialization_defaults_required": True,
+    }
 
-def _check_union(value: Any, kinds: tuple, where: str) -> None:
-    if value is None and type(None) in kinds:
-        return
-    kinds = [kind for kind in kinds if kind is not type(None)]
-    if len(kinds) == 1:
-        check(value, kinds[0], where)
-        return
-    for kind in kinds:
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; rates are string keys, NaN is None."""
+        from pydantic_core import from_json
+
+        return from_json(_adapter(type(self)).dump_json(self, warnings="error"))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+          ValueError: in one line with the path to the field, for what `to_json` would not give.
+        """
+        import pydantic
+
+        where = cls.__name__.lower()
         try:
-            check(value, kind, where)
-        except TypeError:
-            continue
-        return
-    _require(False, value, where)
+            _check_breadth(values, where)
+            return _adapter(cls).validate_json(json.dumps(values))
+        except RecursionError as error:
+            raise ValueError(f"{where}: is nested too deep.") from error
+        except pydantic.ValidationError as error:
+            raise ValueError(_first(error, where)) from None
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (draft 2020-12) of what `to_json` gives."""
+        from pydantic.json_schema import GenerateJsonSchema
+
+        class Untitled(GenerateJsonSchema):
+            def field_title_should_be_set(self, schema) -> bool:
+                return False  # a title repeats the field's name
+
+        adapter = _adapter(cls)
+        schema = adapter.json_schema(mode="serialization", schema_generator=Untitled)
+        return {"$schema": Untitled.schema_dialect, **schema}
+
+    def contradiction(self) -> str:
+        """What in these values cannot be true together, "" where all can."""
+        return ""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(_consistent, handler(source))
 
 
-def _check_tuple(value: Any, kinds: tuple, where: str) -> None:
-    _require(isinstance(value, tuple), value, where)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        kinds = (kinds[0],) * len(value)
-    _require(len(kinds) == len(value), value, where)
-    for index, (item, kind) in enumerate(zip(value, kinds, strict=True)):
-        check(item, kind, f"{where}[{index}]")
+class _FirstError:
+    """Validation of many items that ends at the first wrong one, however many there are."""
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        return {**handler(source), "fail_fast": True}
+
+
+class _NullForNan:
+    """A finite number, or NaN, which is null in JSON (and NaN in JSON of earlier versions)."""
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        from pydantic_core import core_schema
+
+        number = core_schema.float_schema(strict=True, allow_inf_nan=True)
+        return core_schema.no_info_after_validator_function(
+            _finite_or_nan, core_schema.nullable_schema(number)
+        )
+
+
+class _FileName:
+    """A name as `validators.name` takes it, and the letters in `also`."""
+
+    def __init__(self, also: str = ""):
+        self.also = also
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema, handler):
+        letters = validators.NAME.pattern.replace("-]", f"{self.also}-]")
+        return {**handler(core_schema), "pattern": f"^{letters}$"}
+
+    def _checked(self, text: str) -> str:
+        validators.name("", text.translate(dict.fromkeys(map(ord, self.also), "-")))
+        return text
+
+
+Items = Annotated[tuple[Item, ...], _FirstError()]
+Count = Annotated[int, Interval(ge=0, le=2**53)]  # what every reader of JSON can hold
+Share = Annotated[float, Interval(ge=0, le=1)]
+Magnitude = Annotated[float, Interval(ge=0)]
+Figure = Annotated[float, _NullForNan()]
+Name = Annotated[str, _FileName()]
+ExposureName = Annotated[str, _FileName(also=":")]
+Rates = Annotated[dict[Share, Item], _FirstError()]
+
+
+def _consistent(record: Record) -> Record:
+    if reason := record.contradiction():
+        raise ValueError(reason)
+    return record
+
+
+def _finite_or_nan(value: float | None) -> float:
+    if value is None or math.isnan(value):
+        return math.nan
+    if math.isinf(value):
+        raise ValueError("must be finite")
+    return value
 
 
 @functools.cache
-def _fields(kind: type) -> dict[str, Any]:
-    """The types of a dataclass's fields that are compared."""
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.compare}
+def _adapter(kind: type[Record]):
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
-def _require(holds: bool, value: Any, where: str) -> None:
-    if not holds:
-        text = ascii(value)
-        text = text if len(text) <= 60 else f"{text[:57]}..."
-        raise TypeError(f"{where} cannot be {text}")
+def _check_breadth(values: Any, where: str) -> None:
+    """Refuse objects of more keys than any record has."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if len(value) > MOST_KEYS:
+                raise ValueError(f"{where}: holds an object of {len(value):,} keys.")
+            value = value.values()
+        waiting += (item for item in value if isinstance(item, (dict, list)))
+
+
+def _first(error, where: str) -> str:
+    """The first of a ValidationError's errors in one line, with the path to the field."""
+    details = error.errors(include_url=False, include_context=False)[0]
+    path = [f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in details["loc"]]
+    message = details["msg"].removeprefix("Value error, ").removeprefix(": ").rstrip(".")
+    value = details["input"]
+    scalar = details["type"] != "value_error" and not isinstance(value, (dict, list))
+    shown = f", got {value[:SHOWN] if isinstance(value, str) else value!a}" if scalar else ""
+    return f"{where}{''.join(path)}: {message[:1].lower()}{message[1:]}{_short(shown)}"
+
+
+def _short(text: str) -> str:
+    text = text if text.isascii() and text.isprintable() else ascii(text[:SHOWN])
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-_NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}")
+NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}")
 
 
 def choice(argument: str, value: str, options: Iterable[str]) -> str:
@@ -26,7 +26,7 @@ def name(argument: str, value: str) -> str:
       ValueError: unless it is 1 to 80 letters, digits or any of `._+-`, the first neither `.`
         nor `-`.
     """
-    if isinstance(value, str) and _NAME.fullmatch(value):
+    if isinstance(value, str) and NAME.fullmatch(value):
         return value
     text = ascii(value)
     text = text if len(text) <= 100 else f"{text[:97]}..."

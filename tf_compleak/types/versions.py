@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tf_compleak.types.estimates import Estimate
+from tf_compleak.types.records import Count, Items, Magnitude, Name, Record, Share
 
 ORIGINAL = "original"
 
-Release = tuple[str, ...]
+Release = Items[Name]
 Tier = Literal["NR", "SR", "MR"]
 Output = Literal["probabilities", "logits"]
 
@@ -35,7 +36,7 @@ def default_releases(versions: Release) -> list[Release]:
 
 
 @dataclass(frozen=True)
-class Version:
+class Version(Record):
     """One file of a family and the facts about it; no loaded model.
 
     Attributes:
@@ -53,25 +54,25 @@ class Version:
       left_alone_share: their part of the weights of all kernels.
     """
 
-    name: str
+    name: Name
     recipe: str
     path: str
     output: Output = "probabilities"
-    bytes: int = 0
-    gzip_bytes: int = 0
+    bytes: Count = 0
+    gzip_bytes: Count = 0
     member_accuracy: Estimate | None = None
     non_member_accuracy: Estimate | None = None
     validation_accuracy: Estimate | None = None
     agreement: Estimate | None = None
     status: Literal["ok", "failed"] = "ok"
-    resolution: float = 0.0
-    notes: tuple[str, ...] = ()
-    left_alone: tuple[str, ...] = ()
-    left_alone_share: float = 0.0
+    resolution: Magnitude = 0.0
+    notes: Items[str] = ()
+    left_alone: Items[str] = ()
+    left_alone_share: Share = 0.0
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Record):
     """A version or an attack that could not be made or measured, and why."""
 
     name: str
