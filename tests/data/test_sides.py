@@ -55,6 +55,10 @@ def test_classes_of_folders_are_numbered_over_both_sides(tmp_path):
     [
         ("nps:a", "--members: unknown 'nps'. Did you mean 'npz'"),
         ("npz:", "write it as npz:PATH"),
+        ("npy", "write it as npy:X.npy,Y.npy"),
+        ("digits", "--members=digits: is for run only: .*save both sides as npz:PATH"),
+        ("digits:300", "write it as digits"),
+        ("text:/nowhere/a.tsv", "/nowhere/a.tsv: no such file"),
         ("npz:/nowhere/a.npz", "/nowhere/a.npz: no such file"),
         ("npy:/nowhere/x.npy,/nowhere/y.npy", "/nowhere/x.npy: no such file"),
         ("image_folder:/nowhere", "/nowhere: no such folder"),
@@ -120,3 +124,49 @@ def test_overlap_is_found_by_content_and_dropped_on_both_sides():
     assert not np.isin(*digests).any() and len(digests[0]) == 35
     apart = sides.without_overlap(mine, rest, drop=False)
     assert apart[2] == 0 and apart[0] is mine
+
+
+def texts_of(path, words, labels):
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(words, labels, strict=True)))
+    return sources.load_side(f"text:{path}", f"--{path.stem}")
+
+
+def test_sides_of_texts_share_classes_and_are_compared_by_content(tmp_path):
+    words = [f"größe {index}" for index in range(60)]
+    mine = texts_of(tmp_path / "members.tsv", words[:40], ["a", "c"] * 20)
+    others = texts_of(tmp_path / "non_members.tsv", words[35:], ["b", "c", "b", "c", "b"] * 5)
+    assert mine.texts[np.arange(40)] == words[:40] and not mine.inputs
+    mine, others = sides.paired(mine, others)
+    assert mine.classes == others.classes == ("a", "b", "c")
+    assert set(mine.labels) == {0, 2} and set(others.labels) == {1, 2}
+    with pytest.raises(ValueError, match=r"--non_members=text:.*: 5 example\(s\) are among"):
+        sides.without_overlap(mine, others, drop=False)
+    mine, others, count, _ = sides.without_overlap(mine, others, drop=True)
+    assert count == 5 and mine.texts[np.arange(35)] == words[:35]
+    assert others.texts[np.arange(20)] == words[40:]
+
+
+def test_texts_are_paired_with_texts_only(tmp_path):
+    x, y = arrays()
+    texts = texts_of(tmp_path / "members.tsv", [str(index) for index in range(40)], y)
+    for other in (sides.of_arrays(x, y, "--non_members"), sides.of_arrays(None, y, "--other")):
+        with pytest.raises(ValueError, match="give both the same"):
+            sides.paired(texts, other)
+    few = sides.of_arrays(texts.texts, y, "--members").take(np.arange(5))
+    assert len(few) == len(few.texts) == 5
+    with pytest.raises(ValueError, match="40 rows of text, 39 labels"):
+        sides.of_arrays(texts.texts, y[:39], "--members")
+
+
+def test_errors_of_every_reader_begin_with_the_flag_and_the_source(tmp_path):
+    (tmp_path / "a.tsv").write_text("one\t1\ntwo\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b.npz").touch()
+    (tmp_path / "b.npy").touch()
+    np.savez(tmp_path / "ids.npz", y=arrays()[1], ids=np.array(["é".encode()] * 40))
+    for source in ("text:a.tsv", "image_folder:b", "npz:b.npz", "npy:b.npy", "npz:ids.npz"):
+        scheme, name = source.split(":")
+        source = f"{scheme}:{tmp_path}/{name}"
+        with pytest.raises(ValueError) as caught:
+            sources.load_side(source, "--members")
+        assert str(caught.value).startswith(f"--members={source}: "), caught.value

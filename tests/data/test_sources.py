@@ -99,6 +99,56 @@ def test_npz_ids(tmp_path):
     assert examples.ids.tolist() == list("abcdef")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_npy_gives_what_npz_gives(tmp_path, dtype):
+    table = (X * 9).astype(dtype)
+    packed = sources.load(save(tmp_path, x=table, y=Y))
+    np.save(tmp_path / "x.npy", table)
+    np.save(tmp_path / "y.npy", Y)
+    dataset = f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy"
+    mapped = sources.load(dataset)
+    assert mapped.x.dtype == packed.x.dtype and mapped.classes == packed.classes
+    for name in ("x", "y", "ids"):
+        np.testing.assert_array_equal(getattr(mapped, name), getattr(packed, name))
+    before = sources.stamp(dataset)
+    os.utime(tmp_path / "y.npy", ns=(1, 1))
+    assert None not in (before, sources.stamp(dataset)) and before != sources.stamp(dataset)
+
+
+def test_npy_refused(tmp_path):
+    np.save(tmp_path / "y.npy", Y)
+    for rest, message in (
+        ("y.npy", "holds labels alone; training takes npy:X.npy,Y.npy"),
+        ("x.npy,y.npy", "x.npy: no such file; save a plain number array"),
+        ("y.npy,y.npy", r"inputs have shape \(6,\)"),
+        ("y.npy,y.npy,y.npy", "write it as npy:X.npy,Y.npy, or npy:Y.npy"),
+    ):
+        rest = ",".join(f"{tmp_path}/{name}" for name in rest.split(","))
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            sources.load(f"npy:{rest}")
+
+
+def test_a_split_in_the_source_goes_before_the_default(monkeypatch):
+    asked = []
+
+    def read(name, data_dir, split):
+        asked.append((name, split))
+        return np.zeros((40, 2)), np.arange(40) % 2
+
+    monkeypatch.setattr(tfds_folder, "read", read)
+    sources.load("tfds:glue/cola", tfds_split="test")
+    sources.load("tfds:glue/cola:train[:9]+test", tfds_split="test")
+    sources.load_side("tfds:mnist:train[5:]", "--members")
+    sources.load_side("tfds:mnist", "--members")
+    assert [split for _, split in asked] == ["test", "train[:9]+test", "train[5:]", "train"]
+    assert [name for name, _ in asked] == ["glue/cola", "glue/cola", "mnist", "mnist"]
+
+
+def test_the_listing_names_every_source_and_no_other():
+    forms = [line.split()[0] for line in sources.LISTING.splitlines()]
+    assert [form.partition(":")[0] for form in forms] == list(sources.SOURCES)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -256,8 +306,8 @@ def test_tfds_texts(data_dir):
     assert len(examples.x) == 40 and examples.classes == 2
     (first,) = examples.x[np.array([0])]
     assert isinstance(first, str) and len(first.split()) > 20
-    with pytest.raises(ValueError, match="holds texts; tokenize them"):
-        sources.load_side("tfds:imdb_reviews:train[:40]", "--members", data_dir)
+    side = sources.load_side("tfds:imdb_reviews:train[:40]", "--members", data_dir)
+    assert side.texts[np.arange(40)] == examples.x[np.arange(40)] and not side.inputs
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,9 @@ def test_vocabularies_in_files(tmp_path):
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match=r"--vocabulary=.*lacks \[PAD\]"):
         text.read("bert", str(tmp_path))
+    (tmp_path / "vocab.json").write_text('{"a":' * 100_000)
+    with pytest.raises(ValueError, match=r"--vocabulary=.*nested too deep"):
+        text.read("gpt2", str(tmp_path))
     (tmp_path / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\n")
     with pytest.raises(ValueError, match=r"does not begin with \[PAD\]"):
         text.read("bert", str(tmp_path))

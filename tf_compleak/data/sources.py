@@ -113,7 +113,8 @@ def _examples(side: Side) -> Examples:
 
 def _digits(rest: str, data_dir: str | None, split: str, inputs: tuple[str, ...]) -> Side:
     if not inputs:
-        raise ValueError("for run only: no part of it is yours; save both sides as npz:PATH.")
+        why = "is for run only: it has no part that your model was trained on"
+        raise ValueError(f"{why}; save both sides as npz:PATH.")
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -160,7 +161,7 @@ SOURCES = {
 }
 LISTING = """\
   digits                      scikit-learn's 1,797 handwritten digits, embedded; run only
-  npz:PATH                    arrays x [N, ...], y [N], ids [N] if any; audit: one for each input
+  npz:PATH                    arrays x and y, ids if any; audit: x, or one for each input of a model
   npy:X.npy,Y.npy             memory-mapped; audit: npy:Y.npy alone where all versions are outputs
   tfds:NAME[/config][:SPLIT]  prepared in --data_dir, such as tfds:cifar10:train[:5000]
   image_folder:PATH           a folder for each class; classes numbered by their sorted names

@@ -113,6 +113,21 @@ def test_functions_are_asked_with_inputs():
         tf_compleak.audit({"original": lambda batch: model(batch)[0]}, *sides, **FEW)
 
 
+def test_texts_are_sides_of_versions_given_as_outputs(tmp_path):
+    versions, (_, y), (_, z) = family()
+    for name, labels in (("mine", y), ("others", z)):
+        lines = [f"{name} {index}\t{label}\n" for index, label in enumerate(labels)]
+        (tmp_path / f"{name}.tsv").write_text("".join(lines))
+    sides = [f"text:{tmp_path / name}.tsv" for name in ("mine", "others")]
+    report = tf_compleak.audit(versions, *sides, **FEW)
+    assert report.best("MR").auc.low > 0.7
+    with pytest.raises(ValueError, match=r"400 example\(s\) are among the members, too"):
+        tf_compleak.audit(versions, *sides[:1] * 2, **FEW)
+    with pytest.raises(ValueError, match=r"mine\.tsv: holds texts; tokenize them") as caught:
+        tf_compleak.audit({"original": lambda batch: batch}, *sides, **FEW)
+    assert "\n" not in str(caught.value)
+
+
 def test_sides_that_a_blind_classifier_tells_apart_make_the_audit_void():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((600, 8)).astype(np.float32)
