@@ -1,5 +1,7 @@
 """What the commands say of themselves: help texts and the tables of their flags."""
 
+from tf_compleak.data.sources import LISTING
+
 ABOUT = """\
 tf-compleak: what do compressed versions of a model tell about its training data?
 
@@ -15,7 +17,7 @@ The quickest look (digits, twelve versions, half a minute on two cores):
   tf-compleak run --flagfile=quickstart
 """
 
-RUN = """\
+RUN = f"""\
 tf-compleak run: train a target model and shadow models, make the same compressed versions of each
 with the TF Model Optimization Toolkit, query the .tflite files, fit membership inference attacks on
 the shadows, score the target, and report what each release of versions leaks.
@@ -27,6 +29,8 @@ Examples:
   tf-compleak run --versions=original,int8-ptq,pruning-0.80 --workdir=runs/three
   tf-compleak run --flagfile=runs/three/flags.cfg --workdir=runs/again      repeat a run
 
+The examples (--dataset) are one of:
+{LISTING}
 A workdir holds everything a study made; the same command continues where it was stopped. Releases:
 NR, one version alone; SR, the original with one other; MR, two or more others, with or without it.
 Versions, attacks and releases may be added to a finished study: only what is new is computed.
@@ -34,7 +38,7 @@ Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 i
 143 terminated.
 """
 
-AUDIT = """\
+AUDIT = f"""\
 tf-compleak audit: what do these versions of a model, as they are about to ship, tell about who was
 in its training data? Takes model files (or their outputs), examples that were trained on and
 examples that were not.
@@ -48,10 +52,7 @@ Examples:
   tf-compleak audit --flagfile=audit.cfg --fail_if='upper:tpr@0.01>0.05'       a gate for CI
 
 The examples (--members, --non_members) are one of:
-  npz:PATH                   arrays y and x, or one array for each input of the model; ids if any
-  npy:X.npy,Y.npy            memory-mapped; npy:Y.npy alone where all versions are outputs
-  image_folder:PATH          a folder for each class; classes numbered by their sorted names
-  tfds:NAME[/config]:SPLIT   prepared in --data_dir
+{LISTING}
 Each of --shadows is a folder with the same versions of another model, NAME.tflite and so on, and
 its members.npz and non_members.npz (or members_x.npy, members_y.npy, ..., or image folders).
 Without shadows the attacks are cross-fitted over the known examples: an auditor's upper view.
@@ -81,13 +82,12 @@ Usage:
 # name, help; grouped as --help shows them.
 RUN_FLAGS = {
     "Data": [
-        (
-            "dataset",
-            "digits | tfds:NAME[/config] | npz:PATH (arrays x, y) | image_folder:PATH | "
-            "text:PATH (.tsv, .csv, .jsonl with text and label)",
-        ),
+        ("dataset", "the examples, see above"),
         ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),
-        ("tfds_split", "which TFDS examples to use, in TFDS's own notation, such as train+test"),
+        (
+            "tfds_split",
+            "which TFDS examples to use where --dataset names no SPLIT, such as train+test",
+        ),
         ("num_members", "training examples of every family (target and shadows each)"),
         ("num_non_members", "examples of every family that its models never see"),
         (
