@@ -1,6 +1,7 @@
 """Who is exposed: against naive twins."""
 
 import csv
+import json
 
 import numpy as np
 import planted
@@ -58,7 +59,18 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
 def test_what_is_no_report_gets_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file; name the folder of a report"):
         Report.load(tmp_path)
-    for text in ("{", "[]", '{"schema": 1}', '{"schema": 99}'):
+    for text in ("{", "[]", '{"schema": 1}'):
         (tmp_path / "report.json").write_text(text)
-        with pytest.raises(ValueError, match="report"):
+        with pytest.raises(ValueError, match="is damaged or no report"):
             Report.load(tmp_path)
+
+
+@pytest.mark.parametrize("schema", [0, 99, None, "1"])
+def test_a_report_of_another_schema_gets_one_line_that_says_what_to_do(schema, tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps({"schema": schema, "rows": []}))
+    with pytest.raises(ValueError) as caught:
+        Report.load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/report.json: schema {schema!r} cannot be read, 1 is expected; make the report "
+        "anew with this version of tf_compleak."
+    )

@@ -101,7 +101,9 @@ def _value(figure: Estimate, each: Condition) -> float:
 
 def write(verdict: Verdict, folder: Path) -> None:
     """Write `verdict.json` and `verdict.xml` (JUnit), each aside and renamed."""
-    write_text(folder / "verdict.json", json.dumps(to_json(verdict), indent=1) + "\n")
+    write_text(
+        folder / "verdict.json", json.dumps(to_json(verdict), indent=1, allow_nan=False) + "\n"
+    )
     write_text(folder / "verdict.xml", junit(verdict))
 
 
