@@ -1,16 +1,22 @@
 """The lock: one process at a time; locks of the dead are recognised."""
 
 import dataclasses
+import errno
+import fcntl
 import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 
+import bucket
+import filelock
 import pytest
 
-from tf_compleak.engine import lock
+from tf_compleak.engine import file_store, lock
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.studies.study import Study
 
@@ -35,12 +41,14 @@ def holder(folder, seconds):
     )
 
 
-def left(folder, **changes):
-    """Leave a lock in a folder, of this process but for some changes."""
-    folder.mkdir(exist_ok=True)
-    me = dataclasses.replace(lock.Owner.this(), **changes)
-    text = json.dumps({"owner": dataclasses.asdict(me), "renewed": time.time()})
-    (folder / lock.NAME).write_text(text)
+ELSEWHERE = "elsewhere 0123 1:2"
+
+
+def left(folder, file="", **changes):
+    """Leave a lock in a folder, of this process but for some changes; `file`: as locked there."""
+    root = file_store.path(folder)
+    words = json.loads(lock.content(root, dataclasses.replace(lock.Owner.this(), **changes)))
+    (root / lock.NAME).write_text(json.dumps(words | ({"file": file} if file else {})))
 
 
 def taken(folder):
@@ -62,22 +70,81 @@ def test_a_second_process_is_told_who_is_at_it_and_a_killed_one_leaves_no_claim(
 def test_locks_of_the_dead(tmp_path):
     ended = subprocess.run(["true"], check=True) and subprocess.Popen(["true"])
     ended.wait()
-    for stale in ({"pid": ended.pid}, {"started": "1"}, {"boot": "another"}):
+    for stale in ({"pid": ended.pid}, {"pid": 1}, {"pid": os.getpid(), "since": "boot before"}):
         left(tmp_path, **stale)
+        assert not lock.is_alive(file_store.path(tmp_path)), stale
         assert taken(tmp_path), stale
-    left(tmp_path)
-    with pytest.raises(ValueError, match="in use"):
-        taken(tmp_path)
+    with filelock.FileLock(tmp_path / lock.FILE):
+        left(tmp_path)
+        assert lock.is_alive(file_store.path(tmp_path))
+        with pytest.raises(ValueError, match="in use"):
+            taken(tmp_path)
+    assert taken(tmp_path)
 
 
 def test_another_host_counts_as_alive_while_it_renews_its_lock(tmp_path):
-    for other in ({"host": "elsewhere"}, {"namespace": "pid:[1]"}):
-        left(tmp_path, **other)
+    for file in (ELSEWHERE, socket.gethostname() + " 0123 1:2"):
+        left(tmp_path, file, host="elsewhere")
         with pytest.raises(ValueError, match="renewed its lock 0 s ago, and counts as dead after"):
             taken(tmp_path)
+        assert lock.is_alive(file_store.path(tmp_path))
         long_ago = time.time() - lock.PATIENCE - 1
         os.utime(tmp_path / lock.NAME, (long_ago, long_ago))
+        assert not lock.is_alive(file_store.path(tmp_path))
         assert taken(tmp_path)
+
+
+def test_of_a_killed_process_the_lock_is_free_at_once(tmp_path):
+    process = holder(tmp_path, 60)
+    assert process.stdout.readline() == "held\n"
+    assert lock.is_alive(file_store.path(tmp_path))
+    process.kill()
+    process.wait()
+    assert not lock.is_alive(file_store.path(tmp_path))
+    assert (tmp_path / lock.NAME).exists() and (tmp_path / lock.FILE).exists()
+    with Workdir(tmp_path).claim(Study()):  # what it left is ours
+        assert taken(tmp_path)
+    assert not (tmp_path / lock.NAME).exists() and not (tmp_path / lock.FILE).exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_on_a_disk_without_locks_the_words_decide(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(lock, "BEAT", 0.05)
+    root = file_store.path(tmp_path)
+    with Workdir(tmp_path).locked():
+        assert lock.is_alive(root)
+        with pytest.raises(ValueError, match=f"in use by process {os.getpid()}"):
+            taken(tmp_path)
+    left(tmp_path)
+    with pytest.raises(ValueError, match="in use"):
+        taken(tmp_path)
+    os.utime(tmp_path / lock.NAME, (1, 1))
+    assert taken(tmp_path)
+
+
+def test_whoever_looks_turns_no_start_away(tmp_path):
+    look = filelock.FileLock(tmp_path / lock.FILE, thread_local=False)
+    look.acquire()
+    threading.Timer(0.2, look.release).start()
+    assert taken(tmp_path)
+
+
+def test_the_lock_of_a_bucket_that_a_dead_process_left(tmp_path, monkeypatch):
+    monkeypatch.setenv(bucket.ROOT, str(tmp_path))
+    bucket.register()
+    Workdir("s3://mine/study").root.mkdir(parents=True)
+    left("s3://mine/study", pid=1)
+    assert taken("s3://mine/study")
+    left("s3://mine/study", ELSEWHERE)
+    with pytest.raises(ValueError, match="renewed its lock 0 s ago"):
+        taken("s3://mine/study")
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    assert taken("s3://mine/study")
+    assert not lock._file(file_store.path("s3://mine/study")).exists()
 
 
 def test_the_owner_renews_its_lock(tmp_path, monkeypatch):
@@ -91,7 +158,7 @@ def test_the_owner_renews_its_lock(tmp_path, monkeypatch):
 
 
 def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path):
-    left(tmp_path, started="1")
+    left(tmp_path, pid=1)
     rivals = [holder(tmp_path, 2) for _ in range(4)]
     ends = [rival.communicate(timeout=60) for rival in rivals]
     held = sorted(tuple(map(float, out.split()[1:])) for out, _ in ends if out)

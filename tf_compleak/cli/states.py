@@ -238,7 +238,7 @@ def text(root: str, found: list[State]) -> Iterator[str]:
     yield f"{root}: {told}; {sum(each.bytes for each in found):,} bytes in stages"
     who = lock.owner(place)
     if who:
-        alive = lock.is_alive(place, who)
+        alive = lock.is_alive(place)
         how = "running now" if alive else "stopped in the middle; the same command goes on"
         line = f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
         yield _printable(line)

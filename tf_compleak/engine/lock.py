@@ -1,15 +1,16 @@
-"""The lock of a workdir: one process at a time, told by a file with its owner and host.
+"""The lock of a workdir: one process at a time; `lock.json` says in words who it is.
 
-On the owner's machine the lock is stale when the process is gone (or the machine was started anew
-since). From another machine that cannot be seen: there the owner renews the file every `BEAT`
-seconds, and it is stale after `PATIENCE` seconds without.
+The system's lock on a file beside it (filelock) decides among all processes that see that file, and
+is free the moment its process ends, whatever ended it. Others (on a disk that locks on each machine
+for itself, or not at all; at the same bucket from elsewhere) go by the words: their owner renews
+them every `BEAT` seconds, and counts as dead after `PATIENCE` seconds without.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -22,43 +23,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 from etils import epath
 
 from tf_compleak.engine import bounded_reads, file_store
 
 NAME = "lock.json"
+FILE = "lock"  # what the system locks; in the folder while the lock is held, and after a kill
 BEAT = 10.0
 PATIENCE = 60.0
-MOST = 2**16  # bytes of the file
+MOST = 2**16  # bytes of the words
+MOMENT = 1.0  # to wait for the file, which `is_alive` may hold for an instant
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that holds a lock: where it runs, and what tells it from a later one."""
+    """The process that holds a lock."""
 
     host: str
-    machine: str
-    boot: str
-    namespace: str
     pid: int
-    started: str
     since: str
     command: str
 
     @classmethod
     def this(cls) -> Owner:
         """This process."""
-        namespace = os.readlink("/proc/self/ns/pid") if os.path.exists("/proc/self/ns/pid") else ""
-        return cls(
-            host=socket.gethostname(),
-            machine=_text("/etc/machine-id"),
-            boot=_text("/proc/sys/kernel/random/boot_id"),
-            namespace=namespace,
-            pid=os.getpid(),
-            started=_started(os.getpid()),
-            since=time.strftime("%Y-%m-%d %H:%M:%S"),
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
-        )
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+        return cls(socket.gethostname(), os.getpid(), since, command)
 
 
 FIELDS = dataclasses.fields(Owner)
@@ -68,94 +60,134 @@ FIELDS = dataclasses.fields(Owner)
 def held(root: epath.Path) -> Iterator[None]:
     """Hold the lock of a folder that exists; ValueError naming the owner when another does."""
     me, stop = Owner.this(), threading.Event()
-    _take(root, me)
-    beating = threading.Thread(target=_beat, args=(root, me, stop), daemon=True)
-    beating.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        with contextlib.suppress(OSError):
-            if owner(root) == me:
-                (root / NAME).unlink()
+    with _file_lock(root) as locked:
+        if not (locked and _is_seen(root)) and age(root) < PATIENCE:
+            raise ValueError(_refusal(root))
+        file_store.write_text(root / NAME, content(root, me))
+        if not (locked and file_store.is_local(root)):  # of two who write at once, the last wins
+            time.sleep(1.0)
+            if owner(root) not in (None, me):
+                raise ValueError(_refusal(root))
+        threading.Thread(target=_beat, args=(root, me, stop), daemon=True).start()
+        try:
+            yield
+        finally:
+            stop.set()
+            with contextlib.suppress(OSError):
+                if owner(root) == me:
+                    (root / NAME).unlink()
 
 
 def owner(root: epath.Path) -> Owner | None:
     """Who holds the lock of a folder, dead or alive; None: nobody, or nobody that can be read."""
-    try:
-        owner_ = Owner(**_record(root)["owner"])
-    except (OSError, ValueError, TypeError, KeyError):
+    values = _record(root).get("owner")
+    if not isinstance(values, dict) or values.keys() != {field.name for field in FIELDS}:
         return None
-    values = vars(owner_)
     right = all(type(values[f.name]) is (int if f.name == "pid" else str) for f in FIELDS)
-    return owner_ if right else None
+    return Owner(**values) if right else None
 
 
-def _record(root: epath.Path) -> dict:
-    return bounded_reads.json_object(root / NAME, MOST, follow=False)
-
-
-def is_alive(root: epath.Path, other: Owner) -> bool:
+def is_alive(root: epath.Path) -> bool:
     """Whether the owner of a lock still runs, as far as can be told from here."""
-    me = Owner.this()
-    if (other.host, other.machine) == (me.host, me.machine):
-        if other.boot != me.boot:
-            return False
-        if other.namespace == me.namespace:
-            return bool(other.started) and _started(other.pid) == other.started
+    if _is_seen(root):
+        with contextlib.suppress(OSError):
+            return _is_locked(root)
     return age(root) < PATIENCE
 
 
 def age(root: epath.Path) -> float:
-    """Seconds since the lock was renewed: on the clock of its disk, or as a bucket's lock says."""
+    """Seconds since a lock was renewed: on the clock of its disk, or as a bucket's lock says.
+
+    Infinite where there is no lock that can be read.
+    """
+    if owner(root) is None:
+        return float("inf")
     try:
         if not file_store.is_local(root):
             return max(0.0, time.time() - _record(root)["renewed"])
         with tempfile.TemporaryFile(dir=root) as probe:
             return os.fstat(probe.fileno()).st_mtime - os.stat(root / NAME).st_mtime
-    except (OSError, ValueError, TypeError, KeyError):
-        return PATIENCE
+    except (OSError, TypeError, KeyError):
+        return float("inf")
 
 
-def _take(root: epath.Path, me: Owner) -> None:
-    with _alone(root):
-        other = owner(root)
-        if other and is_alive(root, other):
-            raise ValueError(_refusal(root, other, me))
-        file_store.write_text(root / NAME, _content(me))
-    if not file_store.is_local(root):  # buckets have no lock: the last of two writers wins
-        time.sleep(1.0)
-        other = owner(root)
-        if other and other != me:
-            raise ValueError(_refusal(root, other, me))
+def content(root: epath.Path, owner: Owner) -> str:
+    """The words of a lock of this machine's, renewed now."""
+    words = {"owner": dataclasses.asdict(owner), "file": _identity(root), "renewed": time.time()}
+    return json.dumps(words, indent=1)
 
 
-def _refusal(root: epath.Path, other: Owner, me: Owner) -> str:
+def _record(root: epath.Path) -> dict:
+    try:
+        return bounded_reads.json_object(root / NAME, MOST, follow=False)
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_seen(root: epath.Path) -> bool:
+    """Whether the owner locks the same file as this process would."""
+    return _record(root).get("file") == _identity(root)
+
+
+def _identity(root: epath.Path) -> str:
+    """What tells the locked file from one of the same name elsewhere: machine, disk and folder."""
+    machine, folder = Path("/etc/machine-id"), os.stat(_file(root).parent)
+    name = machine.read_text(encoding="ascii").strip() if machine.exists() else ""
+    return f"{socket.gethostname()} {name} {folder.st_dev}:{folder.st_ino}"
+
+
+def _file(root: epath.Path) -> Path:
+    """The file that the system locks: in the folder, or for a bucket on this machine."""
+    if file_store.is_local(root):
+        return Path(root, FILE)
+    digest = hashlib.sha256(os.fspath(root).encode()).hexdigest()[:24]
+    return Path(tempfile.gettempdir(), f"tf-compleak-{os.getuid()}-{digest}.{FILE}")
+
+
+@contextlib.contextmanager
+def _file_lock(root: epath.Path) -> Iterator[bool]:
+    """Hold the system's lock; False where there is none to be had; ValueError: another holds it."""
+    lock = filelock.FileLock(_file(root), timeout=MOMENT, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(_refusal(root)) from None
+    except OSError:  # a disk without locks, or a file that another user made
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(OSError):
+            _file(root).unlink()  # while it is locked: whoever waits for it looks again
+        lock.release()
+
+
+def _is_locked(root: epath.Path) -> bool:
+    try:
+        file = os.open(_file(root), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        return not filelock.lock_descriptor(file, blocking=False)
+    finally:
+        os.close(file)
+
+
+def _refusal(root: epath.Path) -> str:
+    other, remedy = owner(root), "wait for it or stop it, or name another --workdir."
+    if other is None:
+        return f"--workdir={root}: in use by another process; {remedy}"
     text = (
         f"--workdir={root}: in use by process {other.pid} on {other.host} since {other.since} "
-        f"({other.command}); wait for it or stop it, or name another --workdir."
+        f"({other.command}); {remedy}"
     )
-    if (other.host, other.namespace) != (me.host, me.namespace):
+    if not _is_seen(root):
         text += (
             f" It renewed its lock {age(root):.0f} s ago, and counts as dead after {PATIENCE:.0f} s"
             " without."
         )
     return text
-
-
-@contextlib.contextmanager
-def _alone(root: epath.Path) -> Iterator[None]:
-    """Look at the lock and take it with no other process of this machine doing so in between."""
-    if not file_store.is_local(root):
-        yield
-        return
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some shared disks know no flock
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _beat(root: epath.Path, me: Owner, stop: threading.Event) -> None:
@@ -164,29 +196,4 @@ def _beat(root: epath.Path, me: Owner, stop: threading.Event) -> None:
             if file_store.is_local(root):
                 os.utime(root / NAME)
             else:
-                (root / NAME).write_text(_content(me))
-
-
-def _content(me: Owner) -> str:
-    return json.dumps({"owner": dataclasses.asdict(me), "renewed": time.time()}, indent=1)
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process started, in ticks since boot; empty when there is none (or a zombie)."""
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    if fields:
-        return "" if fields[0] in "ZX" else fields[19]
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return "running"
-    except OSError:
-        return ""
-    return "running"
+                (root / NAME).write_text(content(root, me))

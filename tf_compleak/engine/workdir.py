@@ -109,7 +109,7 @@ class Workdir:
         """Whether the folder holds something that no study of ours left."""
         return self.root.exists() and not all(
             entry.name.startswith(ASIDE)
-            or entry.name == lock.NAME
+            or entry.name in (lock.NAME, lock.FILE)
             or (entry in (self.data(), self.preset()) and (entry / RECORD).exists())
             or (entry == self.root / "tokens" and _only_stages(entry))
             or (entry == self.logs() and _only_logs(entry))
