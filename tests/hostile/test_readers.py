@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 
 from tf_compleak.data import array_files, sides, sources, tfds_folder
 from tf_compleak.engine import bounded_reads
@@ -20,15 +21,6 @@ from tf_compleak.studies.audit.query import Family
 
 X = np.random.default_rng(0).random((40, 3, 3, 1)).astype(np.float32)
 Y = np.arange(40) % 2
-
-
-def refused(work, message, kind=(ValueError, OSError)) -> str:
-    """The one line that `work` ends with."""
-    with pytest.raises(kind, match=message) as caught:
-        work()
-    line = str(caught.value)
-    assert "\n" not in line and len(line) < 1000
-    return line
 
 
 def npy(array) -> bytes:

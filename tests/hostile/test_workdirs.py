@@ -3,33 +3,23 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import planted
 import pytest
+from refusals import refused
 
-from tf_compleak.cli import command_words, states
 from tf_compleak.cli import main as cli
+from tf_compleak.cli import states
 from tf_compleak.engine import stage
 from tf_compleak.engine.stage import Stage
 from tf_compleak.engine.workdir import Workdir, slug, write_text
-from tf_compleak.inference import prepare
 from tf_compleak.leakage import report_rows
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
 from tf_compleak.studies.study import Study
 from tf_compleak.types import Estimate, Scores, validators
 from tf_compleak.types.findings import Sanity
-
-
-def refused(work, message, kind=(ValueError, OSError)) -> str:
-    """The one line that `work` ends with."""
-    with pytest.raises(kind, match=message) as caught:
-        work()
-    line = str(caught.value)
-    assert "\n" not in line and len(line) < 1000
-    return line
 
 
 @pytest.fixture
@@ -332,102 +322,6 @@ def test_the_sums_are_those_that_sha256sum_checks(report, tmp_path):
     assert subprocess.run(command, cwd=tmp_path / "examples", check=False).returncode == 0
 
 
-# The command line ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (MemoryError(), "not enough memory; .*--batch"),
-        (MemoryError("Unable to allocate 1 TiB"), "not enough memory .*1 TiB.*--memory_limit"),
-        (RecursionError("maximum"), "nested too deep"),
-        (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates"), r"'a\\udcff' is no text"),
-        (ValueError("two\nlines"), "two lines"),
-    ],
-)
-def test_whatever_ends_a_command_is_one_line(error, message, monkeypatch, capsys):
-    def fails(arguments):
-        raise error
-
-    command = cli.COMMANDS["show"]
-    monkeypatch.setitem(cli.COMMANDS, "show", cli._Command(command.about, {}, fails))
-    assert cli.main(["show", "x"]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    refused(lambda: (_ for _ in ()).throw(ValueError(lines[0])), message)
-
-
-@pytest.mark.parametrize("words", ["--help", "run --help", "--version"])
-def test_output_that_nobody_reads_ends_in_silence(words):
-    code = "import sys; from tf_compleak.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words.split()],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
-@pytest.mark.parametrize("variable", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
-def test_names_that_a_locale_cannot_write_are_escaped(variable, tmp_path):
-    environment = {**os.environ, **variable}
-    environment.pop("HOME", None)
-    command = [sys.executable, "-m", "tf_compleak", "show", f"{tmp_path}/größe-\N{SNOWMAN}"]
-    done = subprocess.run(command, capture_output=True, env=environment, check=False)
-    assert done.returncode == 2 and b"holds no study" in done.stderr
-    assert done.stderr.count(b"\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a=x,b=y", ["a=x", "b=y"]),
-        ('"a=x,y.tflite",b=z', ["a=x,y.tflite", "b=z"]),
-        ('a="x,y.tflite",b=z', ["a=x,y.tflite", "b=z"]),
-        ('"a=say ""x"".tflite",b=z', ['a=say "x".tflite', "b=z"]),
-        (" a=x , b=y ", ["a=x", "b=y"]),
-        ("a=x,", ["a=x", ""]),
-        ("", []),
-    ],
-)
-def test_paths_with_commas_are_written_in_quotes_and_repeated(text, words):
-    assert command_words.split(text) == words
-    values = cli._define("audit")
-    values(["audit", f"--versions={text}"])
-    again = cli._define("audit")
-    again(["audit", values["versions"].serialize() or "--versions="])
-    assert values.versions == again.versions == words
-
-
-def test_a_quotation_mark_that_is_not_closed_is_named(capsys):
-    assert cli.main(["audit", '--versions=a="x,b=y', "--members=a", "--non_members=b"]) == 2
-    assert "quotation mark is not closed" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "circle", "chain"])
-def test_flagfiles_are_small_text_files(kind, tmp_path, capsys):
-    path = tmp_path / "flags.cfg"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.write_text("--flagfile=/dev/zero\n")
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "circle":
-        path.write_text(f"--flagfile={path}\n--nonsense=1\n")
-    else:
-        path.write_text(f"--flagfile={tmp_path}/0\n")
-        for index in range(30):
-            (tmp_path / str(index)).write_text(f"--flagfile={tmp_path}/{index + 1}\n")
-    assert cli.main(["run", f"--flagfile={path}"]) == 2
-    message = {"circle": "unknown flag --nonsense", "chain": "name each other"}
-    assert message.get(kind, f"is a {kind}; a regular file") in capsys.readouterr().err
-
-
 def test_a_log_folder_that_cannot_be_made_is_one_line(report, tmp_path, capsys):
     report.save(tmp_path)
     (tmp_path / "file").write_text("")
@@ -440,38 +334,3 @@ def test_a_void_report_ends_with_four(report, capsys, tmp_path):
     assert cli._show(report, str(tmp_path), "") == cli.VOID == 4
     assert "tf-compleak: void: Null run could not be made" in capsys.readouterr().err
     assert cli._show(report, str(tmp_path), "auc>0.99") == 3
-
-
-PREPARING = """
-numbers = 3
-def raises(rows): raise KeyError("a\\nb")
-def fewer(rows): return rows[1:]
-def texts(rows): return rows.astype(str)
-def nothing(rows): return None
-def large(rows): return rows.astype("float64") * 1e300
-def good(rows): return rows[..., ::-1]
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("numbers", "is a int, no function"),
-        ("raises", "raised KeyError"),
-        ("fewer", r"returned uint8 of shape \[2, 2\] for 3 rows"),
-        ("texts", "must return numbers"),
-        ("nothing", "must return numbers"),
-        ("large", "NaN or infinite"),
-        ("missing", "cannot be imported"),
-    ],
-)
-def test_what_preprocess_names_is_blamed_in_one_line(name, message, tmp_path, monkeypatch):
-    (tmp_path / "hostile_preparing.py").write_text(PREPARING)
-    (tmp_path / "hostile_broken.py").write_text("1 / 0")
-    monkeypatch.chdir(tmp_path)
-    rows = np.ones((3, 2), np.uint8)
-    how = f"hostile_preparing:{name}"
-    line = refused(lambda: prepare.function(how)(rows), message)
-    assert line.startswith(f"--preprocess={how}: ")
-    refused(lambda: prepare.function("hostile_broken:x"), "cannot be imported .division by zero")
-    assert prepare.function("hostile_preparing:good")(rows).dtype == np.float32
