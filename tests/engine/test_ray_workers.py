@@ -28,6 +28,7 @@ def test_resources():
     found = ray_workers.parse_resources(["train:gpu=1", "train:cpu=2", "attack:big=0.5"])
     assert found == {"train": (("cpu", 2.0), ("gpu", 1.0)), "attack": (("big", 0.5),)}
     assert ray_workers.stage_of(Task("", "tf_compleak.studies.run.stage_work:null", ())) == "attack"
+    assert ray_workers.stage_of(Task("", "m:perform", (), resources="train")) == "train"
 
 
 def test_without_ray_there_is_one_line(monkeypatch, tmp_path):
@@ -78,6 +79,16 @@ def test_values_failures_and_resources_of_tasks(machines, tmp_path):
     machines.remove_node(node)
 
 
+def begun(logs, words="begun"):
+    """The tasks of which their log says so."""
+    return {path.stem for path in logs.glob("*.log") if f" {words}\n" in path.read_text()}
+
+
+def ended(workdir):
+    """The tasks that have ended."""
+    return {task for task, _ in tiny.events(workdir)}
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def test_a_machine_lost_in_the_middle_changes_no_figure(machines, tmp_path):
@@ -92,13 +103,12 @@ def test_a_machine_lost_in_the_middle_changes_no_figure(machines, tmp_path):
     process = subprocess.Popen(
         tiny.command(tmp_path / "ray", *flags, executor="ray"), stderr=subprocess.PIPE, text=True
     )
-    log, killed = tmp_path / "ray" / "logs" / "train target.log", []
+    logs = tmp_path / "ray" / "logs"
 
     def kill_one():
-        while process.poll() is None and not (log.exists() and "begun" in log.read_text()):
-            time.sleep(0.1)
-        time.sleep(2)
-        killed.append(tiny.events(tmp_path / "ray"))
+        """Once both machines are at a task."""
+        while process.poll() is None and len(begun(logs) - ended(tmp_path / "ray")) < 2:
+            time.sleep(0.05)
         machines.remove_node(first, allow_graceful=False)
 
     thread = threading.Thread(target=kill_one)
@@ -106,9 +116,7 @@ def test_a_machine_lost_in_the_middle_changes_no_figure(machines, tmp_path):
     _, error = process.communicate(timeout=600)
     thread.join()
     assert process.returncode == 0, error
-    assert killed and "train target" not in dict(killed[0])
-    logs = [path.read_text() for path in (tmp_path / "ray" / "logs").glob("*.log")]
-    assert any("begun again: its worker was lost" in text for text in logs)
+    assert begun(logs, "begun again: its worker was lost")
     assert (
         tiny.figures(tmp_path / "ray")
         == tiny.figures(tmp_path / "inline")
