@@ -6,13 +6,10 @@ Synthetic observations of the target and a shadow (two for LiRA), with a planted
 versions. An attack gets the largest release of its tier: one version (NR), two (SR), all nine (MR).
 Each fit and score is the second of its kind in the process: the first builds and traces the
 networks. Memory is what Python objects and arrays add at their peak (tracemalloc, in a run of its
-own; what TensorFlow holds is not seen by it). The growth table goes from 10^4 to 10^6 examples.
-`--beside` sets our forest, regression, splines and scaler beside scikit-learn's.
+own; what TensorFlow holds is not seen by it). The last table grows some from 10^4 to 10^6 examples.
 """
 
 import dataclasses
-import functools
-import itertools
 import os
 import time
 import tracemalloc
@@ -22,17 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from absl import app, flags
 from results import write_section
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import PredefinedSplit, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer, StandardScaler
-from threadpoolctl import threadpool_limits
 
 from tf_compleak import attacks
-from tf_compleak.attacks import features, forest, logistic, splines, tabular
 from tf_compleak.inference.observe import softmax
-from tf_compleak.metrics import roc
 from tf_compleak.types.observations import Observations
 
 FLAGS = flags.FLAGS
@@ -42,7 +31,6 @@ flags.DEFINE_list("attacks", [], "attacks to time; none: all of ATTACKS")
 flags.DEFINE_list("skip", ["samia"], "attacks to leave out (samia: see samia_pytorch.py)")
 flags.DEFINE_integer("largest", 1_000_000, "examples of the last growth step; 0: no growth table")
 flags.DEFINE_boolean("table", True, "time every attack; --notable: only the growth")
-flags.DEFINE_boolean("beside", False, "our forest, regression, splines, scaler and scikit-learn's")
 flags.DEFINE_boolean("write", False, "write the tables into benchmarks/README.md")
 
 VERSIONS = (
@@ -152,155 +140,6 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def folds(count: int) -> np.ndarray:
-    """int[N], one of three folds for every example."""
-    return np.random.default_rng(0).permutation(count) % 3
-
-
-def forests(shadow: Observations, target: Observations) -> dict:
-    """Fit, out-of-bag scores and scores of the target, on the table of nasr-rf."""
-    fitted, asked = features.table(shadow), features.table(target)
-
-    def ours():
-        return forest.fit(fitted, shadow.members, 0)[0].log_odds(asked)
-
-    def theirs(drawn):
-        model = RandomForestClassifier(
-            500, min_samples_leaf=30, max_samples=drawn, oob_score=True, random_state=0
-        )
-        return model.fit(fitted, shadow.members).predict_proba(asked)[:, 1]
-
-    def boosting():
-        model = HistGradientBoostingClassifier(max_leaf_nodes=15, early_stopping=False)
-        cross_val_predict(model, fitted, shadow.members, cv=3, method="decision_function")
-        return model.fit(fitted, shadow.members).decision_function(asked)
-
-    return {
-        "ours": ours,
-        "RandomForestClassifier, max_samples a quarter": lambda: theirs(len(fitted) // 4),
-        "RandomForestClassifier, all samples": lambda: theirs(None),
-        "HistGradientBoostingClassifier and 3 folds": boosting,
-    }
-
-
-def regressions(fitted: np.ndarray, members: np.ndarray, asked: np.ndarray) -> dict:
-    """Fit, held-out scores of three folds and scores of the target."""
-    groups = folds(len(fitted))
-
-    def ours():
-        weights, _ = logistic.fit(fitted, members, groups)
-        return logistic.margins(asked, weights[:-1]) + weights[-1]
-
-    def theirs(solver):
-        model = LogisticRegression(solver=solver, max_iter=1000)
-        cv = PredefinedSplit(groups)
-        cross_val_predict(model, fitted, members, cv=cv, method="decision_function")
-        return model.fit(fitted, members).decision_function(asked)
-
-    return {
-        "ours": ours,
-        "LogisticRegression, lbfgs": lambda: theirs("lbfgs"),
-        "LogisticRegression, newton-cholesky": lambda: theirs("newton-cholesky"),
-    }
-
-
-def scalers(shadow: Observations, target: Observations) -> dict:
-    """Means, deviations and standardized tables of nasr-lr; the AUC is that of the last column."""
-    fitted, asked = features.table(shadow), features.table(target)
-
-    def ours():
-        scaler = features.Scaler.of(fitted)
-        return scaler(fitted), scaler(asked)
-
-    def theirs():
-        scaler = StandardScaler()
-        return scaler.fit_transform(fitted), scaler.transform(asked)
-
-    return {"ours": ours, "StandardScaler": theirs}
-
-
-def bases(numbers: np.ndarray, asked: np.ndarray) -> dict:
-    """Splines of the numbers of the tabular attack, standardized, of the shadow and the target."""
-
-    def ours():
-        basis, spread = splines.fit(numbers)
-        return spread, basis.table(asked)
-
-    def theirs(knots):
-        basis = make_pipeline(
-            SplineTransformer(knots, knots="quantile", extrapolation="linear", include_bias=False),
-            StandardScaler(),
-        )
-        return np.float32(basis.fit_transform(numbers)), np.float32(basis.transform(asked))
-
-    return {
-        "ours": ours,
-        **{f"SplineTransformer, {k} knots": functools.partial(theirs, k) for k in (3, 4, 6)},
-    }
-
-
-def area(result, shadow: Observations, target: Observations) -> float:
-    """AUC of scores, or of our regression on tables of the shadow and the target."""
-    if isinstance(result, tuple):
-        first, second = (
-            np.column_stack([table, tabular.one_hot(part)])
-            for table, part in zip(result, (shadow, target), strict=True)
-        )
-        weights, _ = logistic.fit(first, shadow.members, folds(len(first)))
-        result = logistic.margins(second, weights[:-1]) + weights[-1]
-    return roc.auc(result, target.members)
-
-
-def beside() -> str:
-    """Seconds of CPU, one thread, the least of three turns (one above 3 s), of ours and scikit-learn's."""
-    lines = [
-        "| what | n, columns | whose | seconds | theirs / ours | AUC |",
-        "|---|---|---|---|---|---|",
-    ]
-    for classes, versions in itertools.product(FLAGS.classes, (VERSIONS[:1], VERSIONS)):
-        shadow, target = (family(seed, FLAGS.examples, classes, versions) for seed in (1, 2))
-        numbers = [
-            np.concatenate([tabular.own(part), tabular.joint(part)]).T for part in (shadow, target)
-        ]
-        basis, spread = splines.fit(numbers[0])
-        spreads = [
-            np.column_stack([table, tabular.one_hot(part)])
-            for table, part in ((spread, shadow), (basis.table(numbers[1]), target))
-        ]
-        tables = {
-            "splines": (numbers[0].shape[1], bases(*numbers)),
-            "regression, tabular": (
-                spreads[0].shape[1],
-                regressions(spreads[0], shadow.members, spreads[1]),
-            ),
-        }
-        if len(versions) == 1:
-            width = 2 * classes
-            pair = scalers(shadow, target)
-            rows = pair["ours"]()
-            tables["scaler"] = (width, pair)
-            tables["regression, nasr-lr"] = (width, regressions(rows[0], shadow.members, rows[1]))
-            tables["forest"] = (width, forests(shadow, target))
-        for name, (width, methods) in tables.items():
-            least = dict.fromkeys(methods, np.inf)
-            results = {}
-            for _, (whose, method) in itertools.product(range(3), methods.items()):
-                if np.isfinite(least[whose]) and least[whose] > 3:
-                    continue  # once is enough
-                start = time.process_time()
-                results[whose] = method()
-                least[whose] = min(least[whose], time.process_time() - start)
-            for whose, seconds in least.items():
-                ratio = seconds / least["ours"]
-                auc = area(results[whose], shadow, target)
-                size = f"{FLAGS.examples:,} x {width}, C = {classes}"
-                lines.append(
-                    f"| {name} | {size} | {whose} | {seconds:.3f} | {ratio:.1f} | {auc:.4f} |"
-                )
-                print(lines[-1], flush=True)
-    return "\n".join(lines)
-
-
 def main(_):
     """Measure, print as it goes, and write the tables if asked."""
     note = (
@@ -313,9 +152,6 @@ def main(_):
     if FLAGS.largest:
         sections["attack_speed.py, growth"] = "\n".join(growth())
         print(sections["attack_speed.py, growth"])
-    if FLAGS.beside:
-        with threadpool_limits(1):
-            sections["attack_speed.py, beside scikit-learn"] = beside()
     for name, text in sections.items():
         if FLAGS.write:
             write_section(name, text)

@@ -1,21 +1,9 @@
-"""Restricted cubic splines against the formula, in blocks and whole."""
+"""The columns of splines: standardized, equal in blocks and whole; curved, tied, constant ones."""
 
 import numpy as np
 import pytest
 
 from tf_compleak.attacks import splines
-
-
-def naive(x, knots):
-    """The columns of one number by the formula of the module's docstring, term by term."""
-
-    def piece(j):
-        rise = np.maximum(x - knots[j], 0) ** 3 - np.maximum(x - knots[-1], 0) ** 3
-        return rise / (knots[-1] - knots[j])
-
-    last = len(knots) - 2
-    scale = (knots[-1] - knots[0]) ** 2
-    return np.stack([x, *((piece(j) - piece(last)) / scale for j in range(last))], axis=1)
 
 
 @pytest.fixture
@@ -24,16 +12,25 @@ def numbers():
     return np.stack([rng.normal(1e3, 1, 500), rng.exponential(size=500)], axis=1)
 
 
-def test_columns_equal_the_formula_and_are_standardized(numbers, monkeypatch):
+def test_columns_are_standardized_and_those_of_blocks_are_those_of_all(numbers, monkeypatch):
+    _, whole = splines.fit(numbers)
     monkeypatch.setattr(splines, "BLOCK", 70)  # the last block is a part
     basis, table = splines.fit(numbers)
-    parts = zip(numbers.T, basis.knots, strict=True)
-    expected = np.concatenate([naive(column, knots) for column, knots in parts], axis=1)
-    np.testing.assert_allclose(basis.mean, expected.mean(axis=0))
-    np.testing.assert_allclose(basis.deviation, expected.std(axis=0))
-    standard = (expected - expected.mean(axis=0)) / expected.std(axis=0)
-    np.testing.assert_allclose(table, standard, atol=1e-5)
+    np.testing.assert_array_equal(table, whole)
+    np.testing.assert_allclose(table.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(table.std(axis=0), 1, atol=1e-5)
+    assert table.dtype == np.float32
     np.testing.assert_array_equal(basis.table(numbers[::-1]), table[::-1])
+
+
+@pytest.mark.parametrize("curve", [np.square, np.abs, np.tanh])
+def test_curves_are_nearly_linear_in_the_columns(curve):
+    x = np.random.default_rng(0).normal(size=(2000, 1))
+    _, table = splines.fit(x)
+    design = np.column_stack([table, np.ones(len(x))])
+    target = curve(x[:, 0])
+    left = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+    assert left.var() < 0.05 * target.var()  # a straight line leaves all of a square
 
 
 def test_beyond_the_outer_knots_the_columns_are_straight(numbers):
@@ -42,8 +39,14 @@ def test_beyond_the_outer_knots_the_columns_are_straight(numbers):
     np.testing.assert_allclose(np.diff(basis.table(far), n=2, axis=0), 0, atol=1e-2)
 
 
-def test_constant_numbers_become_zeros(numbers):
+def test_constant_numbers_become_zeros_and_ties_stay_finite(numbers):
+    """INT8 outputs tie: most examples at one value, or all of a shadow at one the target leaves."""
     numbers[:, 1] = 0.1
     basis, table = splines.fit(numbers)
-    assert len(basis.knots[1]) == 1
-    np.testing.assert_allclose(table[:, -1], 0, atol=1e-6)
+    np.testing.assert_allclose(table[:, splines.KNOTS + 1 :], 0, atol=1e-6)
+    assert np.isfinite(basis.table(numbers + np.array([0, 3.0]))).all()
+    for tied in (np.zeros(400), np.full(400, 9.0)):
+        numbers[:400, 1], numbers[400:, 1] = tied, np.linspace(0, 9, 100)
+        basis, table = splines.fit(numbers)
+        assert np.isfinite(table).all() and np.isfinite(basis.table(numbers * 2)).all()
+        assert np.abs(table[:, splines.KNOTS + 1 :]).max() > 0.5

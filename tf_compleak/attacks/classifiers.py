@@ -16,7 +16,10 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.preprocessing import StandardScaler
 
 from tf_compleak.attacks import features, forest, logistic
 from tf_compleak.metrics import roc
@@ -54,12 +57,11 @@ def folds(seed: int) -> StratifiedKFold:
 
 @dataclass(frozen=True, eq=False)
 class _Linear:
-    scaler: features.Scaler
-    weights: np.ndarray
+    scaler: StandardScaler
+    regression: LogisticRegression
 
     def log_odds(self, table: np.ndarray) -> np.ndarray:
-        rows = self.scaler(table)
-        return logistic.margins(rows, self.weights[:-1]) + self.weights[-1]
+        return logistic.log_odds(self.regression, self.scaler.transform(table))
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,25 @@ class Linear:
 
     def out_of_fold(self, shadow: Observations, seed: int) -> np.ndarray:
         """f64[N] log-odds of every shadow example from a fit that did not see it."""
-        return self._fit(shadow, seed)[1]
+        table = StandardScaler().fit_transform(features.table(shadow, self.label))
+        return logistic.held_out(table, shadow.members, folds(seed))
 
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
         shadow = features.join(shadows)
-        model, held = self._fit(shadow, seed)
+        scaler = StandardScaler()
+        table = scaler.fit_transform(features.table(shadow, self.label))
+        model = _Linear(scaler, logistic.fit(table, shadow.members))
+        held = logistic.held_out(table, shadow.members, folds(seed))
         return Fitted(model, roc.best_threshold(held, shadow.members), self.label)
 
-    def _fit(self, shadow: Observations, seed: int) -> tuple[_Linear, np.ndarray]:
-        table = features.table(shadow, self.label)
-        scaler = features.Scaler.of(table)
-        groups = np.empty(len(table), np.int64)
-        for group, (_, rows) in enumerate(folds(seed).split(table, shadow.members)):
-            groups[rows] = group
-        weights, held = logistic.fit(scaler(table), shadow.members, groups)
-        return _Linear(scaler, weights), held
+
+@dataclass(frozen=True, eq=False)
+class _Votes:
+    forest: RandomForestClassifier
+
+    def log_odds(self, table: np.ndarray) -> np.ndarray:
+        return forest.log_odds(self.forest, table)
 
 
 @dataclass(frozen=True)
@@ -94,24 +99,20 @@ class Forest:
 
     label: bool = True
 
-    def out_of_fold(self, shadow: Observations, seed: int) -> np.ndarray:
-        """f64[N] log-odds of every shadow example from the trees that did not see it."""
-        return forest.fit(features.table(shadow, self.label), shadow.members, seed)[1]
-
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows."""
         shadow = features.join(shadows)
         model, held = forest.fit(features.table(shadow, self.label), shadow.members, seed)
-        return Fitted(model, roc.best_threshold(held, shadow.members), self.label)
+        return Fitted(_Votes(model), roc.best_threshold(held, shadow.members), self.label)
 
 
 @dataclass(frozen=True, eq=False)
 class _Network:
     network: object
-    scaler: features.Scaler
+    scaler: StandardScaler
 
     def log_odds(self, table: np.ndarray) -> np.ndarray:
-        return self.network.log_odds(self.scaler(table))
+        return self.network.log_odds(self.scaler.transform(table))
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ class Mlp:
         fitted, held = train_test_split(
             np.arange(len(shadow)), test_size=HELD_OUT, stratify=shadow.members, random_state=seed
         )
-        scaler = features.Scaler.of(table[fitted])
-        table = scaler(table)
+        scaler = StandardScaler().fit(table[fitted])
+        table = scaler.transform(table)
         settings = networks.mlp_settings(len(fitted))
         network = networks.fit(networks.mlp, table, shadow.members, fitted, held, settings, seed)
         threshold = roc.best_threshold(network.log_odds(table[held]), shadow.members[held])

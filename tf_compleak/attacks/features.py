@@ -6,7 +6,6 @@ Logarithms are floored: at half a step of a quantized output, else at `FLOOR`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,17 +63,14 @@ def confidence(observations: Observations) -> np.ndarray:
     return np.float64(observations.probabilities[:, rows, observations.labels])
 
 
-def loss(observations: Observations) -> np.ndarray:
-    """Cross-entropy -log p_y of every version, f64[V, N]."""
-    floors = _floors(observations, FLOOR)[:, :, 0]
-    return -np.log(np.maximum(confidence(observations), floors))
-
-
 def right(observations: Observations) -> np.ndarray:
     """p_y of every version, floored, f64[V, N]."""
-    rows = np.arange(len(observations))
-    values = np.float64(observations.probabilities[:, rows, observations.labels])
-    return np.maximum(values, _floors(observations, FLOOR)[:, :, 0])
+    return np.maximum(confidence(observations), _floors(observations, FLOOR)[:, :, 0])
+
+
+def loss(observations: Observations) -> np.ndarray:
+    """Cross-entropy -log p_y of every version, f64[V, N]."""
+    return -np.log(right(observations))
 
 
 def logit(observations: Observations) -> np.ndarray:
@@ -155,23 +151,3 @@ def _ascending(rows: np.ndarray) -> np.ndarray:
     tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     order[tied] = np.argsort(rows[tied], axis=1, kind="stable")
     return order
-
-
-@dataclass(frozen=True, eq=False)
-class Scaler:
-    """Standardizes columns: f32[F] means and scales (one where a column is constant)."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, rows: np.ndarray) -> Scaler:
-        """The scaler of f32[N, F]."""
-        mean = rows.mean(axis=0, dtype=np.float64)
-        scale = rows.std(axis=0, dtype=np.float64)
-        constant = scale <= 1e-6 * np.maximum(1, np.abs(mean))
-        return cls(np.float32(mean), np.float32(np.where(constant, 1, scale)))
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """f32[N, F], standardized."""
-        return (rows - self.mean) / self.scale

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
 
 from tf_compleak.attacks import features, logistic, splines
 from tf_compleak.metrics import roc
@@ -23,17 +25,16 @@ FOLDS = 3
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The splines, the regression's weights and its threshold."""
+    """The splines, the regression and its threshold."""
 
     basis: splines.Basis
-    weights: np.ndarray
+    regression: LogisticRegression
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
-        spread = self.basis.table(np.concatenate([own(target), joint(target)]).T)
-        table = np.column_stack([spread, one_hot(target), np.ones(len(target), np.float32)])
-        return logistic.margins(table, self.weights)
+        columns = self.basis.table(np.concatenate([own(target), joint(target)]).T)
+        return logistic.log_odds(self.regression, np.column_stack([columns, one_hot(target)]))
 
 
 def own(observations: Observations) -> np.ndarray:
@@ -70,8 +71,9 @@ class Tabular:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
         shadow = features.join(shadows)
-        basis, spread = splines.fit(np.concatenate([own(shadow), joint(shadow)]).T)
-        table = np.column_stack([spread, one_hot(shadow)])
-        groups = np.random.default_rng(seed).permutation(len(shadow)) % FOLDS
-        weights, held = logistic.fit(table, shadow.members, groups)
-        return Fitted(basis, weights, roc.best_threshold(held, shadow.members))
+        basis, columns = splines.fit(np.concatenate([own(shadow), joint(shadow)]).T)
+        table = np.column_stack([columns, one_hot(shadow)])
+        folds = KFold(FOLDS, shuffle=True, random_state=seed)
+        held = logistic.held_out(table, shadow.members, folds)
+        regression = logistic.fit(table, shadow.members)
+        return Fitted(basis, regression, roc.best_threshold(held, shadow.members))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import PredefinedSplit
 
 from tf_compleak.attacks import features, logistic, splines, tabular
 from tf_compleak.leakage import crossfit
@@ -57,13 +58,12 @@ class Engine:
         places = [self.target.versions.index(name) for name in release]
         known, asked = self._columns(places)
         if self.folds is None:
-            groups = np.arange(len(known)) % tabular.FOLDS
-            weights, held = logistic.fit(known, self._known.members, groups)
-            ones = np.ones(len(asked), np.float32)
-            values = logistic.margins(np.column_stack([asked, ones]), weights)
+            groups = PredefinedSplit(np.arange(len(known)) % tabular.FOLDS)
+            held = logistic.held_out(known, self._known.members, groups)
+            values = logistic.log_odds(logistic.fit(known, self._known.members), asked)
             return Scored(values, values - roc.best_threshold(held, self._known.members), 0.0)
         members = self.target.members
-        _, values = logistic.fit(known, members, self.folds)
+        values = logistic.held_out(known, members, PredefinedSplit(self.folds))
         margins = np.empty_like(values)
         for fold in np.unique(self.folds):
             own = self.folds == fold
@@ -91,9 +91,8 @@ class Engine:
         found = []
         for half in (0, 1):
             chosen = rows & (halves == half)
-            weights, _ = logistic.fit(table[chosen], self.target.members[chosen], np.empty(0))
-            left = np.column_stack([table[~rows], np.ones((~rows).sum(), np.float32)])
-            found.append(logistic.margins(left, weights))
+            regression = logistic.fit(table[chosen], self.target.members[chosen])
+            found.append(logistic.log_odds(regression, table[~rows]))
         return crossfit.disagreement(*found)
 
 
