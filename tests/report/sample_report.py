@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 
 import numpy as np
 
 from tf_compleak.metrics import intervals, roc
 from tf_compleak.report.report import Report
-from tf_compleak.types import ORIGINAL, Failure, Release, Version, tier
-from tf_compleak.types.findings import Result, Sanity
+from tf_compleak.types import ORIGINAL, Estimate, Failure, Release, Version, tier
+from tf_compleak.types.findings import Exposed, Result, Sanity, Slice
+from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 
 PRUNED = tuple(f"pruning-0.{percent}" for percent in (60, 70, 80, 90))
 CLUSTERED = ("clustering-4", "clustering-8", "clustering-16")
@@ -39,6 +42,23 @@ def sample(n: int = 2000, leak: float = 1.0, gain: float = 1.0) -> Report:
         results=tuple(rows),
         failures=(Failure(FAILED, REASON),),
         sanity=simulation.sanity(),
+    )
+
+
+def full() -> Report:
+    """Every section with a few rows; the figures of some are not measurable."""
+    report = sample()
+    row, unmeasured = report.results[0], Estimate.unmeasurable("needs more", 5)
+    subsets = tuple(Subset((name,), row.auc, math.nan, 20, 10) for name in ("a", "b"))
+    additions = (Addition("a", subsets[0], None), Addition("b", subsets[1], row.auc))
+    return dataclasses.replace(
+        report,
+        results=(*report.results[:1], *report.results[-1:]),
+        versions=report.versions[:2],
+        curve=tuple(dataclasses.replace(row, num_shadows=count) for count in (1, 2)),
+        slices=(Slice("class=3", "NR", ("original",), "loss", 10, 10, unmeasured, 1),),
+        exposed=(Exposed("full", report.results[:1]), Exposed("round:2", report.results[-1:])),
+        marginal=Marginal("auc", "tabular", subsets, subsets, additions, "auc<=1", subsets, 3),
     )
 
 

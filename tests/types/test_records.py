@@ -9,7 +9,7 @@ import sys
 
 import pydantic
 import pytest
-from sample_report import sample
+from sample_report import full, sample
 
 from tf_compleak.types import Estimate, Roc, Version
 from tf_compleak.types.findings import Findings, OtherSchema
@@ -21,6 +21,36 @@ ESTIMATE = Estimate(0.5, 0.4, 0.6, 0.95, "m", 10)
 @pytest.fixture(scope="module")
 def saved() -> dict:
     return json.loads(json.dumps(sample().to_json(), allow_nan=False))
+
+
+def places(value, path=()):
+    """The path of every value below this one."""
+    if not isinstance(value, (dict, list)):
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value[:3]):
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def shown(path: tuple) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+def edited(values: dict, path: tuple, change) -> dict:
+    changed = copy.deepcopy(values)
+    parent = changed
+    for key in path[:-1]:
+        parent = parent[key]
+    last = path[-1]
+    old = parent[last] if isinstance(parent, list) or last in parent else None
+    parent[last] = change(old)
+    return changed
+
+
+def refused(values: dict) -> str:
+    with pytest.raises(ValueError) as caught:
+        Findings.from_json(values)
+    return str(caught.value)
 
 
 EDITS = {
@@ -55,20 +85,34 @@ EDITS = {
 
 @pytest.mark.parametrize("case", EDITS)
 def test_an_edit_is_named_with_its_path(case, saved):
-    (*path, last), value, message = EDITS[case]
-    edited = copy.deepcopy(saved)
-    parent = edited
-    for key in path:
-        parent = parent[key]
-    parent[last] = value
-    with pytest.raises(ValueError) as caught:
-        Findings.from_json(edited)
-    line = str(caught.value)
-    shown = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in (*path, last)]
-    path_shown = "".join(shown[:-1] if case == "rates of a curve" else shown)
-    assert line.startswith(f"findings{path_shown}") and message in line
+    path, value, message = EDITS[case]
+    line = refused(edited(saved, path, lambda _: value))
+    owner = path[:-1] if case == "rates of a curve" else path
+    assert line.startswith(f"findings{shown(owner)}") and message in line
     assert line.isascii() and line.isprintable() and len(line) < 300
     assert Findings.from_json(saved) is not None
+
+
+def test_nothing_is_unchecked_anywhere():
+    values = json.loads(json.dumps(full().to_json()))
+    checked = [path for path in places(values) if path[0] not in ("schema", "study", "provenance")]
+    assert len(checked) > 500
+    for path in checked:
+        line = refused(edited(values, path, lambda _: {"x": {}}))
+        assert line.startswith(f"findings{shown(path)}"), line
+
+
+def test_every_figure_and_every_object_is_checked():
+    values = json.loads(json.dumps(full().to_json()))
+    figures = [path[:-1] for path in places(values) if path[-1] == "measurable"]
+    objects = {path[:-1] for path in places(values) if path[-1] in ("n", "release", "fpr", "name")}
+    assert len(figures) > 30 and len(objects) > 30
+    for path in figures:
+        line = refused(edited(values, path, lambda old: old | {"measurable": old["value"] is None}))
+        assert line.startswith(f"findings{shown(path)}: a ") and "measurable" in line
+    for path in objects:
+        line = refused(edited(values, path, lambda old: old | {"more": 1}))
+        assert line.endswith(".more: unexpected keyword argument, got 1")
 
 
 @pytest.mark.parametrize("section", ["results", "versions"])

@@ -76,7 +76,9 @@ class Record:
     def __get_pydantic_core_schema__(cls, source, handler):
         from pydantic_core import core_schema
 
-        return core_schema.no_info_after_validator_function(_consistent, handler(source))
+        fields = dict(handler(source))
+        name = fields.pop("ref")  # under which every other use finds these checks, too
+        return core_schema.no_info_after_validator_function(_consistent, fields, ref=name)
 
 
 class _FirstError:
