@@ -141,8 +141,6 @@ def model_kinds(root: Path) -> dict[str, Kind]:
 
 def record_kinds(root: Path) -> dict[str, Kind]:
     """Arrays, a stage's record, a report."""
-    from etils import epath
-
     import tf_compleak
     from tf_compleak.data import array_files
     from tf_compleak.engine import stage
@@ -168,8 +166,8 @@ def record_kinds(root: Path) -> dict[str, Kind]:
         facts |= {"accuracy": 0.5, "classes": [1, 2]}
 
     def record(path: Path) -> None:
-        read = stage.read(epath.Path(path))
-        if read is None or stage.damage(epath.Path(path), read):
+        read = stage.read(Path(path))
+        if read is None or stage.damage(Path(path), read):
             raise ValueError(f"{path}: is no finished stage.")
 
     def arrays(path: Path) -> None:

@@ -7,22 +7,21 @@ import os
 from pathlib import Path
 
 import fsspec
+from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 ROOT = "TEST_BUCKETS"
 
 
-class Bucket(LocalFileSystem):
+class Bucket(DirFileSystem):
     """`s3://NAME/KEY` is the file $TEST_BUCKETS/NAME/KEY; folders come with the objects in them."""
 
-    protocol = ("s3",)
+    protocol = "s3"
+    sep = "/"
+    cachable = False  # the folder may be another in the next test
 
-    @classmethod
-    def _strip_protocol(cls, path):
-        text = os.fspath(path)
-        if text.startswith("s3://"):
-            text = os.path.join(os.environ[ROOT], text[len("s3://") :])
-        return text.rstrip("/")
+    def __init__(self, **_):
+        super().__init__(os.environ[ROOT], LocalFileSystem(auto_mkdir=True))
 
     def mv(self, *_, **__):
         """There is no rename."""

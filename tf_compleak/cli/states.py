@@ -243,7 +243,7 @@ def text(root: str, found: list[State]) -> Iterator[str]:
         line = f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
         yield _printable(line)
     report = place / "report.json"
-    if os.fspath(report) and report.exists():
+    if report.exists():
         yield f"report: {report}"
 
 

@@ -68,8 +68,8 @@ def _check_regular(path: str, mode: int) -> None:
 
 def content(path: os.PathLike | str, most: int = JSON_MOST, *, follow: bool = True) -> bytes:
     """All bytes of a file, in a folder or a bucket; ValueError where they are more than `most`."""
-    if "://" in os.fspath(path):
-        size = path.stat().length
+    if not isinstance(path, str | os.PathLike):  # in a bucket
+        size = path.stat().st_size
         data = path.read_bytes() if size <= most else b""
     else:
         with opened(path, follow=follow) as file:

@@ -1,7 +1,8 @@
 """Where a workdir lies: a folder on this machine or a shared disk, or a bucket (`gs://`, `s3://`).
 
-Paths are `etils.epath`. A folder is renamed into place; object storage has no rename, but puts each
-object whole or not at all: there the record that names all others is put last.
+Paths in folders are pathlib's, those in buckets universal_pathlib's, on fsspec. A folder is renamed
+into place; object storage has no rename, but puts each object whole or not at all: there the record
+that names all others is put last.
 """
 
 from __future__ import annotations
@@ -14,48 +15,43 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
-
-import fsspec
-from etils import epath
-from etils.epath import backend, gpath
+from typing import TYPE_CHECKING, TypeAlias
 
 from tf_compleak.engine import bounded_reads
 
+if TYPE_CHECKING:
+    from upath import UPath
+
+StorePath: TypeAlias = "Path | UPath"
 ASIDE = ".aside-"
-SCHEMES = ("gs://", "s3://", "az://", "hf://")  # what etils.epath speaks
+SCHEMES = ("gs://", "s3://", "az://", "hf://")
 
 
-class _Bucket(gpath.PosixGPath):
-    """A path in object storage, through fsspec.
-
-    Where TensorFlow is installed, epath goes through TensorFlow: slow to load, and of these schemes
-    it has `gs://` alone.
-    """
-
-    @property
-    def _backend(self):
-        return backend.fsspec_backend
-
-
-def path(where: str | os.PathLike) -> epath.Path:
+def path(where: str | os.PathLike | StorePath) -> StorePath:
     """A path of a workdir; ValueError in one line for a scheme that no library here speaks."""
-    text = os.fspath(where)
-    if "://" in text and not text.startswith(SCHEMES):
-        known = ", ".join(SCHEMES)
-        raise ValueError(f"--workdir={text}: unknown scheme; known: {known}, or a plain folder.")
+    text = _text(where)
     if "://" not in text:
-        return epath.Path(text)
-    scheme = text.partition("://")[0]
+        return Path(text)
+    if not text.startswith(SCHEMES):
+        schemes = ", ".join(SCHEMES)
+        raise ValueError(f"--workdir={text}: unknown scheme; known: {schemes}, or a plain folder.")
+    import fsspec
+    from upath import UPath
+
     try:
-        fsspec.get_filesystem_class({"gs": "gcs"}.get(scheme, scheme))
+        fsspec.get_filesystem_class(text.partition("://")[0])
     except ImportError as error:
         raise ValueError(f"--workdir={text}: {error}.") from error
-    return _Bucket(text)
+    return UPath(text)
 
 
-def is_local(where: os.PathLike) -> bool:
+def is_local(where: str | os.PathLike | StorePath) -> bool:
     """Whether the system's own calls (rename, lock, memory map) work on a path."""
-    return "://" not in os.fspath(where)
+    return "://" not in _text(where)
+
+
+def _text(where: str | os.PathLike | StorePath) -> str:
+    return os.fspath(where) if isinstance(where, str | os.PathLike) else str(where)
 
 
 def refuse_link(where: os.PathLike) -> None:
@@ -64,7 +60,7 @@ def refuse_link(where: os.PathLike) -> None:
         raise ValueError(f"{where}: is a symbolic link; such are never followed, remove it.")
 
 
-def write_text(where: os.PathLike, text: str) -> None:
+def write_text(where: str | os.PathLike | StorePath, text: str) -> None:
     """Write a file aside and rename it, so that it is there in full or not at all.
 
     Raises:
@@ -72,7 +68,7 @@ def write_text(where: os.PathLike, text: str) -> None:
     """
     where = path(where)
     if not is_local(where):
-        where.write_text(text)
+        where.write_text(text, encoding="utf-8")
         return
     refuse_link(where)
     where.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +84,7 @@ def write_text(where: os.PathLike, text: str) -> None:
         raise
 
 
-def scratch(beside: epath.Path) -> Path:
+def scratch(beside: StorePath) -> Path:
     """A new folder of this machine to fill: beside a local path, so that it can be renamed."""
     if not is_local(beside):
         return Path(tempfile.mkdtemp(prefix=ASIDE))
@@ -96,7 +92,7 @@ def scratch(beside: epath.Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=ASIDE, dir=beside.parent))
 
 
-def put(folder: Path, where: epath.Path, last: str, ours: Collection[str] = ()) -> None:
+def put(folder: Path, where: StorePath, last: str, ours: Collection[str] = ()) -> None:
     """Make `where` what `folder` is; the file called `last`, which names the others, comes last.
 
     Args:
@@ -144,7 +140,7 @@ def _rename(folder: Path, where: Path) -> None:
     os.replace(folder, where)
 
 
-def fetched(where: epath.Path, names: list[str], identity: str) -> Path:
+def fetched(where: StorePath, names: list[str], identity: str) -> Path:
     """A folder of this machine with these files of `where`: itself, or a copy per process."""
     if is_local(where):
         return Path(where)
@@ -163,7 +159,7 @@ def _cache() -> str:
     return folder
 
 
-def clean(root: epath.Path, folders: Collection[str]) -> None:
+def clean(root: StorePath, folders: Collection[str]) -> None:
     """Remove what a killed process left aside: in a folder, and below some of its folders."""
     if not is_local(root) or not root.exists():
         return

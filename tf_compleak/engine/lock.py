@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-from etils import epath
 
 from tf_compleak.engine import bounded_reads, file_store
+from tf_compleak.engine.file_store import StorePath
 
 NAME = "lock.json"
 FILE = "lock"  # what the system locks; in the folder while the lock is held, and after a kill
@@ -57,7 +57,7 @@ FIELDS = dataclasses.fields(Owner)
 
 
 @contextlib.contextmanager
-def held(root: epath.Path) -> Iterator[None]:
+def held(root: StorePath) -> Iterator[None]:
     """Hold the lock of a folder that exists; ValueError naming the owner when another does."""
     me, stop = Owner.this(), threading.Event()
     with _file_lock(root) as locked:
@@ -78,7 +78,7 @@ def held(root: epath.Path) -> Iterator[None]:
                     (root / NAME).unlink()
 
 
-def owner(root: epath.Path) -> Owner | None:
+def owner(root: StorePath) -> Owner | None:
     """Who holds the lock of a folder, dead or alive; None: nobody, or nobody that can be read."""
     values = _record(root).get("owner")
     if not isinstance(values, dict) or values.keys() != {field.name for field in FIELDS}:
@@ -87,7 +87,7 @@ def owner(root: epath.Path) -> Owner | None:
     return Owner(**values) if right else None
 
 
-def is_alive(root: epath.Path) -> bool:
+def is_alive(root: StorePath) -> bool:
     """Whether the owner of a lock still runs, as far as can be told from here."""
     if _is_seen(root):
         with contextlib.suppress(OSError):
@@ -95,7 +95,7 @@ def is_alive(root: epath.Path) -> bool:
     return age(root) < PATIENCE
 
 
-def age(root: epath.Path) -> float:
+def age(root: StorePath) -> float:
     """Seconds since a lock was renewed: on the clock of its disk, or as a bucket's lock says.
 
     Infinite where there is no lock that can be read.
@@ -111,41 +111,41 @@ def age(root: epath.Path) -> float:
         return float("inf")
 
 
-def content(root: epath.Path, owner: Owner) -> str:
+def content(root: StorePath, owner: Owner) -> str:
     """The words of a lock of this machine's, renewed now."""
     words = {"owner": dataclasses.asdict(owner), "file": _identity(root), "renewed": time.time()}
-    return json.dumps(words, indent=1)
+    return json.dumps(words, indent=1, allow_nan=False)
 
 
-def _record(root: epath.Path) -> dict:
+def _record(root: StorePath) -> dict:
     try:
         return bounded_reads.json_object(root / NAME, MOST, follow=False)
     except (OSError, ValueError):
         return {}
 
 
-def _is_seen(root: epath.Path) -> bool:
+def _is_seen(root: StorePath) -> bool:
     """Whether the owner locks the same file as this process would."""
     return _record(root).get("file") == _identity(root)
 
 
-def _identity(root: epath.Path) -> str:
+def _identity(root: StorePath) -> str:
     """What tells the locked file from one of the same name elsewhere: machine, disk and folder."""
     machine, folder = Path("/etc/machine-id"), os.stat(_file(root).parent)
     name = machine.read_text(encoding="ascii").strip() if machine.exists() else ""
     return f"{socket.gethostname()} {name} {folder.st_dev}:{folder.st_ino}"
 
 
-def _file(root: epath.Path) -> Path:
+def _file(root: StorePath) -> Path:
     """The file that the system locks: in the folder, or for a bucket on this machine."""
     if file_store.is_local(root):
         return Path(root, FILE)
-    digest = hashlib.sha256(os.fspath(root).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:24]
     return Path(tempfile.gettempdir(), f"tf-compleak-{os.getuid()}-{digest}.{FILE}")
 
 
 @contextlib.contextmanager
-def _file_lock(root: epath.Path) -> Iterator[bool]:
+def _file_lock(root: StorePath) -> Iterator[bool]:
     """Hold the system's lock; False where there is none to be had; ValueError: another holds it."""
     lock = filelock.FileLock(_file(root), timeout=MOMENT, fallback_to_soft=False)
     try:
@@ -163,7 +163,7 @@ def _file_lock(root: epath.Path) -> Iterator[bool]:
         lock.release()
 
 
-def _is_locked(root: epath.Path) -> bool:
+def _is_locked(root: StorePath) -> bool:
     try:
         file = os.open(_file(root), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def _is_locked(root: epath.Path) -> bool:
         os.close(file)
 
 
-def _refusal(root: epath.Path) -> str:
+def _refusal(root: StorePath) -> str:
     other, remedy = owner(root), "wait for it or stop it, or name another --workdir."
     if other is None:
         return f"--workdir={root}: in use by another process; {remedy}"
@@ -190,7 +190,7 @@ def _refusal(root: epath.Path) -> str:
     return text
 
 
-def _beat(root: epath.Path, me: Owner, stop: threading.Event) -> None:
+def _beat(root: StorePath, me: Owner, stop: threading.Event) -> None:
     while not stop.wait(BEAT):
         with contextlib.suppress(OSError):
             if file_store.is_local(root):

@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from etils import epath
-
 from tf_compleak.engine import bounded_reads, file_store
+from tf_compleak.engine.file_store import StorePath
 
 RECORD = "stage.json"
 SCHEMA = 2  # of workdirs: 1 had neither components nor checksums
@@ -51,7 +50,7 @@ class Stage:
     def __init__(
         self, path: os.PathLike, fingerprint: str, components: dict[str, Any] | None = None
     ):
-        self.path = path if isinstance(path, epath.Path) else file_store.path(path)
+        self.path = file_store.path(path)
         self.fingerprint = fingerprint
         self.components = components or {}
 
@@ -158,7 +157,7 @@ class Stage:
             )
 
 
-def read(folder: epath.Path) -> dict[str, Any] | None:
+def read(folder: StorePath) -> dict[str, Any] | None:
     """The record of the stage in a folder; None when there is none, or none that can be read."""
     try:
         if file_store.is_local(folder) and os.path.islink(folder):
@@ -210,7 +209,7 @@ def sums(path: Path) -> dict[str, Any]:
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
-def damage(folder: epath.Path, record: dict, thorough: bool = True) -> str:
+def damage(folder: StorePath, record: dict, thorough: bool = True) -> str:
     """What is wrong with a finished stage's files, empty when nothing is.
 
     Without `thorough`, files are not read: only their sizes are compared.
@@ -234,10 +233,10 @@ def damage(folder: epath.Path, record: dict, thorough: bool = True) -> str:
     return ""
 
 
-def _size(folder: epath.Path, name: str) -> int:
+def _size(folder: StorePath, name: str) -> int:
     """Bytes of a stage's file; ValueError where it is no regular file of this folder."""
     if not file_store.is_local(folder):
-        return (folder / name).stat().length
+        return (folder / name).stat().st_size
     path, parts = Path(folder), PurePosixPath(name).parts
     for part in parts[:-1]:
         path /= part

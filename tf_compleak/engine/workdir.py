@@ -14,10 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from etils import epath
-
 from tf_compleak.engine import bounded_reads, file_store, lock
-from tf_compleak.engine.file_store import ASIDE, write_text
+from tf_compleak.engine.file_store import ASIDE, StorePath, write_text
 from tf_compleak.engine.stage import RECORD, SCHEMA, Stage, fingerprint
 from tf_compleak.types import validators
 
@@ -36,7 +34,7 @@ class Workdir:
         self.root = file_store.path(root)
 
     @property
-    def _record(self) -> epath.Path:
+    def _record(self) -> StorePath:
         return self.root / "study.json"
 
     @contextlib.contextmanager
@@ -155,52 +153,52 @@ class Workdir:
                 "name another folder, or pass --overwrite to redo what differs."
             )
 
-    def data(self) -> epath.Path:
+    def data(self) -> StorePath:
         """The decoded data set."""
         return self.root / "data"
 
-    def tokens(self, name: str) -> epath.Path:
+    def tokens(self, name: str) -> StorePath:
         """The texts as token ids of a family's vocabulary, or of the one for all."""
         return self.root / "tokens" / name
 
-    def preset(self) -> epath.Path:
+    def preset(self) -> StorePath:
         """The weights that text models start from."""
         return self.root / "preset"
 
-    def training(self, family: str) -> epath.Path:
+    def training(self, family: str) -> StorePath:
         """The trained original of a family."""
         return self.root / "families" / family / "training"
 
-    def version(self, family: str, name: str) -> epath.Path:
+    def version(self, family: str, name: str) -> StorePath:
         """One version's `.tflite` file."""
         return self.root / "families" / family / "versions" / name
 
-    def observation(self, family: str, name: str) -> epath.Path:
+    def observation(self, family: str, name: str) -> StorePath:
         """What one version says about the family's examples."""
         return self.root / "families" / family / "observations" / name
 
-    def extra(self, kind: str, family: str, name: str) -> epath.Path:
+    def extra(self, kind: str, family: str, name: str) -> StorePath:
         """What one version says when it is asked more than the examples."""
         return self.root / "families" / family / kind / name
 
-    def attack(self, attack: str, release: tuple[str, ...], variant: str = "") -> epath.Path:
+    def attack(self, attack: str, release: tuple[str, ...], variant: str = "") -> StorePath:
         """The scores of one attack on one release, or of a variant of it."""
         name = slug(release)
         validators.name("attack", attack)
         return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
 
-    def figures(self) -> epath.Path:
+    def figures(self) -> StorePath:
         """What the report says, before where and when it was made are added."""
         return self.root / "measured"
 
-    def logs(self) -> epath.Path:
+    def logs(self) -> StorePath:
         """Logs of the stages and output of the worker processes; of buckets, on this machine."""
         if file_store.is_local(self.root):
             return self.root / "logs"
-        return epath.Path(tempfile.gettempdir()) / f"tf-compleak-{fingerprint(root=str(self.root))}"
+        return Path(tempfile.gettempdir()) / f"tf-compleak-{fingerprint(root=str(self.root))}"
 
 
-def _only_logs(folder: epath.Path) -> bool:
+def _only_logs(folder: StorePath) -> bool:
     return folder.is_dir() and all(entry.suffix in (".log", ".jsonl") for entry in folder.iterdir())
 
 
