@@ -211,12 +211,17 @@ def deep_json(watch: Watch) -> Path:
     return KERAS(watch, '{"a":' * 200_000 + "1" + "}" * 200_000)
 
 
-def bomb(watch: Watch) -> Path:
-    path = watch.folder / "m.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", b" " * 300 * 2**20)
-        archive.writestr("metadata.json", "{}")
-    return path
+def large(text: bytes, size: int, method: int) -> Callable[[Watch], Path]:
+    """A config of so many MiB, a list of this text again and again."""
+
+    def make(watch: Watch) -> Path:
+        config = b'{"config": [' + text * (size * 2**20 // len(text)) + b"0]}"
+        with zipfile.ZipFile(watch.folder / "m.keras", "w", method, compresslevel=1) as archive:
+            archive.writestr("config.json", config)
+            archive.writestr("metadata.json", "{}")
+        return watch.folder / "m.keras"
+
+    return make
 
 
 def claims(size: int) -> Callable[[Watch], Path]:
@@ -255,9 +260,14 @@ def member(name: str, content: bytes = b"x") -> Callable[[Watch], Path]:
 
 PART = "which is no part of a plain model"
 DAMAGED = "or damaged ("
+MUCH = "its config.json has more than 64 MiB; export the model again"
+LARGE = [
+    Row("a zip bomb as config", large(b"   ", 300, zipfile.ZIP_DEFLATED), MUCH, MUCH),
+    Row("200 MB of config", large(b"{},", 191, zipfile.ZIP_STORED), MUCH, MUCH),
+]
 ARCHIVES = [
     Row("JSON nested 200,000 deep", deep_json, "is nested too deep to be read"),
-    Row("a zip bomb as config", bomb, "its config.json has more than 256 MiB"),
+    *LARGE,
     Row("members that claim 4 GiB", claims(2**32 - 1), "", None),
     Row("an encrypted zip", encrypted, DAMAGED, DAMAGED),
     Row("a member twice", twice, f"holds one name twice, {PART}", ""),
@@ -306,6 +316,23 @@ def holds(name: str) -> str:
     return f"holds the operation {name}, which is not among those that are opened"
 
 
+BY_HAND = [
+    Row("WriteFile in a message by hand", models.by_hand("MatMul", "WriteFile"),
+        holds("WriteFile")),
+    Row("Python in a message by hand", models.by_hand("EagerPyFunc"), holds("EagerPyFunc")),
+    Row("an asset in a message by hand", models.by_hand("MatMul", asset="/etc/passwd"),
+        "holds an asset (/etc/passwd); export"),
+    Row("TensorFlow 1 in a message by hand", models.by_hand("MatMul", objects=False),
+        "was exported by TensorFlow 1, whose loader"),
+    Row("random bytes", models.with_files(models.random_bytes, models.by_hand()),
+        "its saved_model.pb is damaged", "."),
+    Row("text only", models.with_files(models.text_only, models.by_hand()),
+        "is a folder without saved_model.pb", "."),
+    Row("a pipe for the graph", models.with_files(models.pipe_for_graph, models.by_hand()),
+        "is a folder without saved_model.pb", "without saved_model.pb"),
+    Row("a link for the graph", models.with_files(models.link_for_graph, models.by_hand()),
+        "saved_model.pb", "."),
+]  # fmt: skip
 SAVED = [
     Row("WriteFile", models.calling(models.write), holds("WriteFile"), RUN),
     Row("WriteFile over a file", models.calling(models.overwrite), holds("WriteFile"), RUN),
@@ -341,19 +368,12 @@ SAVED = [
         "variables is no plain file; copy the model's own files", "."),
     Row("an index in /etc", models.with_files(models.linked_index), "index is no plain file", "."),
     Row("a pipe for weights", models.with_files(models.pipe_for_weights), "no plain file", ".", 5),
-    Row("random bytes", models.with_files(models.random_bytes), "its saved_model.pb is damaged",
-        "."),
-    Row("text only", models.with_files(models.text_only), "is a folder without saved_model.pb",
-        "."),
-    Row("a pipe for the graph", models.with_files(models.pipe_for_graph),
-        "is a folder without saved_model.pb", "without saved_model.pb"),
-    Row("a link for the graph", models.with_files(models.link_for_graph), "saved_model.pb", "."),
     Row("damaged weights", models.with_files(models.damaged_weights), "cannot be loaded as a", "."),
 ]  # fmt: skip
 
 TORCH = "is a PyTorch file, which is a pickle and never opened; convert it to .tflite"
 NONE = "is no model file: neither .tflite (no TFL3 mark), nor .keras (zip), .h5 (HDF5)"
-PLAIN = "cannot be read (a device, pipe or socket, no plain file); name a model file"
+REGULAR = "a regular file is needed"
 OTHERS = [
     Row("a .pt zip", files.torch_zip("m.pt"), TORCH),
     Row("a .pth zip under another name", files.torch_zip("m.keras"), TORCH),
@@ -371,16 +391,32 @@ OTHERS = [
     Row("a script", files.named("m.keras", b"#!/bin/sh\ntouch /tmp/x\n"), NONE),
     Row("a few bytes", files.named("m.tflite", b"TFL"), NONE),
     Row("a mark and nothing", files.named("m.tflite", b"\x1c\0\0\0TFL3"), "cannot be run"),
-    Row("/dev/zero", files.special("zero"), PLAIN),
-    Row("a FIFO", files.special("fifo"), PLAIN),
-    Row("a socket", files.special("socket"), "cannot be read (No such device or address); name a"),
+    Row("/dev/zero", files.special("zero"), f"is a device; {REGULAR}"),
+    Row("a FIFO", files.special("fifo"), f"is a pipe; {REGULAR}"),
+    Row("a socket", files.special("socket"), f"is a socket; {REGULAR}"),
     Row("a link to itself", files.special("loop"), "cannot be read (Too many levels of symbolic"),
     Row("an empty folder", files.special("folder"), "is a folder without saved_model.pb; name a"),
 ]  # fmt: skip
-ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *SAVED, *OTHERS]
+ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *BY_HAND, *SAVED, *OTHERS]
+
+NOT_OF_LISTS = (CANNOT, "cannot be loaded as a", "is nested too deep to be read", "")
+LISTED = [row for row in ROWS if row not in OTHERS and row.seen not in NOT_OF_LISTS]
+QUICK = frozenset(  # one row of every kind of attack, which a process is started for by default
+    (
+        *("io.write_file of fresh", "a .keras file of Keras 2 that writes", "code in a Lambda"),
+        *("os.system as an activation", "a vocabulary of StringLookup", "an encrypted zip"),
+        *("JSON nested 200,000 deep", "a member outside", "HDF5 to one reader, a zip to another"),
+        *("an external link", "external storage in .keras", "a number of 5,000 digits"),
+        *("WriteFile in a message by hand", "a pipe for the graph"),
+    )
+)
+
+
+def takes_seconds(row: Row) -> bool:
+    """Whether making the file does: it is large, or made by TensorFlow."""
+    return row in SAVED or row in LARGE
 
 
 def is_slow(row: Row) -> bool:
-    """Whether TensorFlow is imported, or the first rows of the table show the same."""
-    more = row in FUNCTIONS[3:] or row in LAYERS[8:] or row in SAVED[6:-2] or row.make is bomb
-    return more or not row.seen or row.seen in (CANNOT, "cannot be loaded as a")
+    """Whether a row of the same kind is opened by default."""
+    return row.name not in QUICK and row not in OTHERS

@@ -1,33 +1,39 @@
-"""Hostile SavedModels, made on the spot: real functions, or a model whose bytes are edited."""
+"""Hostile SavedModels: real functions, a model whose bytes are edited, messages by hand."""
+
+from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from etils import epy
 from model_files import Maker
 from watch import Watch
 
+from tf_compleak.inference.isolated import saved_model
+
+with epy.lazy_imports():  # it takes seconds, and rows made by hand do without it
+    import tensorflow as tf
+
 W = np.random.default_rng(5).normal(size=(6, 3)).astype(np.float32)
-ROWS = [tf.TensorSpec([None, 6], name="x")]
-Body = Callable[[Watch, tf.Tensor], object]
+Body = Callable[[Watch, Any], object]
 
 
-class Module(tf.Module):
-    """One function `call`, which does something and answers x W."""
+def module(call: Callable | None = None, do: Callable[[Any], object] = lambda x: None) -> tf.Module:
+    """A module with one function `call`, which does something and answers x W, or what is given."""
+    holder = tf.Module()
+    holder.w = tf.Variable(W)
 
-    def __init__(self, do: Callable[[tf.Tensor], object] = lambda x: None):
-        super().__init__()
-        self.w = tf.Variable(W)
+    def answers(x):
+        do(x)
+        return {"p": x @ holder.w}
 
-        @tf.function(input_signature=ROWS)
-        def call(x):
-            do(x)
-            return {"p": x @ self.w}
-
-        self.call = call
+    rows = [tf.TensorSpec([None, 6], name="x")]
+    holder.call = tf.function(call or answers, input_signature=rows, autograph=False)
+    return holder
 
 
 def saved(watch: Watch, module: tf.Module) -> Path:
@@ -36,9 +42,31 @@ def saved(watch: Watch, module: tf.Module) -> Path:
     return watch.folder / "m"
 
 
+def by_hand(*operations: str, asset: str = "", objects: bool = True) -> Maker:
+    """A folder with a message written here: a function of these operations, which lists refuse."""
+
+    def make(watch: Watch) -> Path:
+        message = saved_model._messages().SavedModel(saved_model_schema_version=1)
+        graph = message.meta_graphs.add()
+        function = graph.graph_def.library.function.add()
+        function.signature.name = "call"
+        for operation in operations:
+            function.node_def.add(name=operation, op=operation)
+        if objects:
+            graph.object_graph_def.nodes.add()
+            graph.object_graph_def.concrete_functions["call"].SetInParent()
+        if asset:
+            graph.asset_file_def.add(filename=asset)
+        (watch.folder / "m").mkdir()
+        (watch.folder / "m" / "saved_model.pb").write_bytes(message.SerializeToString())
+        return watch.folder / "m"
+
+    return make
+
+
 def calling(body: Body) -> Maker:
     """A model whose function does this; `body` is traced, never run here."""
-    return lambda watch: saved(watch, Module(lambda x: body(watch, x)))
+    return lambda watch: saved(watch, module(do=lambda x: body(watch, x)))
 
 
 def write(watch: Watch, x: tf.Tensor) -> None:
@@ -141,13 +169,13 @@ def elsewhere(where: str) -> Body:
 
 def table(watch: Watch) -> Path:
     """A table that its initializer fills from a file, which becomes an asset."""
-    module = Module()
+    holder = module()
     lines = tf.lookup.TextFileInitializer(
         str(watch.secret), tf.string, 0, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
     )
-    module.table = tf.lookup.StaticHashTable(lines, -1)
-    module.extra = tf.function(module.table.lookup, input_signature=[tf.TensorSpec([], tf.string)])
-    return saved(watch, module)
+    holder.table = tf.lookup.StaticHashTable(lines, -1)
+    holder.extra = tf.function(holder.table.lookup, input_signature=[tf.TensorSpec([], tf.string)])
+    return saved(watch, holder)
 
 
 def table_without_asset(watch: Watch) -> Path:
@@ -159,32 +187,27 @@ def table_without_asset(watch: Watch) -> Path:
             table_handle=handle, filename="/etc/passwd", key_index=-2, value_index=-1
         )
 
-    return saved(watch, Module(fill))
-
-
-class _Resource(tf.saved_model.experimental.TrackableResource):
-    def __init__(self, watch: Watch):
-        super().__init__()
-        self._watch = watch
-
-    @tf.function(input_signature=[], autograph=False)
-    def _create_resource(self):
-        write(self._watch, None)
-        return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
-
-    @tf.function(input_signature=[], autograph=False)
-    def _initialize(self):
-        write(self._watch, None)
-        return 1
+    return saved(watch, module(do=fill))
 
 
 def resource(watch: Watch) -> Path:
     """An object whose two functions are run by the loader."""
-    module = Module()
-    module.resource = object.__new__(_Resource)
-    module.resource._watch = watch
-    tf.saved_model.experimental.TrackableResource.__init__(module.resource)
-    return saved(watch, module)
+
+    class Resource(tf.saved_model.experimental.TrackableResource):
+        @tf.function(input_signature=[], autograph=False)
+        def _create_resource(self):
+            write(watch, None)
+            return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+
+        @tf.function(input_signature=[], autograph=False)
+        def _initialize(self):
+            write(watch, None)
+            return 1
+
+    holder = module()
+    holder.resource = object.__new__(Resource)  # calling the class would run its functions here
+    tf.saved_model.experimental.TrackableResource.__init__(holder.resource)
+    return saved(watch, holder)
 
 
 def edited(change: Callable, body: Body | None = None) -> Maker:
@@ -207,15 +230,15 @@ def restored(watch: Watch) -> Path:
     """A function that the loader runs to restore a variable."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    module = Module()
+    holder = module()
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def restore(prefix):
         write(watch, None)
         return prefix
 
-    module.trap = restore
-    folder = saved(watch, module)
+    holder.trap = restore
+    folder = saved(watch, holder)
     file = folder / "saved_model.pb"
     message = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     objects = message.meta_graphs[0].object_graph_def
@@ -266,11 +289,11 @@ def version_1(watch: Watch) -> Path:
     return folder
 
 
-def with_files(change: Callable[[Watch, Path], None]) -> Maker:
-    """A plain model whose folder `change` has edited."""
+def with_files(change: Callable[[Watch, Path], None], model: Maker | None = None) -> Maker:
+    """A plain model, or another, whose folder `change` has edited."""
 
     def make(watch: Watch) -> Path:
-        folder = saved(watch, Module())
+        folder = model(watch) if model else saved(watch, module())
         change(watch, folder)
         return folder
 

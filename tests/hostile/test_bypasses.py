@@ -105,3 +105,27 @@ def test_the_weakest_isolation_of_all_parts_is_told():
     assert query._weakest(facts) == {"isolation": "none: y", "step": 0.0}
     assert query._weakest(facts[:2])["isolation"] == "partial: x"
     assert query._weakest(facts[:1])["isolation"] == "full"
+
+
+SHAPES = {  # of an answer to 4 examples of 3 classes: what the process says, what is shown of it
+    "an escape": ("\x1b[2J\x07", r"'\x1b[2J\x07'"),
+    "escapes in a list": (["\x1b]0;title\x07", "\u202e3"], r"['\x1b]0;title\x07', '\u202e3']"),
+    "lines": (["4\n3"], r"['4\n3']"),
+    "a long text": ("x" * 10_000, "'" + "x" * 99),
+    "truths": ([True, True], "[True, True]"),
+    "fewer": ([3, 3], "[3, 3]"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_that_are_shown_are_harmless(case, monkeypatch):
+    shape, shown = SHAPES[case]
+    model = taken()
+    model._seconds, model._memory_map = 1.0, bytearray(1024)
+    words = iter([{"rows": 4}, {"shape": shape}])
+    monkeypatch.setattr(model, "_send", lambda message: None)
+    monkeypatch.setattr(model, "_receive", lambda doing, seconds: next(words))
+    with pytest.raises(ValueError) as caught:
+        model.predict({"x": np.ones((4, 4), np.float32)})
+    line = str(caught.value)
+    assert line == f"m.tflite: answered 4 examples with shape {shown}." and line.isprintable()

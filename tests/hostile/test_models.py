@@ -5,19 +5,19 @@ stop every attack; the tests of the walls alone load TensorFlow and are slow. Th
 `model_rows.py`.
 """
 
+import importlib
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import saved_models
-import tensorflow as tf
-import tf_keras
-from model_rows import ROWS, Row, is_slow
+from model_rows import LISTED, QUICK, ROWS, Row, is_slow, takes_seconds
 from watch import Watch
 
 from tf_compleak.inference import sandbox
+from tf_compleak.inference.isolated import backends
+from tf_compleak.inference.kinds import kind_of
 from tf_compleak.inference.sandbox import SandboxedModel
 
 START = 150.0  # seconds that a refusal may take besides: starting Python and TensorFlow
@@ -48,34 +48,41 @@ def attempt(row: Row, watch: Watch) -> str:
     watch.start()
     started = time.monotonic()
     line = line_of(path, row.limit)
+    print(line)  # shown by pytest -rP
     assert time.monotonic() - started < 3 * row.limit + START
     watch.check()
     return line
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(row, id=row.name, marks=pytest.mark.slow if is_slow(row) else ())
-        for row in ROWS
-    ],
-)
+def table(rows, slow):
+    """A test of every row, `slow` telling which are."""
+    marked = [
+        pytest.param(row, id=row.name, marks=pytest.mark.slow if slow(row) else ()) for row in rows
+    ]
+    return pytest.mark.parametrize("row", marked)
+
+
+@table(ROWS, is_slow)
 def test_both_defenses(row, watch):
     line = attempt(row, watch)
     assert row.seen in line, line
 
 
-QUICK = ("code in a Lambda",)
+@table(LISTED, takes_seconds)
+def test_lists_alone(row, watch):
+    """In this process, which has no walls; what is refused here is never loaded."""
+    path = row.make(watch)
+    watch.start()
+    with pytest.raises(ValueError) as caught:
+        backends.check(str(path), kind_of(str(path)))
+    assert row.seen in str(caught.value)
+    watch.check()
+
+
 WALLED = [row for row in ROWS if row.walls is not None]
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow)
-        for row in WALLED
-    ],
-)
+@table(WALLED, lambda row: row.name != "code in a Lambda")
 def test_walls_alone(row, watch, monkeypatch):
     monkeypatch.setattr(sandbox, "DEFENSES", frozenset(["walls"]))
     line = attempt(row, watch)
@@ -84,7 +91,8 @@ def test_walls_alone(row, watch, monkeypatch):
 
 def test_there_are_enough_rows():
     names = [row.name for row in ROWS]
-    assert len(set(names)) == len(names) >= 100 and len(WALLED) >= 50
+    assert len(set(names)) == len(names) >= 100 and len(WALLED) >= 50 and len(LISTED) >= 90
+    assert set(names) >= QUICK
 
 
 @pytest.mark.slow
@@ -107,14 +115,16 @@ def test_without_defenses_the_attacks_succeed(watch, monkeypatch):
 X = np.random.default_rng(3).normal(size=(9, 6)).astype(np.float32)
 
 
-def functions_2():
-    x = tf_keras.Input((6,))
+def functions_2(library):
+    import tensorflow as tf
+
+    x = library.Input((6,))
     y = tf.nn.relu(x * 2.0 + 1.0) + tf.math.sigmoid(x) - x[:, :6]
     y = tf.concat([y, tf.reduce_mean(y, axis=1, keepdims=True)], axis=1)
-    return tf_keras.Model(x, tf_keras.layers.Dense(3, "softmax")(y))
+    return library.Model(x, library.layers.Dense(3, "softmax")(y))
 
 
-def functions_3():
+def functions_3(keras):
     x = keras.Input((6,))
     y = keras.ops.relu(x * 2.0 + 1.0) + keras.ops.sigmoid(x) - x[:, :6]
     y = keras.ops.concatenate([y, keras.ops.mean(y, axis=1, keepdims=True)], axis=1)
@@ -139,27 +149,24 @@ def mobile_net(library):
     return library.Model(x, net(library.layers.Reshape((32, 32, 3))(y)))
 
 
-ORDINARY = [
-    ("functions, Keras 2", functions_2, ".h5"),
-    ("functions, Keras 2", functions_2, ".keras"),
-    ("functions, Keras 3", functions_3, ".keras"),
-    ("layers, Keras 2", lambda: many_layers(tf_keras), ".keras"),
-    ("layers, Keras 2", lambda: many_layers(tf_keras), ".h5"),
-    ("layers, Keras 2", lambda: many_layers(tf_keras), ""),
-    ("layers, Keras 3", lambda: many_layers(keras), ".keras"),
-    ("layers, Keras 3", lambda: many_layers(keras), ".h5"),
-    ("layers, Keras 3", lambda: many_layers(keras), ""),
-    ("MobileNetV2, Keras 2", lambda: mobile_net(tf_keras), ".h5"),
-    ("MobileNetV2, Keras 3", lambda: mobile_net(keras), ".keras"),
+ORDINARY = [  # what makes them, the module of Keras that it takes, and the file's ending
+    ("functions, Keras 2", functions_2, "tf_keras", ".h5"),
+    ("functions, Keras 2", functions_2, "tf_keras", ".keras"),
+    ("functions, Keras 3", functions_3, "keras", ".keras"),
+    *(("layers, Keras 2", many_layers, "tf_keras", ending) for ending in (".keras", ".h5", "")),
+    *(("layers, Keras 3", many_layers, "keras", ending) for ending in (".keras", ".h5", "")),
+    ("MobileNetV2, Keras 2", mobile_net, "tf_keras", ".h5"),
+    ("MobileNetV2, Keras 3", mobile_net, "keras", ".keras"),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "suffix"), [pytest.param(*row[1:], id=f"{row[0]} {row[2]}") for row in ORDINARY]
+    ("make", "library", "suffix"),
+    [pytest.param(*row[1:], id=f"{row[0]} {row[3]}") for row in ORDINARY],
 )
-def test_ordinary_models_are_asked(make, suffix, watch):
-    model, path = make(), watch.folder / f"m{suffix}"
+def test_ordinary_models_are_asked(make, library, suffix, watch):
+    model, path = make(importlib.import_module(library)), watch.folder / f"m{suffix}"
     if suffix:
         model.save(path)
     else:
@@ -167,12 +174,13 @@ def test_ordinary_models_are_asked(make, suffix, watch):
     check_answers(path, np.asarray(model(X, training=False)), watch)
 
 
+@pytest.mark.slow
 def test_constants_that_a_function_captured(watch):
     """A tensor that was made outside of a function is a node of the graph, not a variable."""
-    module, shift = saved_models.Module(), tf.constant(np.float32([1, 2, 3]))
-    module.call = tf.function(
-        lambda x: {"p": x @ module.w + shift}, input_signature=saved_models.ROWS
-    )
+    import tensorflow as tf
+
+    shift = tf.constant(np.float32([1, 2, 3]))
+    module = saved_models.module(lambda x: {"p": x @ saved_models.W + shift})
     path = saved_models.saved(watch, module)
     check_answers(path, X @ saved_models.W + [1, 2, 3], watch)
 

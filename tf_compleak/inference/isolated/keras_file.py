@@ -22,7 +22,7 @@ from tf_compleak.inference.isolated import keras_allowed
 from tf_compleak.inference.ports import cast, chosen, clean, rows_of, tensor_port
 
 LARGEST = 4 * 2**30  # bytes that a .keras file may hold when unpacked
-CONFIG = 256 * 2**20  # bytes that a config may have
+CONFIG = 64 * 2**20  # bytes that a config may have
 SUFFIXES = {"keras": (".keras",), "h5": (".h5", ".hdf5")}  # what Keras chooses its reader by
 MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 OTHER_FILE = "keeps its data in another file ({}); save the model again"
@@ -130,7 +130,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     with archive.open(name) as member:
         text = member.read(CONFIG + 1)
     if len(text) > CONFIG:
-        raise ValueError(f"its {name} has more than 256 MiB; export the model again")
+        raise ValueError(f"its {name} has more than {CONFIG >> 20} MiB; export the model again")
     return text
 
 
