@@ -28,6 +28,7 @@ from tf_compleak.metrics import roc
 from tf_compleak.types.observations import Observations
 
 FOLDS = 3
+ITERATIONS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Boosted:
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(
-        max_iter=200,
+        max_iter=ITERATIONS,
         learning_rate=0.05,
         max_leaf_nodes=15,
         min_samples_leaf=40,
