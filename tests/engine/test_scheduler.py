@@ -10,7 +10,7 @@ from tf_compleak.engine.tasks import Outcome, Task
 
 
 class Scripted(Worker):
-    """Does what its crew's script says of a task: gets lost, fails with a word, or goes well."""
+    """Does what its crew's script says of a task: goes on, is lost, fails with a word, is well."""
 
     def __init__(self, crew, index, kind):
         super().__init__(index, kind, up=False)
@@ -32,6 +32,8 @@ class Scripted(Worker):
         if does and (word := does.pop(0)) != "well":
             if word == "lost":
                 raise Lost("gone")
+            if word == "on":
+                return ("progress", 1, 2, word)
             return ("done", Outcome(error=word))
         return ("done", Outcome(self.task.name))
 
@@ -89,12 +91,13 @@ def test_a_lost_workers_task_is_begun_again_before_all_others():
 
 
 def test_a_task_whose_workers_are_lost_again_and_again_fails():
-    crew = Crew({"a": ["lost"] * 9}, retries=2)
+    crew = Crew({"a": ["lost"] * 9, "b": ["on"] * 9}, retries=2)
     outcomes, told = run(
         crew, [Task("a", "f", ()), Task("b", "f", ()), Task("c", "f", (), "", ("a",))]
     )
     assert outcomes["a"].error == outcomes["c"].error == "lost 3 workers in a row (gone)"
-    assert outcomes["b"].value == "b"
+    assert outcomes["b"].value == "b" and told.count(("b", 1, 2, "on")) == 9
+    assert [worker.index for worker in crew.hired] == [0, 1, 0, 0]
     assert told.count(("c", 1, 1, outcomes["a"].error)) == 1 and ("c", 0, 1, "") not in told
 
 
@@ -112,6 +115,9 @@ def test_tasks_go_to_workers_of_their_kind_and_idle_ones_make_room_for_others():
     outcomes, _ = run(crew, tasks)
     assert len(crew.given) == 6 and all(name[0] == kind for name, _, kind in crew.given)
     assert list(outcomes) == [task.name for task in tasks]
+    for order in (tasks, sorted(tasks, key=lambda task: task.name[1])):
+        run(both := Crew(), order)
+        assert len(both.given) == 6 and all(name[0] == kind for name, _, kind in both.given)
     assert collections.Counter(worker.kind for worker in crew.hired) == {"f": 2, "g": 2}
 
 
