@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from tf_compleak.engine.scheduler import Scheduler, Worker
 from tf_compleak.engine.tasks import Outcome, Task
-from tf_compleak.studies.run import planning
+from tf_compleak.leakage.stages import scored
+from tf_compleak.studies.run import stages
+from tf_compleak.studies.run.source import Source
 from tf_compleak.studies.study import Study
 from tf_compleak.types import progress
 
@@ -71,16 +73,24 @@ def simulate(phases: Sequence[Sequence[Task]], workers: int, cost: Cost) -> tupl
     return simulation.now, simulation.busy
 
 
+class Planned(Source):
+    """A study's source before there are any files: enough to say which tasks need which."""
+
+    def __init__(self, study: Study):
+        self.study, self.root = study, ""
+
+
 def phases(study: Study, usable: Sequence[str] = ()) -> list[list[Task]]:
     """The tasks of a study as `pipeline.run` hands them to its executor: building, attacking.
 
     `usable` are the versions that did not fail; by default all.
     """
-    building = [step.task for step in planning.building(study, "")]
-    attacking = [
-        step.task for step in planning.attacking(study, "", tuple(usable) or study.versions)
+    source, usable = Planned(study), tuple(usable) or study.versions
+    attacking = [*stages.asking_more(study, usable), *scored(study.plan(usable))]
+    return [
+        [stage.task(source, tuple(need.title for need in stage.needs(source))) for stage in phase]
+        for phase in (stages.building(study), attacking)
     ]
-    return [building, attacking]
 
 
 def spread(lengths: Sequence[float], places: int) -> float:
