@@ -264,7 +264,13 @@ def test_bad_counts_and_rates_are_refused():
         )
 
 
-@pytest.mark.parametrize("n, auc", [(300, 0.6), (300, 0.8), (100, 0.6), (100, 0.8), (350, 0.5)])
+def designs(names, quick, further):
+    """Rows of which the further ones are slow: they simulate what the quick ones do, elsewhere."""
+    slow = [pytest.param(*row, marks=pytest.mark.slow) for row in further]
+    return pytest.mark.parametrize(names, [*quick, *slow])
+
+
+@designs("n, auc", [(100, 0.6), (300, 0.8)], [(300, 0.6), (100, 0.8), (350, 0.5)])
 def test_auc_coverage(n, auc):
     shift = shift_of(auc)
     found = coverage(lambda rng: intervals.auc_estimate(*binormal(rng, n, n, shift)), auc, 1000)
@@ -272,10 +278,11 @@ def test_auc_coverage(n, auc):
 
 
 UNEQUAL = [(20, 20), (20, 200), (200, 20), (50, 50), (20, 1000), (80, 800)]
+QUICK = [(20, 20, 0.95), (20, 200, 0.95), (200, 20, 0.5)]
+FURTHER = [(*sizes, auc) for sizes in UNEQUAL for auc in (0.5, 0.95) if (*sizes, auc) not in QUICK]
 
 
-@pytest.mark.parametrize("auc", [0.5, 0.95])
-@pytest.mark.parametrize("m, n", UNEQUAL)
+@designs("m, n, auc", QUICK, FURTHER)
 def test_auc_of_few_examples_is_covered_at_any_sizes(m, n, auc):
     """Conservative by construction: the wider of two intervals, hence no upper bound but 1."""
     shift = shift_of(auc)
@@ -294,8 +301,11 @@ def test_newcombes_interval_ends_where_the_auc_is_z_standard_errors_off():
     assert ends[0] < value < ends[1]
 
 
-@pytest.mark.parametrize("n", [20, 50])
-@pytest.mark.parametrize("shift_a, shift_b", [(1.0, 0.7), (2.0, 2.0), (3.0, 2.0)])
+@designs(
+    "n, shift_a, shift_b",
+    [(20, 3.0, 2.0), (50, 1.0, 0.7)],
+    [(20, 1.0, 0.7), (20, 2.0, 2.0), (50, 2.0, 2.0), (50, 3.0, 2.0)],
+)
 def test_auc_difference_of_few_examples_is_covered(n, shift_a, shift_b):
     truth = binormal_auc(shift_a) - binormal_auc(shift_b)
     found = coverage(
@@ -314,7 +324,7 @@ def test_auc_coverage_at_other_levels(level, low, high):
     assert low <= found <= high
 
 
-@pytest.mark.parametrize("shift_a, shift_b", [(1.0, 0.7), (0.3, 0.3)])
+@designs("shift_a, shift_b", [(1.0, 0.7)], [(0.3, 0.3)])
 def test_auc_difference_coverage(shift_a, shift_b):
     truth = binormal_auc(shift_a) - binormal_auc(shift_b)
     found = coverage(
@@ -323,7 +333,9 @@ def test_auc_difference_coverage(shift_a, shift_b):
     assert 0.93 <= found <= 0.975
 
 
-@pytest.mark.parametrize("shift", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize(
+    "shift", [1.0, *(pytest.param(shift, marks=pytest.mark.slow) for shift in (0.0, 4.0))]
+)
 def test_balanced_accuracy_coverage(shift):
     truth = float(stats.norm.cdf(shift / 2))
     found = coverage(
@@ -336,8 +348,16 @@ def test_balanced_accuracy_coverage(shift):
     assert 0.93 <= found <= 0.975
 
 
-@pytest.mark.parametrize("n_members, n_non_members", [(20, 20), (30, 200), (300, 300)])
-@pytest.mark.parametrize("shift, noise", [(1.0, 1.0), (3.0, 1.0), (2.0, 0.1)])
+SAME = [(20, 20, 2.0, 0.1), (300, 300, 1.0, 1.0)]  # where few differ, where many do
+OTHERS = [
+    (*sizes, *effect)
+    for sizes in ((20, 20), (30, 200), (300, 300))
+    for effect in ((1.0, 1.0), (3.0, 1.0), (2.0, 0.1))
+    if (*sizes, *effect) not in SAME
+]
+
+
+@designs("n_members, n_non_members, shift, noise", SAME, OTHERS)
 def test_balanced_accuracy_difference_coverage(n_members, n_non_members, shift, noise):
     """Conservative by construction where few differ: one more of each cell is added."""
     members = np.arange(n_members + n_non_members) < n_members
@@ -373,13 +393,13 @@ def tpr_coverage(fpr, n, shift, times, n_members=None):
     )
 
 
-@pytest.mark.parametrize("fpr, n", [(0.1, 350), (0.01, 1000)])
+@designs("fpr, n", [(0.1, 350)], [(0.01, 1000)])
 def test_tpr_at_fpr_coverage(fpr, n):
     assert 0.93 <= tpr_coverage(fpr, n, 1.0, times=1000) <= 0.975
 
 
 def test_auc_coverage_of_probabilities_in_256_steps():
-    reference = binormal(np.random.default_rng(99), 1_000_000, 1_000_000, 1.0, levels=256)
+    reference = binormal(np.random.default_rng(99), 300_000, 300_000, 1.0, levels=256)
     found = coverage(
         lambda rng: intervals.auc_estimate(*binormal(rng, 150, 150, 1.0, levels=256)),
         roc.auc(*reference),
@@ -389,7 +409,7 @@ def test_auc_coverage_of_probabilities_in_256_steps():
 
 
 def test_tpr_at_fpr_coverage_of_probabilities_in_256_steps():
-    reference = binormal(np.random.default_rng(98), 1_000_000, 1_000_000, 1.0, levels=256)
+    reference = binormal(np.random.default_rng(98), 300_000, 300_000, 1.0, levels=256)
     found = coverage(
         lambda rng: intervals.tpr_at_fpr_estimate(
             *binormal(rng, 350, 350, 1.0, levels=256), 0.1, rng=rng
