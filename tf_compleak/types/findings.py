@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_compleak.types.estimates import Estimate, Roc
 from tf_compleak.types.marginal_leakage import Marginal
-from tf_compleak.types.records import Count, ExposureName, Items, Name, Rates, Record
+from tf_compleak.types.records import Count, ExposureName, Facts, Items, Name, Pair, Rates, Record
 from tf_compleak.types.versions import Failure, Release, Tier, Version
 
 SCHEMA = 1
@@ -51,7 +51,7 @@ class Result(Record):
     auc: Estimate
     tpr_at_fpr: Rates[Estimate]
     auc_gain: Estimate | None = None
-    gain_over: tuple[Release, Name] | None = None
+    gain_over: Pair[Release, Name] | None = None
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
@@ -157,8 +157,8 @@ class Findings(Record):
     """
 
     schema: Literal[1] = field(default=SCHEMA, kw_only=True)
-    study: dict[str, Any]
-    provenance: dict[str, Any]
+    study: Facts
+    provenance: Facts
     versions: Items[Version]
     results: Items[Result]
     failures: Items[Failure]
@@ -186,8 +186,9 @@ class Findings(Record):
           OtherSchema: when the schema is another.
           ValueError: for anything else that `to_json` would not give.
         """
-        if values.get("schema") != SCHEMA:
-            raise OtherSchema(ascii(values.get("schema"))[:20])
+        schema = values.get("schema") if isinstance(values, dict) else SCHEMA
+        if schema is True or schema != SCHEMA:
+            raise OtherSchema(ascii(schema)[:20])
         return super().from_json(values)
 
     def contradiction(self) -> str:

@@ -8,7 +8,6 @@ declared, or the error says which is not.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -18,7 +17,7 @@ from tf_compleak.types import validators
 
 MOST_KEYS = 10_000  # of one object; pydantic keeps an error for every key that is unknown
 SHOWN = 60  # characters of a value that an error repeats
-Item = TypeVar("Item")
+Item, Other = TypeVar("Item"), TypeVar("Other")
 
 
 class Record:
@@ -44,15 +43,13 @@ class Record:
         Raises:
           ValueError: in one line with the path to the field, for what `to_json` would not give.
         """
-        import pydantic
+        from pydantic import ValidationError
 
         where = cls.__name__.lower()
+        _check_breadth(values, where)
         try:
-            _check_breadth(values, where)
-            return _adapter(cls).validate_json(json.dumps(values))
-        except RecursionError as error:
-            raise ValueError(f"{where}: is nested too deep.") from error
-        except pydantic.ValidationError as error:
+            return _adapter(cls).validate_python(values)
+        except ValidationError as error:
             raise ValueError(_first(error, where)) from None
 
     @classmethod
@@ -76,16 +73,38 @@ class Record:
     def __get_pydantic_core_schema__(cls, source, handler):
         from pydantic_core import core_schema
 
-        fields = dict(handler(source))
+        fields = {**handler(source), "strict": False}  # an object is taken, its values are strict
         name = fields.pop("ref")  # under which every other use finds these checks, too
         return core_schema.no_info_after_validator_function(_consistent, fields, ref=name)
 
 
-class _FirstError:
-    """Validation of many items that ends at the first wrong one, however many there are."""
+class _Array:
+    """A tuple from a list; reading ends at the first wrong item, however many there are."""
 
     def __get_pydantic_core_schema__(self, source, handler):
-        return {**handler(source), "fail_fast": True}
+        return {**handler(source), "strict": False, "fail_fast": True}
+
+
+class _ByNumber:
+    """A dict whose keys are numbers, from one whose keys are their texts."""
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        schema = handler(source)
+        keys = {**schema["keys_schema"], "strict": False}
+        return {**schema, "keys_schema": keys, "fail_fast": True}
+
+
+class _Json:
+    """What anyone may add to; refused where it could not be saved again."""
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        from pydantic_core import core_schema, to_json
+
+        def checked(values: dict[str, Any]) -> dict[str, Any]:
+            to_json(values)
+            return values
+
+        return core_schema.no_info_after_validator_function(checked, handler(source))
 
 
 class _NullForNan:
@@ -120,14 +139,16 @@ class _FileName:
         return text
 
 
-Items = Annotated[tuple[Item, ...], _FirstError()]
 Count = Annotated[int, Interval(ge=0, le=2**53)]  # what every reader of JSON can hold
 Share = Annotated[float, Interval(ge=0, le=1)]
 Magnitude = Annotated[float, Interval(ge=0)]
 Figure = Annotated[float, _NullForNan()]
 Name = Annotated[str, _FileName()]
 ExposureName = Annotated[str, _FileName(also=":")]
-Rates = Annotated[dict[Share, Item], _FirstError()]
+Items = Annotated[tuple[Item, ...], _Array()]
+Pair = Annotated[tuple[Item, Other], _Array()]
+Rates = Annotated[dict[Share, Item], _ByNumber()]
+Facts = Annotated[dict[str, Any], _Json()]
 
 
 def _consistent(record: Record) -> Record:
@@ -153,7 +174,7 @@ def _adapter(kind: type[Record]):
 
 def _check_breadth(values: Any, where: str) -> None:
     """Refuse objects of more keys than any record has."""
-    waiting = [values]
+    waiting = [[values]]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -169,7 +190,9 @@ def _first(error, where: str) -> str:
     path = [f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in details["loc"]]
     message = details["msg"].removeprefix("Value error, ").removeprefix(": ").rstrip(".")
     value = details["input"]
-    scalar = details["type"] != "value_error" and not isinstance(value, (dict, list))
+    scalar = (
+        details["loc"] and details["type"] != "value_error" and not isinstance(value, (dict, list))
+    )
     shown = f", got {value[:SHOWN] if isinstance(value, str) else value!a}" if scalar else ""
     return f"{where}{''.join(path)}: {message[:1].lower()}{message[1:]}{_short(shown)}"
 
