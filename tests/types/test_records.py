@@ -70,7 +70,7 @@ EDITS = {
     "an object for text": (("failures", 0, "reason"), {"x": 1}, "should be a valid string"),
     "a key that is unknown": (("results", 2, "auc", "more"), 1, "unexpected keyword argument"),
     "a section that is unknown": (("more",), 1, "unexpected keyword argument"),
-    "scores": (("scored",), {"ids": []}, "should be None"),
+    "scores": (("scored",), None, "is no part of the JSON"),
     "an unknown tier": (("results", 5, "tier"), "XX", "should be 'NR', 'SR' or 'MR', got 'XX'"),
     "nothing for rows": (("results",), None, "should be a valid"),
     "lists for objects": (("results", 2, "auc"), [[]], "should be a dictionary"),

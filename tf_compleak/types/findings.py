@@ -11,7 +11,17 @@ import numpy as np
 
 from tf_compleak.types.estimates import Estimate, Roc
 from tf_compleak.types.marginal_leakage import Marginal
-from tf_compleak.types.records import Count, ExposureName, Facts, Items, Name, Pair, Rates, Record
+from tf_compleak.types.records import (
+    Beside,
+    Count,
+    ExposureName,
+    Facts,
+    Items,
+    Name,
+    Pair,
+    Rates,
+    Record,
+)
 from tf_compleak.types.versions import Failure, Release, Tier, Version
 
 SCHEMA = 1
@@ -139,13 +149,6 @@ class Scored:
     members: np.ndarray
     values: np.ndarray
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source, handler):
-        """No part of the JSON: refused when read."""
-        from pydantic_core import core_schema
-
-        return core_schema.none_schema()
-
 
 @dataclass(frozen=True, repr=False)
 class Findings(Record):
@@ -167,7 +170,7 @@ class Findings(Record):
     slices: Items[Slice] = ()
     exposed: Items[Exposed] = ()
     marginal: Marginal | None = None
-    scored: Scored | None = field(
+    scored: Beside[Scored] = field(
         default=None, compare=False, repr=False, metadata={"exclude": True}
     )
 

@@ -94,6 +94,18 @@ class _ByNumber:
         return {**schema, "keys_schema": keys, "fail_fast": True}
 
 
+class _Beside:
+    """What is saved in files of its own, and refused in JSON."""
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        from pydantic_core import core_schema
+
+        def refuse(value: Any) -> None:
+            raise ValueError("is no part of the JSON")
+
+        return core_schema.no_info_plain_validator_function(refuse)
+
+
 class _Json:
     """What anyone may add to; refused where it could not be saved again."""
 
@@ -148,6 +160,7 @@ ExposureName = Annotated[str, _FileName(also=":")]
 Items = Annotated[tuple[Item, ...], _Array()]
 Pair = Annotated[tuple[Item, Other], _Array()]
 Rates = Annotated[dict[Share, Item], _ByNumber()]
+Beside = Annotated[Item | None, _Beside()]
 Facts = Annotated[dict[str, Any], _Json()]
 
 
