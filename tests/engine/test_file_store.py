@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import bucket
 import numpy as np
@@ -12,7 +13,7 @@ from test_resume import run, study
 
 from tf_compleak.cli import main as cli
 from tf_compleak.cli import states
-from tf_compleak.engine import file_store, stage
+from tf_compleak.engine import bounded_reads, file_store, stage
 from tf_compleak.engine.stage import Damaged, Stage
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.studies.study import Options
@@ -81,6 +82,36 @@ def test_the_lock_of_a_bucket(root):
 def test_unknown_schemes_get_one_line():
     with pytest.raises(ValueError, match=r"unknown scheme; known: gs://"):
         Workdir("ftp://host/folder")
+
+
+def test_a_scheme_whose_library_is_missing_gets_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(ValueError, match=r"^--workdir=gs://mine/study: .*gcsfs.*$"):
+        Workdir("gs://mine/study")
+
+
+def test_names_and_texts_in_a_bucket_are_kept_as_they_are(root):
+    folder = file_store.path(root)
+    file = folder / "größe #1?.json"
+    file_store.write_text(file, '{"größe": 1}')
+    assert file_store.path(str(file)) == file and str(file) == f"{root}/größe #1?.json"
+    assert bounded_reads.json_object(file) == {"größe": 1}
+    assert list(folder.iterdir()) == [file] and not file_store.is_local(file)
+    with pytest.raises(ValueError, match="more than"):
+        bounded_reads.content(file, 3)
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        bounded_reads.content(file)
+
+
+def test_a_folder_loads_no_library_of_buckets(tmp_path):
+    code = (
+        "import sys; from tf_compleak.engine.workdir import Workdir\n"
+        "with Workdir(sys.argv[1]).locked(): pass\n"
+        "print([name for name in ('fsspec', 'upath', 'etils') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "w")]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_audits_need_a_folder(capsys):
