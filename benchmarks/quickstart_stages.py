@@ -40,8 +40,8 @@ class Clock:
 def main(_):
     """Run the quickstart once, print the table."""
     from tf_compleak.report import html
+    from tf_compleak.studies.options import Options
     from tf_compleak.studies.run.pipeline import run
-    from tf_compleak.studies.study import Options
 
     study = quickstart()
     clock = Clock()

@@ -14,8 +14,8 @@ def quickstart():
 
 def shipped(study, root: str, workers: int) -> float:
     """Seconds of the study as it is run, figures included."""
+    from tf_compleak.studies.options import Options
     from tf_compleak.studies.run import pipeline
-    from tf_compleak.studies.study import Options
 
     started = time.perf_counter()
     pipeline.run(study, Options(workdir=root, workers=workers))

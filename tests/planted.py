@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tf_compleak.inference.observe import softmax
+from tf_compleak.leakage import report_rows, scoring
 from tf_compleak.types.observations import Observations
 
 VERSIONS = ("original", "pruning-0.60", "int8-ptq")
@@ -67,3 +68,9 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
         sensitivities=np.float32(probabilities * (1 - probabilities)),
         resolutions=tuple(1 / 256 if "int8" in name else 0.0 for name in versions),
     )
+
+
+def pooled(values, observations):
+    """Scores of one attack on one target, as rows of a report are made of."""
+    scores = scoring.RunScores(values, values, observations.members)
+    return report_rows.pool([scores], [observations.ids], 1)

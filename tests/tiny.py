@@ -39,3 +39,11 @@ def events(workdir):
     path = Path(Workdir(workdir).logs()) / "stages.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(event["task"], event["state"]) for event in map(json.loads, lines)]
+
+
+def made(declared, source):
+    """Make one stage here, as a worker would; its facts."""
+    from tf_compleak.engine.declaration import perform
+
+    perform(print, source.opener(), declared)
+    return declared.stage(source).facts()

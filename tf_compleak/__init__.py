@@ -17,7 +17,7 @@ _PUBLIC = {
     "Estimate": "types",
     "Examples": "types",
     "Observations": "types.observations",
-    "Options": "studies.study",
+    "Options": "studies.options",
     "Report": "report.report",
     "Result": "types.findings",
     "Scores": "types",

@@ -1,5 +1,6 @@
 """The command line: help, bad input in one line, a whole run killed and resumed."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -257,40 +258,38 @@ class ByPlace:
 
 
 def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finished, monkeypatch):
-    from tf_compleak import attacks
     from tf_compleak.engine.workdir import Stage
-    from tf_compleak.studies.run import stage_work
-    from tf_compleak.studies.study import Run
+    from tf_compleak.leakage import scoring
+    from tf_compleak.leakage.plan import Run
+    from tf_compleak.studies.run.source import Source
+    from tf_compleak.studies.study import Study
     from tf_compleak.types import Split
 
     workdir, _ = finished
-    study = cli._study(cli._parse("run", [f"--flagfile={workdir / 'flags.cfg'}"]))
-    src, release = stage_work.Source(study, str(workdir)), ("original", "int8-ptq")
-    monkeypatch.setattr(attacks, "load", lambda name: ByPlace())
-    saved = {}
-    monkeypatch.setattr(stage_work, "_save", lambda stage, *arrays: saved.update(real=arrays))
-    run = Run("sr2-lr", release, "target", ("shadow-0",))
-    stage_work.attack(None, study, str(workdir), run)
-    for scores, members in (saved["real"][:2], stage_work.null_scores(src, ByPlace(), run)):
-        estimate = intervals.auc_estimate(scores, members, level=0.999)
+    values = cli._parse("run", [f"--flagfile={workdir / 'flags.cfg'}"])
+    source = Source(Study(**cli._settings(Study, values)), str(workdir))
+    real = Run("sr2-lr", ("original", "int8-ptq"), "target", ("shadow-0",))
+    null = dataclasses.replace(real, null=True)
+    for run in (real, null):
+        found = scoring.run(print, source, run, ByPlace())
+        estimate = intervals.auc_estimate(found.values, found.members, level=0.999)
         assert estimate.low <= 0.5 <= estimate.high
     together = lambda split: np.concatenate([split.members, split.non_members])  # noqa: E731
     monkeypatch.setattr(Split, "scored", property(together))
     facts = lambda stage: json.loads((stage.path / "stage.json").read_text())["facts"]  # noqa: E731
     monkeypatch.setattr(Stage, "facts", facts)
     monkeypatch.setattr(Stage, "folder", lambda stage: Path(stage.path))
-    scores, members = stage_work.null_scores(src, ByPlace(), run)
-    assert intervals.auc_estimate(scores, members).value == 1.0
+    found = scoring.run(print, source, null, ByPlace())
+    assert intervals.auc_estimate(found.values, found.members).value == 1.0
 
 
 def test_a_release_of_a_failed_version_is_a_row_under_failures():
-    from tf_compleak.studies.run.pipeline import _left_out
     from tf_compleak.studies.study import Study
-    from tf_compleak.types import Failure
 
     study = Study(releases=(("int8-ptq", "original"), ("original",), ("int8-ptq",)))
     assert study.releases[0] == ("original", "int8-ptq")
-    (row,) = _left_out(study, {"int8-ptq": Failure("int8-ptq", "fell")})
+    usable = tuple(name for name in study.versions if name != "int8-ptq")
+    (row,) = study.plan(usable).failures()
     assert row.name == "original+int8-ptq" and "int8-ptq failed" in row.reason
 
 

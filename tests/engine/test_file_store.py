@@ -16,7 +16,7 @@ from tf_compleak.cli import states
 from tf_compleak.engine import bounded_reads, file_store, stage
 from tf_compleak.engine.stage import Damaged, Stage
 from tf_compleak.engine.workdir import Workdir
-from tf_compleak.studies.study import Options
+from tf_compleak.studies.options import Options
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ from tf_compleak.engine import stage
 from tf_compleak.engine.stage import Stage
 from tf_compleak.engine.workdir import Workdir, slug, write_text
 from tf_compleak.leakage import report_rows
-from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
 from tf_compleak.studies.study import Study
-from tf_compleak.types import Estimate, Scores, validators
+from tf_compleak.types import Estimate, validators
 from tf_compleak.types.findings import Sanity
 
 
@@ -26,18 +25,15 @@ from tf_compleak.types.findings import Sanity
 def report():
     family, rng = planted.family(0, 1.0, n=50), np.random.default_rng(0)
     keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
-    scores = {
-        key: report_rows.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
-        for key in keys
-    }
+    scores = {key: planted.pooled(rng.normal(size=50), family) for key in keys}
     return Report(
         study={},
         provenance={},
         versions=(),
-        results=tuple(report_rows.row(*key, own, rng) for key, own in scores.items()),
+        results=tuple(report_rows.row(key, own, rng) for key, own in scores.items()),
         failures=(),
         sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=report_folder.scored(scores, family),
+        scored=report_rows.scored(scores, family),
     )
 
 

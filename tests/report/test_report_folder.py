@@ -10,7 +10,7 @@ import pytest
 from tf_compleak.leakage import report_rows
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
-from tf_compleak.types import Estimate, Scores
+from tf_compleak.types import Estimate
 from tf_compleak.types.findings import Sanity
 
 
@@ -28,17 +28,17 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
     rng = np.random.default_rng(0)
     keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
     scores = {
-        key: report_rows.pool([Scores(rng.normal(size=50), family.members, 0.0)], [family.ids], 1)
+        key: planted.pooled(rng.normal(size=50), family)
         for key in keys
     }
     report = Report(
         study={},
         provenance={},
         versions=(),
-        results=tuple(report_rows.row(*key, own, rng) for key, own in scores.items()),
+        results=tuple(report_rows.row(key, own, rng) for key, own in scores.items()),
         failures=(),
         sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=report_folder.scored(scores, family),
+        scored=report_rows.scored(scores, family),
     )
     for _ in range(2):  # a second time replaces the first
         report.save(tmp_path)

@@ -15,8 +15,9 @@ from tf_compleak.cli import main as cli
 from tf_compleak.cli import states
 from tf_compleak.engine import stage
 from tf_compleak.engine.stage import SCHEMA
+from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, stage_work
-from tf_compleak.studies.study import Options, Study
+from tf_compleak.studies.study import Study
 
 
 def study(**changes):
@@ -38,7 +39,7 @@ def run(workdir, told=None, overwrite=False, **changes):
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("resume") / "w"
-    assert len(run(workdir)) == 14
+    assert len(run(workdir)) == 19
     return workdir
 
 
@@ -108,9 +109,9 @@ def test_scores_that_came_out_otherwise_are_measured_again(finished):
     """The same inputs on another machine may give other last digits."""
     told, folder = [], finished / "attacks" / "loss" / "original"
     record = json.loads((folder / "stage.json").read_text())
-    scores = np.load(folder / "scores.npy")
-    np.save(folder / "scores.npy", scores[::-1])
-    record["files"]["scores.npy"] = stage.sums(folder / "scores.npy")
+    scores = np.load(folder / "values.npy")
+    np.save(folder / "values.npy", scores[::-1])
+    record["files"]["values.npy"] = stage.sums(folder / "values.npy")
     record["made"]["id"] = "another"
     (folder / "stage.json").write_text(json.dumps(record))
     before = tiny.figures(finished)
@@ -141,6 +142,7 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
     assert would_run(finished, finetune_epochs=2) == {}  # nothing here is fine-tuned
     assert set(would_run(finished, calibration_size=9)) == {
         *("int8-ptq target", "int8-ptq shadow-0", "loss int8-ptq", "nasr-lr int8-ptq"),
+        *("ask int8-ptq target", "ask int8-ptq shadow-0", "what each version adds"),
         *("sr2-lr original+int8-ptq", "null run", states.FIGURES),
     }
     assert would_run(finished, delta=0.001) == {states.FIGURES: "--delta: 0.0 there, 0.001 here"}
@@ -154,13 +156,14 @@ def test_adding_a_version_or_an_attack_computes_only_that(finished):
     more = {"versions": "original,int8-ptq,float16-ptq"}
     added = {
         *("float16-ptq target", "float16-ptq shadow-0", "sr2-lr original+float16-ptq"),
-        *("loss float16-ptq", "nasr-lr float16-ptq", "null run"),
+        *("ask float16-ptq target", "ask float16-ptq shadow-0"),
+        *("loss float16-ptq", "nasr-lr float16-ptq", "null run", "what each version adds"),
     }
     assert would_run(finished, **more).keys() == {*added, states.FIGURES}
     assert set(run(finished, **more)) == added
     more["attacks"] = "entropy,loss,nasr-lr,sr2-lr"
     assert set(run(finished, **more)) == {f"entropy {n}" for n in more["versions"].split(",")}
-    with pytest.raises(ValueError, match=r"another study \(versions: .*--overwrite"):
+    with pytest.raises(ValueError, match=r"another study \(attacks: .*versions: .*--overwrite"):
         run(finished)
     assert run(finished, overwrite=True) == []  # and nothing was lost on the way
 
@@ -186,26 +189,26 @@ def shown(capsys, *arguments):
 
 def test_show_says_what_is_done_and_what_is_not(finished, capsys):
     text = shown(capsys, finished)
-    assert text.count("\ndone ") == 14 and "15 done" in text and "report.json" in text
-    path = finished / "attacks" / "loss" / "original" / "scores.npy"
+    assert text.count("\ndone ") == 19 and "20 done" in text and "report.json" in text
+    path = finished / "attacks" / "loss" / "original" / "values.npy"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert "15 done" in shown(capsys, finished)  # sizes alone do not tell
+    assert "20 done" in shown(capsys, finished)  # sizes alone do not tell
     text = shown(capsys, finished, "--verify")
     assert "to do   loss original" in text and "SHA-256" in text
     shutil.rmtree(finished / "families" / "target" / "observations" / "int8-ptq")
-    assert "to do   int8-ptq target" in shown(capsys, finished)
+    assert "to do   ask int8-ptq target" in shown(capsys, finished)
     path.write_bytes(content[:-1])
-    assert "scores.npy has" in shown(capsys, finished)
+    assert "values.npy has" in shown(capsys, finished)
 
 
 def test_show_of_a_study_with_a_version_that_failed(tmp_path, capsys, monkeypatch):
     made = stage_work.version
 
-    def version(progress, study, root, family, name):
-        if name == "int8-ptq":
+    def version(progress, source, stage, folder, facts):
+        if stage.version == "int8-ptq":
             raise RuntimeError("no converter today")
-        made(progress, study, root, family, name)
+        made(progress, source, stage, folder, facts)
 
     monkeypatch.setattr(stage_work, "version", version)
     root = tmp_path / "w"
@@ -248,7 +251,7 @@ def test_the_dry_run_of_the_command_line(finished, capsys):
     arguments = tiny.command(finished, "--dry_run", "--versions=original,int8-ptq,dynamic-ptq")[3:]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("7 tasks to do")
+    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("10 tasks to do")
     with contextlib.redirect_stderr(io.StringIO()) as error:
         assert cli.main([*arguments, "--epochs=3"]) == 2
     assert "epochs: 2 there, 3 here" in error.getvalue()

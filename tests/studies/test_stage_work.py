@@ -1,9 +1,13 @@
 """Stages: what is kept and what is done again."""
 
 import numpy as np
+from tiny import made
 
-from tf_compleak.studies.run import estimates, source, stage_work
-from tf_compleak.studies.study import Run, Study
+from tf_compleak.leakage.plan import Run
+from tf_compleak.leakage.stages import BlindBaseline, Scoring
+from tf_compleak.studies.run import source, versions
+from tf_compleak.studies.run.stages import Data, DataFolder, Training, VersionFile
+from tf_compleak.studies.study import Study
 
 
 def save(path, seed):
@@ -16,25 +20,29 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
     study = Study(dataset=f"npz:{path}", num_population=10, **sizes)
     save(path, 0)
-    assert not stage_work.data_is_current(study, root, None)
-    first = stage_work.data(print, study, root, None)
-    assert stage_work.data_is_current(study, root, None)
-    assert stage_work.data(print, study, root, None) == first
+    data = DataFolder(study, root, None)
+    assert Data().why(data) == "missing"
+    first = made(Data(), data)
+    assert not Data().why(data)
     before = source.Source(study, root)
-    training = before.training("target").fingerprint
-    blind = before.attack(source.BLIND).fingerprint
+    training = Training("target").stage(before).fingerprint
+    blind = BlindBaseline().stage(before).fingerprint
     save(path, 1)
-    assert not stage_work.data_is_current(study, root, None)
-    assert stage_work.data(print, study, root, None)["sha256"] != first["sha256"]
+    assert "the files of --dataset=npz:" in Data().why(data)
+    assert made(Data(), data)["sha256"] != first["sha256"]
     after = source.Source(study, root)
-    assert after.training("target").fingerprint != training
-    assert after.attack(source.BLIND).fingerprint != blind
+    assert Training("target").stage(after).fingerprint != training
+    assert BlindBaseline().stage(after).fingerprint != blind
     assert source.opened(study, root).sha256 == after.sha256
-    found = [Run(name, ("original",), "target", ("shadow-0",)) for name in ("entropy", "nasr-lr")]
-    nulls = {after.attack(source.nulled(run)).fingerprint for run in found}
+    nulls = {
+        Scoring(Run(name, ("original",), "target", ("shadow-0",), null=True))
+        .stage(after)
+        .fingerprint
+        for name in ("entropy", "nasr-lr")
+    }
     assert len(nulls) == 2
     path.unlink()  # the workdir holds all that a finished study needs
-    assert stage_work.data_is_current(study, root, None)
+    assert not Data().why(data)
 
 
 def test_the_report_names_the_kernels_that_were_left_alone(tmp_path):
@@ -42,20 +50,20 @@ def test_the_report_names_the_kernels_that_were_left_alone(tmp_path):
     save(path, 0)
     sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
     study = Study(dataset=f"npz:{path}", num_population=10, **sizes)
-    stage_work.data(print, study, root, None)
+    made(Data(), DataFolder(study, root, None))
     src = source.Source(study, root)
     kept = {"kernels": ["a/depthwise_kernel", "b/depthwise_kernel"], "share": 0.125}
     facts = {"pruning-0.60": kept, "clustering-8": kept, "original": {"kernels": [], "share": 0.0}}
     for name, left_alone in facts.items():
-        with src.version("target", name).writing() as (_, record):
+        with VersionFile("target", name).stage(src).writing() as (_, record):
             record["left_alone"] = left_alone
-    versions = {name: estimates.version(src, name, None) for name in facts}
+    records = {name: versions.record(src, name) for name in facts}
     for name, done in (("pruning-0.60", "pruned"), ("clustering-8", "clustered")):
-        assert versions[name].left_alone == tuple(kept["kernels"])
-        assert versions[name].left_alone_share == 0.125
+        assert records[name].left_alone == tuple(kept["kernels"])
+        assert records[name].left_alone_share == 0.125
         note = f"2 kernels (depthwise_kernel), 12.5% of all kernels' weights, are not {done}"
-        assert note in versions[name].notes
-    assert versions["original"].left_alone == versions["original"].notes == ()
+        assert note in records[name].notes
+    assert records["original"].left_alone == records["original"].notes == ()
 
 
 def test_what_changes_a_training_changes_its_fingerprint_and_nothing_else_does(tmp_path):
@@ -65,8 +73,8 @@ def test_what_changes_a_training_changes_its_fingerprint_and_nothing_else_does(t
 
     def training(**changes):
         study = Study(dataset=f"npz:{path}", num_population=10, **sizes, **changes)
-        stage_work.data(print, study, root, None)
-        return source.Source(study, root).training("target").fingerprint
+        made(Data(), DataFolder(study, root, None))
+        return Training("target").stage(source.Source(study, root)).fingerprint
 
     plain = training()
     for changes in (

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 
 from tf_compleak.cli import main as cli
 from tf_compleak.data import text
@@ -134,22 +135,22 @@ def test_a_vocabulary_is_each_familys_own_or_one_from_outside(tmp_path, texts, v
 
 def test_a_vocabulary_knows_nothing_but_its_members(tmp_path, texts):
     """Every merge of a family's vocabulary occurs in its members' texts."""
-    from tf_compleak.studies.run import source, stage_work
+    from tf_compleak.studies.run import source, stages
     from tf_compleak.studies.study import Study
 
     sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 30)
     study = Study(
         dataset=texts.partition("=")[2], model="bert", num_population=10, sequence_length=8, **sizes
     )
-    stage_work.data(print, study, str(tmp_path), None)
-    stage_work.tokens(print, study, str(tmp_path), "target")
+    tiny.made(stages.Data(), stages.DataFolder(study, str(tmp_path), None))
     src = source.Source(study, str(tmp_path))
+    tiny.made(stages.Tokens("target"), src)
     assert src.holds_texts
     learned = src.examples.x[np.sort(src.splits["target"].members)]
     saved = (src.tokens("target").path / "vocabulary.json").read_text()
     vocabulary = text.Vocabulary.from_json(json.loads(saved))
     assert vocabulary == text.train("bert", learned, study.vocabulary_size)
-    ids = src.inputs("target", src.splits["target"].scored)
+    ids = src.model_inputs("target", src.splits["target"].scored)
     assert ids.dtype == np.int32 and ids.shape == (60, 8)
     expected = vocabulary.encode(src.examples.x[src.splits["target"].scored], 8)
     np.testing.assert_array_equal(ids, expected)

@@ -79,7 +79,76 @@ Usage:
   tensorboard --logdir=DIR
 """
 
-# name, help; grouped as --help shows them.
+# name, help; grouped as --help shows them. The question and how it runs are the same everywhere.
+QUESTION_FLAGS = {
+    "Attacks": [
+        (
+            "attacks",
+            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
+            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
+            "any release: tabular; with shadows: rmia, lira-offline, lira-online, lira-boosted",
+        ),
+        (
+            "releases",
+            "releases to attack, each as names joined by +, such as "
+            "original+int8-ptq,int8-ptq; empty: every version alone, the original with "
+            "each other one, and all with and without the original",
+        ),
+        (
+            "exposure",
+            "full | topK | label | round:D | temperature:T: what of its confidences the app shows; "
+            "several give a comparison, the first is the one reported in full",
+        ),
+        (
+            "shadow_counts",
+            "attacker strength: attack again with that many of the shadows, such as 1,2,4,8",
+        ),
+        ("folds", "folds of cross-fitting, where there are no shadows"),
+        (
+            "queries",
+            "flipped and shifted copies of every example that lira-boosted may ask about, too",
+        ),
+        ("sensitivity_queries", "noisy copies of every example that samia asks about; not texts"),
+        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
+        ("delta", "delta of the (epsilon, delta) bound in report.json"),
+        (
+            "threads",
+            "threads of each process, in TensorFlow and in the .tflite interpreter; another "
+            "number rounds sums differently, so it is part of the study",
+        ),
+        ("seed", "the one seed that every stage derives its own from"),
+    ],
+    "What each version adds": [
+        ("marginal", "auc | accuracy | tpr@RATE: what the order of versions goes by; none: skip"),
+        ("subset_budget", "such as 'tpr@0.01<=0.05': name the largest releases within it"),
+        (
+            "fail_if",
+            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
+            "writes verdict.json and verdict.xml (JUnit)",
+        ),
+    ],
+}
+
+RUNNING = [
+    (
+        "workdir",
+        "folder or bucket of the study; made if missing, refused if another study's or in use",
+    ),
+    ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
+    (
+        "workers",
+        "processes; 0: one per core, up to 8, and one for attacks on 500,000 examples or more",
+    ),
+    ("executor", "processes | inline (everything in this process, for debugging) | ray"),
+    ("ray_address", "HOST:PORT of a Ray cluster, or auto; empty: one is started for this study"),
+    (
+        "ray_resources",
+        "what a stage asks of Ray, such as train:gpu=1,attack:cpu=2; stages: data, train, "
+        "version, extra, attack; others ask for as many CPUs as --threads",
+    ),
+    ("ray_retries", "how often a task is begun again when Ray loses its machine"),
+]
+
 RUN_FLAGS = {
     "Data": [
         ("dataset", "the examples, see above"),
@@ -174,55 +243,10 @@ RUN_FLAGS = {
         ("calibration_size", "how many of them"),
         ("max_accuracy_drop", "a version that loses more validation accuracy counts as failed"),
     ],
-    "Attacks": [
-        (
-            "attacks",
-            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
-            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
-            "any release: tabular, rmia, lira-offline, lira-online, lira-boosted",
-        ),
-        (
-            "releases",
-            "releases to attack, each as names joined by +, such as "
-            "original+int8-ptq,int8-ptq; empty: every version alone, the original with "
-            "each other one, and all with and without the original",
-        ),
-        (
-            "threads",
-            "threads of each process, in TensorFlow and in the .tflite interpreter; another "
-            "number rounds sums differently, so it is part of the study",
-        ),
-        (
-            "shadow_counts",
-            "attacker strength: attack again with that many of the shadows, such as 1,2,4,8",
-        ),
-        (
-            "queries",
-            "flipped and shifted copies of every example that lira-boosted may ask about, too",
-        ),
-        ("sensitivity_queries", "noisy copies of every example that samia asks about; not texts"),
-        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
-        ("delta", "delta of the (epsilon, delta) bound in report.json"),
-        ("seed", "the one seed that every stage derives its own from"),
-        (
-            "fail_if",
-            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
-            "writes verdict.json and verdict.xml (JUnit)",
-        ),
-    ],
+    **QUESTION_FLAGS,
     "Running": [
-        ("workdir", "folder of the study; made if missing, refused if another study's or in use"),
-        ("overwrite", "use the workdir all the same; finished stages that still fit are kept"),
+        *RUNNING,
         ("dry_run", "list what would be done and why, and end"),
-        ("workers", "processes; 0: one per core, up to 8"),
-        ("executor", "processes | inline (everything in this process, for debugging) | ray"),
-        ("ray_address", "HOST:PORT of a Ray cluster, or auto; empty: one is started for this run"),
-        (
-            "ray_resources",
-            "what a stage asks of Ray, such as train:gpu=1,attack:cpu=2; stages: data, train, "
-            "version, extra, attack; others ask for as many CPUs as --threads",
-        ),
-        ("ray_retries", "how often a task is begun again when Ray loses its machine"),
     ],
 }
 
@@ -263,43 +287,9 @@ AUDIT_FLAGS = {
         ),
         ("force", "go on although a version does no better than guessing"),
     ],
-    "Attacks": [
+    "Shadows": [
         ("shadows", "folders of shadow models that attacks are fitted on; none: cross-fitted"),
-        ("folds", "folds of cross-fitting"),
-        (
-            "attacks",
-            "NR: confidence, loss, entropy, modified-entropy (also with -global), "
-            "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
-            "any release: tabular",
-        ),
-        ("releases", "releases to attack, each as names joined by +; empty: the usual ones"),
-        (
-            "exposure",
-            "full | topK | label | round:D | temperature:T: what of its confidences the app shows; "
-            "several give a comparison, the first is the one reported in full",
-        ),
-        ("sensitivity_queries", "noisy copies of every example that samia asks about"),
-        ("sensitivity_epsilon", "standard deviation of that noise, in the unit of the inputs"),
-        ("delta", "delta of the (epsilon, delta) bound in report.json"),
-        ("seed", "the one seed that every stage derives its own from"),
     ],
-    "What each version adds": [
-        ("marginal", "auc | accuracy | tpr@RATE: what the order of versions goes by; none: skip"),
-        ("subset_budget", "such as 'tpr@0.01<=0.05': name the largest releases within it"),
-        (
-            "fail_if",
-            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
-            "writes verdict.json and verdict.xml (JUnit)",
-        ),
-    ],
-    "Running": [
-        ("workdir", "folder of the audit; made if missing, refused if another audit's"),
-        ("overwrite", "use the workdir all the same; answers that still fit are kept"),
-        ("executor", "processes | inline: attacks in this process, one after the other"),
-        ("threads", "threads of each process; another number may round sums differently"),
-        (
-            "workers",
-            "processes; 0: one per core, up to 8, and one for attacks on 500,000 examples or more",
-        ),
-    ],
+    **QUESTION_FLAGS,
+    "Running": RUNNING,
 }

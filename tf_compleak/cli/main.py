@@ -8,7 +8,7 @@ import difflib
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from absl import flags
 from tf_compleak.cli import command_words, help_texts, terminal
 from tf_compleak.engine import ray_workers, signals
 from tf_compleak.types import validators
+from tf_compleak.types.progress import Tell
 
 QUICKSTART = Path(__file__).parents[1] / "flagfiles" / "quickstart.cfg"
 
@@ -76,10 +77,10 @@ def _dispatch(arguments: list[str]) -> int:
 def _defaults(command: str) -> dict[str, Any]:
     """The default of every flag of a command: that of the dataclass field it sets."""
     if command == "run":
-        from tf_compleak.studies.study import Options, Study
+        from tf_compleak.studies.options import Options
+        from tf_compleak.studies.study import Study
 
-        more = {"workdir": "runs/study", "fail_if": "", "dry_run": False}
-        return _fields(Study, Options) | more
+        return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": "", "dry_run": False}
     from tf_compleak.studies.audit.settings import Audit, Where
 
     given = {"versions": (), "members": "", "non_members": "", "fail_if": ""}
@@ -158,19 +159,12 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
     if not values.workdir:
         raise _UsageError("--workdir: empty; name a folder.")
     validators.between("--workers", values.workers, 0, 1024)
-    if command == "run":
-        ray_workers.parse_resources(values.ray_resources)
-    else:
-        validators.choice("--executor", values.executor, ("processes", "inline"))
+    ray_workers.parse_resources(values.ray_resources)
     if values.fail_if:
         from tf_compleak.report import gate
 
         gate.parse(values.fail_if)
     return values
-
-
-def _releases(values: flags.FlagValues) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(text.split("+")) for text in values.releases)
 
 
 def _flagfile(command: str, values: flags.FlagValues, line: str) -> str:
@@ -219,51 +213,64 @@ def _void(report) -> int:
 # run ----------------------------------------------------------------------------------------------
 
 
-def _study(values: flags.FlagValues):
-    from tf_compleak.studies.study import Study
+def _settings(kind: type, values: flags.FlagValues, apart: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a dataclass of flags, but those `apart`, as it takes them."""
+    fields = {
+        field.name: getattr(values, field.name)
+        for field in dataclasses.fields(kind)
+        if field.name not in apart
+    }
+    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    for name, change in {"releases": _releases, "shadow_counts": _counts}.items():
+        if name in fields:
+            fields[name] = change(fields[name])
+    return fields
 
-    fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(Study)}
-    for name in ("augmentation", "versions", "attacks"):
-        fields[name] = tuple(fields[name])
-    fields["shadow_counts"] = tuple(_counts(fields["shadow_counts"]))
-    fields["releases"] = _releases(values)
-    return Study(**fields)
+
+def _releases(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(text.split("+")) for text in words)
 
 
-def _counts(words: list[str]) -> list[int]:
+def _counts(words: Sequence[str]) -> tuple[int, ...]:
     wrong = [word for word in words if not word.strip().isdecimal()]
     if wrong:
         raise _UsageError(f"--shadow_counts: {wrong[0]!r} is no number; write 1,2,4.")
-    return [int(word) for word in words]
+    return tuple(int(word) for word in words)
+
+
+def _options(kind: type, command: str, arguments: list[str], values: flags.FlagValues):
+    """Where and how a study runs, and how to repeat it."""
+    line = shlex.join(["tf-compleak", command, *arguments])
+    fields = _settings(kind, values, ("command", "flags"))
+    for name in ("workdir", "data_dir"):
+        fields[name] = fields[name] and os.path.expanduser(fields[name])
+    return kind(**fields, command=line, flags=_flagfile(command, values, line))
 
 
 def _run(arguments: list[str]) -> int:
     values = _parse("run", arguments)
-    study = _study(values)
+    from tf_compleak.studies.options import Options
+    from tf_compleak.studies.study import Study
+
+    study = Study(**_settings(Study, values))
+    options = _options(Options, "run", arguments, values)
+    if values.dry_run:
+        return _dry_run(study, options)
+    from tf_compleak.studies.run import pipeline
+
+    with _live() as tell:
+        report = pipeline.run(study, options, tell)
+    return _show(report, options.workdir, values.fail_if)
+
+
+@contextlib.contextmanager
+def _live() -> Iterator[Tell]:
     from rich.console import Console
 
     from tf_compleak.engine.progress import Live
-    from tf_compleak.studies.run import pipeline
-    from tf_compleak.studies.study import Options
 
-    line = shlex.join(["tf-compleak", "run", *arguments])
-    options = Options(
-        workdir=os.path.expanduser(values.workdir),
-        data_dir=values.data_dir and os.path.expanduser(values.data_dir),
-        overwrite=values.overwrite,
-        workers=values.workers,
-        executor=values.executor,
-        ray_address=values.ray_address,
-        ray_resources=tuple(values.ray_resources),
-        ray_retries=values.ray_retries,
-        command=line,
-        flags=_flagfile("run", values, line),
-    )
-    if values.dry_run:
-        return _dry_run(study, options)
     with Live(Console(stderr=True)) as live:
-        report = pipeline.run(study, options, live.tell)
-    return _show(report, options.workdir, values.fail_if)
+        yield live.tell
 
 
 def _dry_run(study, options) -> int:
@@ -345,39 +352,20 @@ def _audit(arguments: list[str]) -> int:
     for name in ("versions", "members", "non_members"):
         if not getattr(values, name):
             raise _UsageError(f"--{name}: missing; see tf-compleak audit --help.")
-    from rich.console import Console
-
-    from tf_compleak.engine.progress import Live
     from tf_compleak.studies.audit import run
     from tf_compleak.studies.audit.settings import Audit, Where
 
-    line = shlex.join(["tf-compleak", "audit", *arguments])
     apart = ("versions", "members", "non_members", "shadows")
-    chosen = {
-        f.name: getattr(values, f.name) for f in dataclasses.fields(Audit) if f.name not in apart
-    }
-    lists = {name: tuple(chosen[name]) for name in ("attacks", "exposure")}
-    where = Where(
-        workdir=os.path.expanduser(values.workdir),
-        data_dir=values.data_dir and os.path.expanduser(values.data_dir),
-        overwrite=values.overwrite,
-        workers=values.workers,
-        executor=values.executor,
-        time_limit=values.time_limit,
-        memory_limit=values.memory_limit,
-        trust_files=values.trust_files,
-        command=line,
-        flags=_flagfile("audit", values, line),
-    )
-    with Live(Console(stderr=True)) as live:
+    where = _options(Where, "audit", arguments, values)
+    with _live() as tell:
         report = run.audit(
             _versions(values.versions),
             values.members,
             values.non_members,
             shadows=tuple(values.shadows),
             where=where,
-            tell=live.tell,
-            **(chosen | lists | {"releases": _releases(values)}),
+            tell=tell,
+            **_settings(Audit, values, apart),
         )
     return _show(report, where.workdir, values.fail_if)
 

@@ -9,17 +9,29 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tf_compleak.engine import bounded_reads, file_store, journal, lock, stage
+from tf_compleak.engine.declaration import Declaration, pending
 from tf_compleak.engine.workdir import ASIDE, RECORD, Workdir
+from tf_compleak.leakage.investigation import SAVED
+from tf_compleak.leakage.stages import FIGURES, Figures
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
-from tf_compleak.studies.run import pipeline, planning
+from tf_compleak.studies.options import Options
+from tf_compleak.studies.run import pipeline, versions
 from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.study import Options, Study
+from tf_compleak.studies.run.stages import (
+    Data,
+    DataFolder,
+    Observation,
+    Training,
+    VersionFile,
+    everything,
+)
+from tf_compleak.studies.study import Study
 
 DONE, FAILED, OPEN = "done", "failed", "to do"
-FIGURES = "figures of the report"
 REPORT = "report"
 LOG_MOST = 2**26  # bytes of the journal that are read
 
@@ -44,42 +56,38 @@ def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
     Raises:
       ValueError, OSError: when the run would be refused.
     """
-    workdir = Workdir(options.workdir)
-    workdir.check(study, overwrite=options.overwrite)
-    if why := pipeline.why_data(study, options):
-        steps = _steps(study, options.workdir, study.versions)
-        names = [*(step.name for step in steps), FIGURES]
-        return [("data", why), *((name, "waits for the data") for name in names)]
+    Workdir(options.workdir).check(study, overwrite=options.overwrite)
+    data = pipeline.data_folder(study, options)
+    if why := Data().why(data):
+        return [("data", why), *_waiting(study, "the data")]
     source = Source(study, options.workdir)
-    if texts := pipeline.text_tasks(source):
-        steps = _steps(study, options.workdir, study.versions)
-        names = [*(step.name for step in steps), FIGURES]
-        first = [(task.name, why) for task, why in texts]
-        return [*first, *((name, "waits for the token ids") for name in names)]
+    if texts := pending(pipeline.text_stages(source), source):
+        return [*((task.name, why) for task, why in texts), *_waiting(study, "the token ids")]
     usable = _usable(source)
-    tasks = planning.pending(_steps(study, options.workdir, usable), source)
-    why = "waits for what comes before" if tasks else planning.figures(source, usable).why()
+    tasks = pending(everything(study, usable), source)
+    why = "waits for what comes before" if tasks else Figures(study.plan(usable)).why(source)
     return [*((task.name, why) for task, why in tasks), *([(FIGURES, why)] if why else [])]
 
 
-def _steps(study: Study, root: str, usable: tuple[str, ...]) -> list[planning.Step]:
-    return [*planning.building(study, root), *planning.attacking(study, root, usable)]
+def _waiting(study: Study, what: str) -> list[tuple[str, str]]:
+    titles = [stage.title for stage in everything(study, study.versions)]
+    return [(title, f"waits for {what}") for title in [*titles, FIGURES]]
 
 
 def _usable(source: Source) -> tuple[str, ...]:
     """The versions that are not known to have failed."""
-    from tf_compleak.studies.run import estimates
-
+    study = source.study
     ready = [
         name
-        for name in source.study.versions
+        for name in study.versions
         if all(
-            source.training(family).facts() and source.observation(family, name).facts()
-            for family in source.splits
+            Training(family).stage(source).facts()
+            and Observation(family, name).stage(source).facts()
+            for family in study.families
         )
     ]
-    failed = {name for name in ready if estimates.accuracy_failure(source, name)}
-    return tuple(name for name in source.study.versions if name not in failed)
+    failed = {name for name in ready if versions.accuracy_failure(source, name)}
+    return tuple(name for name in study.versions if name not in failed)
 
 
 def states(root: str, thorough: bool = False) -> Iterator[State]:
@@ -137,51 +145,51 @@ def _report_damage(workdir: Workdir) -> str:
         return "the scores of its examples are missing"
     figures = workdir.figures()
     record = stage.read(figures)
-    if record is None or pipeline.FIGURES not in record["files"]:
+    if record is None or SAVED not in record["files"]:
         return ""
     if stage.damage(figures, record):
         return ""  # told as a stage of its own
-    file = (
-        file_store.fetched(figures, list(record["files"]), record["made"]["id"]) / pipeline.FIGURES
-    )
+    file = file_store.fetched(figures, list(record["files"]), record["made"]["id"]) / SAVED
     try:
         measured = Report.from_json(bounded_reads.json_object(file, follow=False))
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        return f"measured/{pipeline.FIGURES} cannot be read ({error})"
+        return f"measured/{SAVED} cannot be read ({error})"
     says = [{**found.to_json(), "study": {}, "provenance": {}} for found in (report, measured)]
     return "" if says[0] == says[1] else "report.json does not say what was measured"
 
 
 def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) -> Iterator[State]:
-    from tf_compleak.studies.run.source import data_stage
-
-    data = data_stage(study, root)
-    yield _state("data", (data,), "", thorough)
-    if data.why(thorough):
-        steps = _steps(study, root, study.versions)
-        names = [*(step.name for step in steps), FIGURES]
-        yield from (State(name, OPEN, "waits for the data") for name in names)
+    data = DataFolder(study, root, None)
+    yield _state(Data(), data, errors, thorough)
+    if Data().stage(data).why(thorough):
+        yield from (State(title, OPEN, why) for title, why in _waiting(study, "the data"))
         return
     source = Source(study, root)
+    texts = pipeline.text_stages(source)
+    yield from (_state(declared, source, errors, thorough) for declared in texts)
+    if any(declared.why(source, thorough) for declared in texts):
+        yield from (State(title, OPEN, why) for title, why in _waiting(study, "the token ids"))
+        return
     broken = {
         name
         for name in study.versions
-        for family in source.splits
-        if f"{name} {family}" in errors and source.observation(family, name).why(thorough)
+        for family in study.families
+        for declared in (VersionFile(family, name), Observation(family, name))
+        if declared.title in errors and declared.why(source, thorough)
     }
     usable = tuple(name for name in _usable(source) if name not in broken)
-    for step in _steps(study, root, usable):
-        yield _state(step.name, step.stages(source), errors.get(step.name, ""), thorough)
-    yield _state(FIGURES, (planning.figures(source, usable, thorough),), "", thorough)
+    for declared in (*everything(study, usable), Figures(study.plan(usable), thorough)):
+        yield _state(declared, source, errors, thorough)
 
 
-def _state(name: str, stages: tuple[stage.Stage, ...], error: str, thorough: bool) -> State:
-    why = next((why for each in stages if (why := each.why(thorough))), "")
-    if why:
-        return State(name, FAILED if error else OPEN, error or why)
-    records = [each.record() for each in stages]
-    size = sum(known["bytes"] for record in records for known in record["files"].values())
-    return State(name, DONE, "", size, max(record["made"]["at"] for record in records))
+def _state(declared: Declaration, source: Any, errors: dict[str, str], thorough: bool) -> State:
+    stage = declared.stage(source)
+    if why := stage.why(thorough):
+        error = errors.get(declared.title, "")
+        return State(declared.title, FAILED if error else OPEN, error or why)
+    record = stage.record()
+    size = sum(known["bytes"] for known in record["files"].values())
+    return State(declared.title, DONE, "", size, record["made"]["at"])
 
 
 def _found(root: Path, thorough: bool) -> Iterator[State]:

@@ -22,10 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from tf_compleak.engine import bounded_reads, file_store
 from tf_compleak.engine.file_store import StorePath
 
 RECORD = "stage.json"
+NUMPY_FULL = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk
 SCHEMA = 2  # of workdirs: 1 had neither components nor checksums
 
 _verified: set[tuple[str, str]] = set()
@@ -35,6 +38,15 @@ def fingerprint(**facts: Any) -> str:
     """A short digest of JSON-able facts: equal facts, equal digest, in any process."""
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """SHA-256 of arrays: their types, shapes and content."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(f"{array.dtype}{array.shape}".encode())
+        whole.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return whole.hexdigest()
 
 
 class Damaged(OSError):
@@ -104,7 +116,8 @@ class Stage:
         try:
             facts: dict[str, Any] = {}
             yield aside, facts
-            text = json.dumps(self._made(aside, facts, time.monotonic() - started), indent=1)
+            made = self._made(aside, facts, time.monotonic() - started)
+            text = json.dumps(made, indent=1, allow_nan=False)
             (aside / RECORD).write_text(text, encoding="utf-8")
             self._check_ours()
             before = (self.record() or {}).get("files", ())
@@ -116,9 +129,7 @@ class Stage:
                 shutil.rmtree(aside)  # another process has just finished the same
         except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno is None:  # numpy, on a full disk
-                if isinstance(error, Damaged):
-                    raise
+            if isinstance(error, OSError) and NUMPY_FULL.search(str(error)):
                 full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 raise full from error
             raise

@@ -23,7 +23,7 @@ __all__ = ["ASIDE", "RECORD", "SCHEMA", "Stage", "Workdir", "fingerprint", "slug
 
 FOLDERS = (  # of a study's or an audit's folder: what may be left aside in them is removed
     *("data", "tokens", "preset", "families", "attacks", "measured", "examples", "logs"),
-    *("answers", "seen", "sensitivities", "marginal"),
+    *("answers", "observations", "sensitivities", "marginal"),
 )
 
 
@@ -82,7 +82,7 @@ class Workdir:
     def _claim(self, study, overwrite: bool) -> None:
         self.check(study, overwrite=overwrite)
         record = {"schema": SCHEMA, **study.to_json()}
-        write_text(self._record, json.dumps(record, indent=1) + "\n")
+        write_text(self._record, json.dumps(record, indent=1, allow_nan=False) + "\n")
         file_store.clean(self.root, FOLDERS)
 
     def check(self, study, *, overwrite: bool = False) -> None:
@@ -186,6 +186,10 @@ class Workdir:
         name = slug(release)
         validators.name("attack", attack)
         return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
+
+    def added(self) -> StorePath:
+        """What each version adds."""
+        return self.root / "marginal"
 
     def figures(self) -> StorePath:
         """What the report says, before where and when it was made are added."""

@@ -7,13 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tf_compleak.engine.declaration import executed
-from tf_compleak.engine.processes import Executor
-from tf_compleak.leakage import exposures, sanity, scoring
-from tf_compleak.leakage import rows as report_rows
+from tf_compleak.engine.declaration import Declaration, executed
+from tf_compleak.engine.tasks import Executor
+from tf_compleak.leakage import exposures, report_rows, sanity, scoring
 from tf_compleak.leakage.plan import TARGET, Key, Plan
 from tf_compleak.leakage.provider import Provider
-from tf_compleak.leakage.rows import Pooled
+from tf_compleak.leakage.report_rows import Pooled
 from tf_compleak.leakage.stages import BlindBaseline, Figures, Scoring, scored, what_each_adds
 from tf_compleak.types import Failure
 from tf_compleak.types.findings import Exposed, Findings, Marginal, Result, Sanity
@@ -24,12 +23,18 @@ SAVED = "report.json"
 
 
 def investigate(
-    plan: Plan, provider: Provider, executor: Executor, lost: Sequence[Failure], tell: Tell
+    plan: Plan,
+    provider: Provider,
+    executor: Executor,
+    lost: Sequence[Failure],
+    tell: Tell,
+    first: Sequence[Declaration] = (),
 ) -> Findings:
     """Run what is not done yet, and measure all that is; without provenance.
 
     Args:
       lost: what failed before: versions.
+      first: stages that the attacks need, such as what else versions are asked.
 
     Raises:
       ValueError: when no attack suits a release, or none could be run.
@@ -40,7 +45,7 @@ def investigate(
             f"and --attacks={','.join(plan.question.attacks)} suit none of their releases "
             f"({len(plan.releases())} releases)."
         )
-    outcomes = executed(executor, scored(plan, provider), provider, tell)
+    outcomes = executed(executor, [*first, *scored(plan)], provider, tell)
     failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
     failures = [*lost, *plan.failures(), *failed]
     table = Table(_pooled(plan, provider), _shown(plan, provider))
@@ -70,7 +75,7 @@ def _kept(
         return Findings.from_json(json.loads(text))
     findings = _measured(plan, provider, table, failures, tell)
     with stage.writing() as (folder, facts):
-        text = json.dumps(findings.to_json(), indent=1)
+        text = json.dumps(findings.to_json(), indent=1, allow_nan=False)
         (folder / SAVED).write_text(text, encoding="utf-8")
         facts["failures"] = reasons
     return findings
@@ -145,7 +150,7 @@ def _exposed(plan: Plan, provider: Provider, rows, tell: Tell) -> tuple[Exposed,
 
 def _sanity(plan: Plan, provider: Provider, errors: Mapping[str, str]) -> Sanity:
     null = Scoring(plan.null_run()).stage(provider)
-    blind = BlindBaseline().stage(provider) if provider.inputs_from() is not None else None
+    blind = BlindBaseline().stage(provider) if plan.has_inputs else None
     return sanity.sanity(null, blind, errors)
 
 

@@ -70,6 +70,7 @@ class Plan:
       names: all versions; usable: those that may be attacked.
       targets: how many of the families play the target, their scores pooled.
       inapplicable: attacks that cannot be run on such data, with the reason of each.
+      has_inputs: whether the examples themselves are known, for the blind baseline.
     """
 
     question: Question
@@ -78,6 +79,7 @@ class Plan:
     usable: Release
     targets: int = 1
     inapplicable: tuple[tuple[str, str], ...] = ()
+    has_inputs: bool = True
 
     @property
     def num_shadows(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.question import Question
-from tf_compleak.types import Release, Texts, Version
+from tf_compleak.types import Release, Texts, Version, seeds
 from tf_compleak.types.observations import Observations
 
 
@@ -27,6 +27,11 @@ class Inputs:
     values: np.ndarray | Texts
     labels: np.ndarray
     members: np.ndarray
+
+
+def drawing(seed: int, family: str) -> np.random.Generator:
+    """What the null run draws a family's membership by."""
+    return seeds.generator(seed, "null", family)
 
 
 class Provider(Protocol):
@@ -51,12 +56,15 @@ class Provider(Protocol):
         ...
 
     def observations(
-        self, family: str, release: Release, kinds: tuple[str, ...] = ()
+        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
     ) -> Observations:
         """What a release says about a family's examples, with members known.
 
         Args:
           kinds: what else was asked: "aside", "sensitivities", "augmented".
+          null: with membership drawn anew (by `drawing`), and arranged as if that were the
+            family's. The models know nothing of that membership: an attack that still tells it
+            reads it elsewhere, from the order of the examples or what it should not be given.
         """
         ...
 
@@ -84,10 +92,10 @@ class Provider(Protocol):
         """Digests of what the records of versions come from, as JSON values."""
         ...
 
-    def inputs(self) -> Inputs | None:
-        """What the blind baseline sees; None where there are no inputs."""
+    def inputs(self) -> Inputs:
+        """What the blind baseline sees, where there are inputs (`Plan.has_inputs`)."""
         ...
 
-    def inputs_from(self) -> dict[str, Any] | None:
-        """Fingerprints of what `inputs` come from, as JSON values; None where there are none."""
+    def inputs_from(self) -> dict[str, Any]:
+        """Fingerprints of what `inputs` come from, as JSON values."""
         ...

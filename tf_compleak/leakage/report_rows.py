@@ -8,16 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_compleak.engine.workdir import slug
+from tf_compleak.leakage import crossfit
+from tf_compleak.leakage.plan import Key
+from tf_compleak.leakage.scoring import RunScores
 from tf_compleak.metrics import advantage, clustered, intervals, privacy, roc, slices
-from tf_compleak.types import Estimate, Release, Scores, tier
-from tf_compleak.types.findings import Findings, Result, Slice
+from tf_compleak.types import Estimate, seeds, tier
+from tf_compleak.types.findings import Findings, Result, Scored, Slice
 from tf_compleak.types.observations import Observations
+from tf_compleak.types.progress import Tell, silent
 
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95
 POINTS = 100
-
-Key = tuple[str, Release]
+CROSS = "cross-fitting"
+SHADOWS_ONLY = "needs an attack fitted on shadows: cross-fitted scores are not independent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,7 @@ class Pooled:
       margins: f64[M], the scores minus the threshold that belongs to their target.
       examples: int64[M], which example each score is of, where targets share examples; or None.
       num_targets, num_shadows: counts.
+      noise: of cross-fitted scores, whose intervals must be wider (see `crossfit`); None of others.
     """
 
     values: np.ndarray
@@ -37,9 +43,20 @@ class Pooled:
     examples: np.ndarray | None
     num_targets: int
     num_shadows: int
+    noise: float | None = None
+
+    def widened(self, estimate: Estimate, auc: float, bounds: tuple[float, float]) -> Estimate:
+        """An estimate of these scores, whose AUC is given, with the interval that they take."""
+        return estimate if self.noise is None else self.wider(estimate, auc, bounds, self.noise)
+
+    def wider(self, estimate: Estimate, auc: float, bounds, noise: float) -> Estimate:
+        """The same for scores of that noise."""
+        inside = int(self.members.sum())
+        factor = crossfit.widening(auc, inside, len(self.members) - inside, noise)
+        return estimate.widened(factor, CROSS, bounds)
 
 
-def pool(parts: Sequence[Scores], ids: Sequence[np.ndarray], num_shadows: int) -> Pooled:
+def pool(parts: Sequence[RunScores], ids: Sequence[np.ndarray], num_shadows: int) -> Pooled:
     """The scores of several targets as one sample; `ids` are those of every target's examples."""
     examples = None
     if len(parts) > 1:
@@ -47,30 +64,46 @@ def pool(parts: Sequence[Scores], ids: Sequence[np.ndarray], num_shadows: int) -
     return Pooled(
         values=np.concatenate([part.values for part in parts]),
         members=np.concatenate([part.members for part in parts]),
-        margins=np.concatenate([part.values - part.threshold for part in parts]),
+        margins=np.concatenate([part.margins for part in parts]),
         examples=examples,
         num_targets=len(parts),
         num_shadows=num_shadows,
+        noise=parts[0].noise,
     )
 
 
-def row(
-    attack: str, release: Release, scores: Pooled, rng: np.random.Generator, delta: float = 0.0
-) -> Result:
+def rows(
+    scores: Mapping[Key, Pooled], seed: int, delta: float = 0.0, tell: Tell = silent
+) -> tuple[Result, ...]:
+    """One row for each attack and release; those of SR and MR with their gains."""
+    table = []
+    for key, pooled in scores.items():
+        tell("figures with intervals", len(table), len(scores) + 1, key[0])
+        rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
+        table.append(row(key, pooled, rng, delta))
+    tell("figures with intervals", 1, 1, "")
+    return with_gains(table, scores)
+
+
+def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) -> Result:
     """The row of one attack on one release, without its gain."""
-    members = scores.members
-    accuracy = _accuracy(scores)
+    members, (attack, release) = scores.members, key
+    auc, accuracy = _auc(scores), _accuracy(scores)
+
+    def wide(estimate: Estimate, low: float = 0.0) -> Estimate:
+        return scores.widened(estimate, auc.value, (low, 1))
+
     return Result(
         tier=tier(release),
         release=release,
         attack=attack,
         n_members=int(members.sum()),
         n_non_members=int((~members).sum()),
-        accuracy=accuracy,
-        auc=_auc(scores),
-        tpr_at_fpr={fpr: _tpr(scores, fpr, rng) for fpr in FPRS},
+        accuracy=wide(accuracy),
+        auc=wide(auc),
+        tpr_at_fpr={fpr: wide(_tpr(scores, fpr, rng)) for fpr in FPRS},
         roc=roc.thin(*roc.roc_curve(scores.values, members), points=POINTS),
-        advantage=advantage.from_accuracy(accuracy),
+        advantage=wide(advantage.from_accuracy(accuracy), -1),
         epsilon=_epsilon(scores, delta, rng),
         num_shadows=scores.num_shadows,
         num_targets=scores.num_targets,
@@ -100,32 +133,34 @@ def _tpr(scores: Pooled, fpr: float, rng: np.random.Generator) -> Estimate:
 
 
 def _epsilon(scores: Pooled, delta: float, rng: np.random.Generator) -> Estimate:
+    if scores.noise is not None:
+        return Estimate.unmeasurable(SHADOWS_ONLY, len(scores.values))
     if scores.examples is not None:
         reason = "needs independent scores, examples repeat over targets"
         return Estimate.unmeasurable(reason, len(scores.values))
     return privacy.epsilon_lower_bound(scores.values, scores.members, delta=delta, rng=rng)
 
 
-def with_gains(rows: Sequence[Result], scores: Mapping[Key, Pooled]) -> tuple[Result, ...]:
+def with_gains(table: Sequence[Result], scores: Mapping[Key, Pooled]) -> tuple[Result, ...]:
     """The rows, those of SR and MR with the paired gain over the best NR row."""
-    best = max((r for r in rows if r.tier == "NR"), key=lambda r: r.auc.value, default=None)
+    best = max((r for r in table if r.tier == "NR"), key=lambda r: r.auc.value, default=None)
     if best is None:
-        return tuple(rows)
-    reference = scores[best.attack, best.release]
-    return tuple(
-        each if each.tier == "NR" else _with_gain(each, scores, best, reference) for each in rows
-    )
+        return tuple(table)
+    return tuple(row if row.tier == "NR" else _with_gain(row, scores, best) for row in table)
 
 
-def _with_gain(each: Result, scores: Mapping[Key, Pooled], best: Result, reference: Pooled):
-    own = scores[each.attack, each.release]
-    if own.examples is None:
-        gain = intervals.auc_difference(own.values, reference.values, own.members)
+def _with_gain(row: Result, scores: Mapping[Key, Pooled], best: Result) -> Result:
+    pooled, reference = scores[row.attack, row.release], scores[best.attack, best.release]
+    if pooled.examples is None:
+        gain = intervals.auc_difference(pooled.values, reference.values, pooled.members)
     else:
         gain = clustered.clustered_auc_difference(
-            own.values, reference.values, own.members, own.examples
+            pooled.values, reference.values, pooled.members, pooled.examples
         )
-    return dataclasses.replace(each, auc_gain=gain, gain_over=(best.release, best.attack))
+    if pooled.noise is not None:
+        noise = max(pooled.noise, reference.noise)
+        gain = pooled.wider(gain, row.auc.value, (-1, 1), noise)
+    return dataclasses.replace(row, auc_gain=gain, gain_over=(best.release, best.attack))
 
 
 def sliced(
@@ -144,13 +179,31 @@ def sliced(
     }
     masks, _ = slices.measurable(masks, target.members)
     count = len(chosen) * len(masks)
-    found = []
-    for best in chosen:
-        own = scores[best.attack, best.release]
-        for name, mask in masks.items():
-            members = own.members[mask]
-            level = slices.adjusted_level(LEVEL, count)
-            auc = intervals.auc_estimate(own.values[mask], members, level)
-            numbers = int(members.sum()), int((~members).sum())
-            found.append(Slice(name, best.tier, best.release, best.attack, *numbers, auc, count))
-    return tuple(found)
+    level = slices.adjusted_level(LEVEL, count) if count else LEVEL
+    return tuple(
+        _slice(name, mask, best, scores[best.attack, best.release], level, count)
+        for best in chosen
+        for name, mask in masks.items()
+    )
+
+
+def _slice(
+    name: str, mask: np.ndarray, best: Result, pooled: Pooled, level: float, count: int
+) -> Slice:
+    part = dataclasses.replace(pooled, values=pooled.values[mask], members=pooled.members[mask])
+    auc = intervals.auc_estimate(part.values, part.members, level)
+    inside = int(part.members.sum())
+    sizes = inside, len(part.members) - inside
+    auc = part.widened(auc, auc.value, (0, 1))
+    return Slice(name, best.tier, best.release, best.attack, *sizes, auc, count)
+
+
+def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
+    """What the rows of `scores` say of the (first) target's examples.
+
+    Args:
+      scores: rows whose first len(target) scores are the target's, in its order.
+      target: with members known.
+    """
+    values = np.stack([pooled.values[: len(target)] for pooled in scores.values()])
+    return Scored(np.asarray(target.ids), target.labels, target.members, values)

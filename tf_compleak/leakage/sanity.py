@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_compleak.attacks import blind
 from tf_compleak.engine.stage import Stage
-from tf_compleak.leakage import crossfit, rows, scoring
+from tf_compleak.leakage import crossfit, report_rows, scoring
 from tf_compleak.leakage.plan import NULL_RUN
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.metrics import intervals
@@ -26,10 +25,13 @@ def write_blind(
     progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
 ) -> None:
     """The stage of the blind baseline: its scores of the target's examples as files."""
+    from tf_compleak.attacks import blind  # scikit-learn
+
     inputs = provider.inputs()
     seed = seeds.integer(provider.question.seed, "blind")
     if isinstance(inputs.values, Texts):
-        values = blind.blind_texts(inputs.values, inputs.labels, inputs.members, seed=seed)
+        texts = inputs.values[np.arange(len(inputs.values))]
+        values = blind.blind_texts(texts, inputs.labels, inputs.members, seed=seed)
     else:
         table = np.column_stack([inputs.values, inputs.labels])
         values = blind.scores(table, inputs.members, seed=seed)
@@ -58,7 +60,7 @@ def _null_auc(scores: scoring.RunScores) -> Estimate:
         return auc
     half = auc.n // 2
     factor = crossfit.widening(auc.value, half, half, scores.noise)
-    return auc.widened(factor, rows.CROSS, (0, 1))
+    return auc.widened(factor, report_rows.CROSS, (0, 1))
 
 
 def _blind_auc(stage: Stage, error: str | None) -> Estimate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -69,15 +68,10 @@ def run(
     """
     question = provider.question
     families = [
-        exposures.shown(provider.observations(f, run.release, needs), run.exposure)
+        exposures.shown(provider.observations(name, run.release, needs, run.null), run.exposure)
         for needs in [kinds(question, run.attack)]
-        for f in run.families
+        for name in run.families
     ]
-    if run.null:
-        families = [
-            redrawn(family, question.seed, name)
-            for family, name in zip(families, run.families, strict=True)
-        ]
     target, *shadows = families
     attack, seed = attack or load(run.attack), _seed(question.seed, run)
     if not shadows:
@@ -90,18 +84,6 @@ def run(
     fitted = attack.fit(shadows, seed=seed)
     values = fitted.score(target.hidden())
     return RunScores(values, values - fitted.threshold, target.members)
-
-
-def redrawn(family: Observations, seed: int, name: str) -> Observations:
-    """A family with its membership drawn anew: the null run's.
-
-    The models know nothing of that membership. An attack that still tells it reads it elsewhere:
-    from the order of the examples, or from what it should not be given.
-    """
-    drawn = seeds.generator(seed, "null", name).permutation(len(family))
-    members = np.zeros(len(family), dtype=bool)
-    members[drawn[: int(family.members.sum())]] = True
-    return dataclasses.replace(family, members=members)
 
 
 def _seed(seed: int, run: Run) -> int:

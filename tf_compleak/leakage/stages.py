@@ -117,9 +117,13 @@ class WhatEachAdds(Declaration):
 
 @dataclass(frozen=True)
 class Figures(Declaration):
-    """What the report says of the attacks that are finished, before who made it and when."""
+    """What the report says of the attacks that are finished, before who made it and when.
+
+    `thorough`: whether these are read to see that they are; else sizes of files decide.
+    """
 
     plan: Plan
+    thorough: bool = True
     name: ClassVar[str] = "figures/2"
     depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
 
@@ -131,7 +135,7 @@ class Figures(Declaration):
         return source.workdir.figures()
 
     def inputs(self, source: Provider) -> dict[str, Any]:
-        stages = [stage for stage in scored(self.plan, source) if not stage.why(source)]
+        stages = [stage for stage in scored(self.plan) if not stage.why(source, self.thorough)]
         return {
             "versions": source.versions_from(),
             "usable": list(self.plan.usable),
@@ -145,14 +149,14 @@ def content(stage: Declaration, source: Any) -> str | None:
     return fingerprint(files=record["files"], facts=record["facts"]) if record else None
 
 
-def scored(plan: Plan, provider: Provider) -> list[Declaration]:
+def scored(plan: Plan) -> list[Declaration]:
     """Every stage that the figures are made of: attacks, the widest first, checks, what adds."""
     null = plan.null_run()
     stages: list[Declaration] = [Scoring(run) for run in plan.all_runs()]
     if null is None:
         return stages
     stages.append(Scoring(null))
-    if provider.inputs_from() is not None:
+    if plan.has_inputs:
         stages.append(BlindBaseline())
     if (adds := what_each_adds(plan)) is not None:
         stages.append(adds)

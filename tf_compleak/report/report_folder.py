@@ -15,7 +15,6 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,7 @@ import numpy as np
 from tf_compleak.data import array_files
 from tf_compleak.engine import bounded_reads, file_store
 from tf_compleak.engine.file_store import write_text
-from tf_compleak.leakage.report_rows import Key, Pooled
 from tf_compleak.types.findings import Findings, OtherSchema, Scored
-from tf_compleak.types.observations import Observations
 
 MOST = 1000
 ARRAYS = ("ids", "labels", "members")
@@ -54,17 +51,6 @@ def agreement(scores: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata  # half a second to import
 
     return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
-
-
-def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
-    """What the rows of `scores` say of the (first) target's examples.
-
-    Args:
-      scores: rows whose first len(target) scores are the target's, in its order.
-      target: with members known.
-    """
-    values = np.stack([each.values[: len(target)] for each in scores.values()])
-    return Scored(np.asarray(target.ids), target.labels, target.members, values)
 
 
 def save(report: Findings, folder: str | os.PathLike) -> None:

@@ -69,3 +69,8 @@ class Settings:
         if key == "releases" and not (saved and mine[key]):  # none means the default ones
             return False
         return set(saved) <= set(mine[key])
+
+    def flags(self, *names: str) -> dict[str, Any]:
+        """The values of some fields, as JSON values."""
+        saved = self.to_json()
+        return {name: saved[name] for name in names}

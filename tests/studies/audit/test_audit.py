@@ -11,7 +11,9 @@ import pytest
 import tf_compleak
 from tf_compleak.cli import main as cli
 from tf_compleak.inference.observe import softmax
-from tf_compleak.studies.audit import attacking, findings, query, scoring
+from tf_compleak.leakage.observation_folder import ObservationFolder
+from tf_compleak.leakage.question import Question
+from tf_compleak.studies.audit import family_answers, query, run
 from tf_compleak.studies.audit.settings import Where
 
 NAMES = ("original", "pruned", "int8")
@@ -70,7 +72,8 @@ def test_order_of_rows_does_not_tell_membership(tmp_path):
     tf_compleak.audit(
         *family(), **(FEW | {"where": Where(workdir=str(tmp_path / "a"), executor="inline")})
     )
-    seen = scoring.seen(tmp_path / "a", "full", "target", ("original",))
+    folder = ObservationFolder(Question(), str(tmp_path / "a"))
+    seen = folder.observations("target", ("original",))
     places = np.flatnonzero(seen.members) / len(seen)
     assert abs(places.mean() - 0.5) < 0.05
 
@@ -175,9 +178,9 @@ def test_bad_outputs(change, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attacks": ("lira-online",)}, "use tf-compleak run"),
+        ({"attacks": ("lira-online",)}, "name some by --shadows"),
         ({"attacks": ("tabula",)}, "Did you mean 'tabular'"),
-        ({"attacks": ("mr",), "releases": (("original",),)}, "suit none of the releases"),
+        ({"attacks": ("mr",), "releases": (("original",),)}, "suit none of their releases"),
         ({"releases": (("orig",),)}, "Did you mean 'original'"),
         ({"exposure": ("all",)}, "--exposure: unknown 'all'"),
         ({"preprocess": "0-255"}, "--preprocess: unknown"),
@@ -249,10 +252,10 @@ def test_an_audit_of_outputs_loads_no_tensorflow():
 
 def test_attacks_on_many_examples_run_one_at_a_time_unless_more_are_asked_for(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
-    few, many = attacking.LARGE - 1, attacking.LARGE
-    assert attacking.attackers(Where(), 1, few) == 4
-    assert attacking.attackers(Where(), 1, many) == 1
-    assert attacking.attackers(Where(workers=2), 1, many) == 2
+    few, many = run.LARGE - 1, run.LARGE
+    assert run.attackers(Where(), 1, few) == 4
+    assert run.attackers(Where(), 1, many) == 1
+    assert run.attackers(Where(workers=2), 1, many) == 2
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "-rf", "", "a\nb", "é", "x" * 81])
@@ -274,7 +277,7 @@ def test_the_weakest_isolation_is_told():
             ("target", str(i)): query.Answers((), 0.0, {"isolation": name})
             for i, name in enumerate(found)
         }
-        return findings.asking_facts(answers).get("isolation")
+        return family_answers.asking_facts(answers).get("isolation")
 
     assert isolated("full", "full") == "full" and isolated("", "") is None
     assert isolated("full", "partial: no seccomp", "") == "partial: no seccomp"

@@ -1,33 +1,36 @@
-"""The audit: load, ask, check, attack, report. Resumable; needs no TensorFlow of its own."""
+"""The door `audit`: load, ask, check, then the question. Resumable; needs no TensorFlow itself."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tf_compleak.attacks import ATTACKS
 from tf_compleak.data import sides, sources
-from tf_compleak.engine import bounded_reads, provenance
-from tf_compleak.engine.workdir import Workdir, write_text
+from tf_compleak.engine import bounded_reads, executors
+from tf_compleak.leakage import marginal
+from tf_compleak.leakage.investigation import investigate
+from tf_compleak.leakage.observation_folder import ObservationFolder
+from tf_compleak.leakage.plan import TARGET, kinds
+from tf_compleak.leakage.provider import Inputs
 from tf_compleak.report.report import Report
-from tf_compleak.studies.audit import attacking, checks, findings, query, scoring
-from tf_compleak.studies.audit import shadows as shadowing
-from tf_compleak.studies.audit.checks import Confidences
+from tf_compleak.studies import door
+from tf_compleak.studies.audit import family_answers, query
+from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.open_model import Asking
-from tf_compleak.studies.audit.query import Answers, Family, Given
+from tf_compleak.studies.audit.query import Family, Given
 from tf_compleak.studies.audit.settings import Audit, Where
-from tf_compleak.types import seeds
-from tf_compleak.types.observations import Observations
+from tf_compleak.types import Texts, seeds
+from tf_compleak.types.progress import Tell, silent
 
-Tell = Callable[[str, int, int, str], None]
 Examples = str | tuple | sides.Side
+BLIND_MOST = 20_000  # examples that the blind baseline sees
+LARGE = 500_000  # examples from which attacks run one at a time: each holds all of them
 
 
 def audit(
@@ -37,7 +40,7 @@ def audit(
     *,
     shadows: Sequence[str] = (),
     where: Where | None = None,
-    tell: Tell = lambda *_: None,
+    tell: Tell = silent,
     **settings: Any,
 ) -> Report:
     """What these versions of a model tell about who was in its training data.
@@ -47,15 +50,14 @@ def audit(
         `.h5` file or a SavedModel folder; "MEMBERS.npy+NON_MEMBERS.npy" or a pair of arrays [N, C],
         its outputs; or a function from a batch of inputs to outputs.
       members, non_members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
-      shadows: folders of shadow models, see `auditing.shadows`; none: cross-fitted.
+      shadows: folders of shadow models, see `studies.audit.shadows`; none: cross-fitted.
       where: folder, processes, limits.
       tell: told (task, done, total, text) as the work goes on.
-      settings: fields of `auditing.settings.Audit`.
+      settings: fields of `studies.audit.settings.Audit`.
 
     Raises:
       ValueError, FileNotFoundError, OSError: for bad input, in one line.
     """
-    where = where or Where()
     versions = {name: query.outputs_of(given) for name, given in versions.items()}
     settings = Audit(
         versions=tuple((name, _text(given)) for name, given in versions.items()),
@@ -64,35 +66,37 @@ def audit(
         shadows=tuple(shadows),
         **settings,
     )
-    with _folder(where.workdir) as root, Workdir(root).locked():
-        with Workdir(root).claim(settings, overwrite=where.overwrite or _unfinished(root)):
-            target, dropped = _target(versions, members, non_members, settings, where)
-            known = [shadowing.load(path, settings.names, i) for i, path in enumerate(shadows)]
-        if where.flags:
-            write_text(root / "flags.cfg", where.flags)
-        facts = {"dropped_overlap": dropped, "data_sha256": list(target.digests)}
-        return _report(settings, where, root, [target, *known], facts, tell)
+    with _folder(where or Where()) as where, door.opened(settings, where, tell) as (tell, started):
+        with door.claimed(settings, where, overwrite=_unfinished(Path(where.workdir))):
+            families, dropped = _families(versions, members, non_members, settings, where)
+            marginal.check(settings, len(families[0].sides[1]))
+        facts = {"dropped_overlap": dropped, "data_sha256": list(families[0].digests)}
+        return _report(settings, where, families, facts, tell, started)
 
 
-def _text(given) -> str:
+def _text(given: Any) -> str:
+    """What stands for an example source or a version in the saved settings."""
     if isinstance(given, (str, Path)):
         return str(given)
     if isinstance(given, sides.Side):
         return given.where
     if callable(given):
         return f"function {getattr(given, '__qualname__', type(given).__name__)}"
-    return "arrays " + ", ".join(f"{np.shape(each)}" for each in given)
+    return "arrays " + ", ".join(f"{np.shape(array)}" for array in given)
 
 
 @contextlib.contextmanager
-def _folder(workdir: str) -> Iterator[Path]:
-    if "://" in workdir:
-        raise ValueError(f"--workdir={workdir}: audits need a folder; a bucket is for run only.")
-    if workdir:
-        yield Path(workdir)
+def _folder(where: Where) -> Iterator[Where]:
+    """The same, with a folder of its own where it names none."""
+    if "://" in where.workdir:
+        raise ValueError(
+            f"--workdir={where.workdir}: audits need a folder; a bucket is for run only."
+        )
+    if where.workdir:
+        yield where
         return
     with tempfile.TemporaryDirectory(prefix="tf-compleak-") as folder:
-        yield Path(folder)
+        yield dataclasses.replace(where, workdir=folder)
 
 
 def _unfinished(root: Path) -> bool:
@@ -104,6 +108,22 @@ def _unfinished(root: Path) -> bool:
     return record.get("kind") == "audit" and not (root / "report.json").exists()
 
 
+def _families(
+    versions, members, non_members, settings: Audit, where: Where
+) -> tuple[list[Family], int]:
+    """The target and its shadows, and how many examples of the target were on both sides."""
+    mine, others = sides.paired(
+        _side(members, "--members", where.data_dir),
+        _side(non_members, "--non_members", where.data_dir),
+    )
+    target, dropped = shadow_folders.family(TARGET, versions, mine, others, settings.drop_overlap)
+    shadows = [
+        shadow_folders.load(folder, settings.names, index)
+        for index, folder in enumerate(settings.shadows)
+    ]
+    return [target, *shadows], dropped
+
+
 def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
     if isinstance(given, sides.Side):
         return given
@@ -112,115 +132,85 @@ def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
     return sides.of_arrays(*given, where=where)
 
 
-def _target(versions, members, non_members, settings: Audit, where: Where) -> tuple[Family, int]:
-    mine, others = sides.paired(
-        _side(members, "--members", where.data_dir),
-        _side(non_members, "--non_members", where.data_dir),
-    )
-    return shadowing.family("target", versions, mine, others, settings.drop_overlap)
-
-
 def _report(
-    settings: Audit, where: Where, root: Path, families: list[Family], facts: dict, tell: Tell
+    settings: Audit,
+    where: Where,
+    families: list[Family],
+    facts: dict[str, Any],
+    tell: Tell,
+    started: float,
 ) -> Report:
-    started = time.monotonic()
-    asking = Asking(
+    root, asking = Path(where.workdir), _asking(settings, where)
+    needs = {kind for attack in settings.attacks for kind in kinds(settings, attack)}
+    crossed = family_answers.crossed(families, needs)
+    answers = query.ask([*families, *crossed], asking, root, tell)
+    how = family_answers.Question(settings, asking, root, tell)
+    seen, confidences = family_answers.observations(how, families, answers, needs)
+    provider = ObservationFolder(settings, where.workdir)
+    for name, observations in seen.items():
+        provider.save_family(name, observations)
+    provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
+    first = families[0].sides[0]
+    has_inputs = bool(first.inputs) or first.texts is not None
+    if has_inputs:
+        provider.save_inputs(blind_inputs(families[0], settings.seed))
+    del seen, confidences  # gigabytes, which workers read from their files
+    workers = attackers(where, settings.threads, sum(map(len, families[0].sides)))
+    with door.executor(settings, where, workers) as executor:
+        findings = investigate(settings.plan(has_inputs), provider, executor, (), tell)
+    facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
+    return door.reported(findings, settings, where, started, facts)
+
+
+def _asking(settings: Audit, where: Where) -> Asking:
+    return Asking(
         settings.preprocess,
         settings.output,
         settings.signature,
         settings.batch,
         settings.threads,
-        where.processes(settings.threads),
+        executors.workers_of(where.workers, settings.threads),
         where.time_limit,
         where.memory_limit,
         where.trust_files,
         settings.seed,
         settings.stateful,
     )
-    answers = query.ask(families, asking, root, tell)
-    seen, found = {}, {}
-    for family in families:
-        found[family.name] = _confidences(settings, asking, family, answers)
-        seen[family.name] = _observations(settings, asking, family, found[family.name], root, tell)
-    for name in settings.exposure:
-        for family, observations in seen.items():
-            scoring.save(root, name, family, findings.shown(observations, name))
-    failures = attacking.run(settings, where, root, families[0], tell)
-    paths = dict(settings.versions)
-    versions = tuple(
-        findings.version(
-            name, paths[name], answers["target", name], found["target"], seen["target"]
-        )
-        for name in settings.names
-    )
-    report = findings.report(
-        settings,
-        root,
-        families[0],
-        seen["target"],
-        versions,
-        failures,
-        _provenance(settings, where, started) | findings.asking_facts(answers) | facts,
-        tell,
-    )
-    added = findings.added(settings, root, list(seen), versions, tell)
-    report = dataclasses.replace(report, marginal=added)
-    report.save(root)
-    return report
 
 
-def _confidences(
-    settings: Audit, asking: Asking, family: Family, answers: dict[tuple[str, str], Answers]
-) -> dict[str, Confidences]:
-    """What each version says, once it is sure that it was asked rightly."""
-    found = {
-        name: checks.confidences(answers[family.name, name], settings.outputs)
-        for name in settings.names
-    }
-    classes = checks.same_classes(found, family.name)
-    labels = checks.labels_of(family, settings.label_offset, classes, settings.names[0])
-    if not settings.force:
-        for name, each in found.items():
-            checks.refuse_chance(name, each, labels, family, asking, settings.label_offset)
-    return found
+def attackers(where: Where, threads: int, examples: int) -> int:
+    """How many attacks run side by side: one where the examples are many and no number is asked."""
+    if examples >= LARGE and not where.workers:
+        return 1
+    return executors.workers_of(where.workers, threads)
 
 
-def _observations(
-    settings: Audit,
-    asking: Asking,
-    family: Family,
-    found: dict[str, Confidences],
-    root: Path,
-    tell: Tell,
-) -> Observations:
-    """What the versions of a family say, its rows in an order that tells nothing."""
-    sizes = [len(side) for side in family.sides]
-    moved = None
-    if any("sensitivities" in ATTACKS[name].needs for name in settings.attacks):
-        from tf_compleak.studies.audit.sensitivities import sensitivities
+def blind_inputs(target: Family, seed: int) -> Inputs:
+    """What the blind baseline sees of at most `BLIND_MOST` examples, half of either side."""
+    from tf_compleak.attacks import blind  # scikit-learn
 
-        kinds = {name: each.kind for name, each in found.items()}
-        moved = sensitivities(family, kinds, settings, asking, root, tell)
-    ids = [
-        f"{kind}/{own}"
-        for kind, side in zip(("members", "non_members"), family.sides, strict=True)
-        for own in side.ids
-    ]
-    classes = found[settings.names[0]].probabilities.shape[1]
-    observations = Observations(
-        versions=settings.names,
-        probabilities=np.stack([found[name].probabilities for name in settings.names]),
-        labels=checks.labels_of(family, settings.label_offset, classes, settings.names[0]),
-        members=np.repeat([True, False], sizes),
-        ids=np.array(ids),
-        sensitivities=moved,
-        resolutions=tuple(found[name].step for name in settings.names),
-    )
-    rng = seeds.generator(settings.seed, "order", family.name)
-    return observations.take(rng.permutation(sum(sizes)))
+    tables, labels, members, texts = [], [], [], []
+    for side, member in zip(target.sides, (True, False), strict=True):
+        rng = seeds.generator(seed, "blind", str(member))
+        rows = np.sort(rng.permutation(len(side))[: BLIND_MOST // 2])
+        members.append(np.full(len(rows), member))
+        if side.texts is not None:
+            texts += list(side.texts[rows])
+            labels.append(side.labels[rows])
+            continue
+        for start in range(0, len(rows), sides.BLOCK):
+            which = rows[start : start + sides.BLOCK]
+            flat = [
+                np.float32(part).reshape(len(which), -1)
+                for _, part in sorted(side.rows(which).items())
+            ]
+            tables.append(blind.summary(np.concatenate(flat, axis=1)))
+            labels.append(side.labels[which])
+    seen = Texts.of(texts) if texts else np.concatenate(tables)
+    return Inputs(seen, np.concatenate(labels), np.concatenate(members))
 
 
-def _provenance(settings: Audit, where: Where, started: float) -> dict[str, Any]:
+def _fitted(settings: Audit) -> dict[str, Any]:
     shadows = len(settings.shadows)
     fitted = (
         f"on {shadows} shadow model(s), their members and non-members"
@@ -228,10 +218,4 @@ def _provenance(settings: Audit, where: Where, started: float) -> dict[str, Any]
         else f"cross-fitted in {settings.folds} folds over the known members and non-members of "
         "the target itself: an auditor's upper view, an attacker knows less"
     )
-    return {
-        **provenance.facts(where.command, where.flags, where.workdir),
-        "seed": settings.seed,
-        "seconds": round(time.monotonic() - started, 1),
-        "num_shadows": shadows,
-        "fitted": fitted,
-    }
+    return {"num_shadows": shadows, "fitted": fitted}

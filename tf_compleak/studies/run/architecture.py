@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from tf_compleak.engine.stage import Stage
+from tf_compleak.engine.workdir import Workdir
 from tf_compleak.models import TEXT, ModelSpec, TextSpec
 from tf_compleak.studies.study import Study
-from tf_compleak.types import Examples, Texts
+from tf_compleak.types import Examples, Split, Texts
 
 
 class StudyFiles(Protocol):
-    """What of a study's files its architecture depends on; see `source.Source`."""
+    """What of a study's files its architecture and its stages depend on; see `source.Source`."""
 
     study: Study
+    sha256: str
+    workdir: Workdir
     examples: Examples
-    splits: Mapping[str, Any]
+    splits: Mapping[str, Split]
     holds_texts: bool
+    used: np.ndarray
+
+    def flags(self, *names: str) -> dict[str, Any]:
+        """The flags of these names, as JSON values."""
+        ...
 
     def tokens(self, family: str) -> Stage:
         """The texts as ids of a family's vocabulary."""
@@ -29,6 +39,14 @@ class StudyFiles(Protocol):
 
     def learned_from(self, family: str) -> Any:
         """What a family's vocabulary is learned from; None where it is given."""
+        ...
+
+    def calibration(self, family: str) -> np.ndarray:
+        """Indices of the examples that activation ranges are found on."""
+        ...
+
+    def aside(self, family: str) -> np.ndarray:
+        """Indices of the examples beside a family's own that attacks ask about."""
         ...
 
 

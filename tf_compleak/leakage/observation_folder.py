@@ -1,0 +1,219 @@
+"""Observations that are kept in the workdir: the provider of families that were not made here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tf_compleak.engine.declaration import Declaration, Opener
+from tf_compleak.engine.stage import Damaged, Stage, digest, fingerprint, read
+from tf_compleak.engine.workdir import Workdir
+from tf_compleak.leakage.provider import Inputs, drawing
+from tf_compleak.leakage.question import Question
+from tf_compleak.types import Release, Texts, Version, seeds, validators
+from tf_compleak.types.observations import Observations
+
+NAME = "observations/3"
+ARRAYS = ("probabilities", "sensitivities", "augmented")
+
+
+@dataclass(frozen=True)
+class ObservationFolder:
+    """What families answered, as `save_family` and the others left it; see `Provider`."""
+
+    question: Question
+    root: str
+
+    @property
+    def workdir(self) -> Workdir:
+        """The study's folder."""
+        return Workdir(self.root)
+
+    def opener(self) -> Opener:
+        """How a worker opens the same."""
+        return Opener(f"{__name__}:ObservationFolder", (self.question, self.root))
+
+    def flags(self, *names: str) -> dict[str, Any]:
+        """The flags of these names, as JSON values."""
+        return self.question.flags(*names)
+
+    def observations(
+        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
+    ) -> Observations:
+        """What was saved of a family, as some versions said it."""
+        saved = self._part(family, release, kinds)
+        if null:
+            members = drawing(self.question.seed, family).permutation(saved.members)
+            saved = dataclasses.replace(saved, members=members)
+        observations = saved.take(self._order(family, saved.members))
+        if "aside" not in kinds or not self._facts(family)["aside"]:
+            return observations
+        aside = self._part(f"{family}-aside", release, kinds)
+        return dataclasses.replace(observations, aside=aside)
+
+    def _order(self, family: str, members: np.ndarray) -> np.ndarray:
+        """int64[N]: members first, then shuffled, so that the order tells nothing."""
+        shuffled = seeds.generator(self.question.seed, "order", family).permutation(len(members))
+        return np.argsort(~members, kind="stable")[shuffled]
+
+    def _part(self, name: str, release: Release, kinds: tuple[str, ...]) -> Observations:
+        folder, facts = self._folder(name), self._facts(name)
+        for version in release:
+            validators.choice("release", version, facts["versions"])
+        places = [facts["versions"].index(version) for version in release]
+
+        def array(of: str) -> np.ndarray:
+            return np.load(folder / f"{of}.npy", allow_pickle=False)
+
+        more = {
+            of: np.stack([array(f"{of}-{place}") for place in places])
+            for of in ARRAYS
+            if (of == "probabilities" or of in kinds) and facts["digests"].get(f"{of}-0")
+        }
+        return Observations(
+            versions=release,
+            labels=array("labels"),
+            members=array("members"),
+            ids=array("ids"),
+            resolutions=tuple(facts["resolutions"][place] for place in places),
+            **more,
+        )
+
+    def ids(self, family: str) -> np.ndarray:
+        """[N] ids of a family's examples, in the order of its observations."""
+        folder = self._folder(family)
+        ids, members = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("ids", "members")
+        )
+        return ids[self._order(family, members)]
+
+    def observed(
+        self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Digests of what these versions answered."""
+        prints = {}
+        for family in families:
+            parts = [family, f"{family}-aside"] if "aside" in kinds else [family]
+            for part in parts:
+                if part == family or self._facts(family)["aside"]:
+                    prints[part] = _digests(self._facts(part), release)
+        return prints
+
+    def asked(
+        self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
+    ) -> Sequence[Declaration]:
+        """None: everything has been asked before."""
+        return ()
+
+    def versions(self, names: Sequence[str]) -> tuple[Version, ...]:
+        """The records that were saved."""
+        saved = json.loads((self._folder("versions") / "versions.json").read_text("utf-8"))
+        versions = {values["name"]: Version.from_json(values) for values in saved}
+        return tuple(versions[name] for name in names)
+
+    def versions_from(self) -> dict[str, Any]:
+        """Digests of these records."""
+        return self._facts("versions")
+
+    def inputs(self) -> Inputs:
+        """What the blind baseline sees of the target's examples."""
+        folder = self._folder("inputs")
+        names = ("labels", "members", *self._facts("inputs")["of"])
+        arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
+        values = arrays.get("table")
+        if values is None:
+            values = Texts(arrays["content"], arrays["ends"])
+        return Inputs(values, arrays["labels"], arrays["members"])
+
+    def inputs_from(self) -> dict[str, Any]:
+        """Digests of what it sees."""
+        return self._facts("inputs")
+
+    def missing(self, has_inputs: bool) -> str:
+        """What has not been saved yet, "" where all is there."""
+        names = [*self.question.families, "versions", *(["inputs"] if has_inputs else [])]
+        return next((name for name in names if read(self._path(name)) is None), "")
+
+    def _path(self, name: str) -> os.PathLike:
+        return self.workdir.root / "observations" / name
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        record = read(self._path(name))
+        if record is None:
+            raise Damaged(
+                f"{self._path(name)}: its stage.json cannot be read; the same command makes it "
+                "again."
+            )
+        return record["facts"]
+
+    def _folder(self, name: str) -> os.PathLike:
+        """A folder of this machine with the files, whose checksums are compared."""
+        path = self._path(name)
+        return Stage(path, (read(path) or {}).get("fingerprint", "")).folder()
+
+    # Saving ---------------------------------------------------------------------------------------
+
+    def save_family(self, family: str, observations: Observations) -> None:
+        """Keep what a family answered, and what it said of examples aside."""
+        self._save_part(family, observations, observations.aside is not None)
+        if observations.aside is not None:
+            self._save_part(f"{family}-aside", observations.aside, False)
+
+    def _save_part(self, name: str, observations: Observations, aside: bool) -> None:
+        arrays = {of: getattr(observations, of) for of in ("labels", "members", "ids")}
+        if arrays["ids"].dtype.kind == "O":
+            arrays["ids"] = arrays["ids"].astype(str)
+        for of in ARRAYS:
+            if (stack := getattr(observations, of)) is not None:
+                arrays |= {f"{of}-{place}": array for place, array in enumerate(stack)}
+        facts = {
+            "versions": list(observations.versions),
+            "resolutions": list(observations.resolutions),
+            "aside": aside,
+        }
+        self._save(name, arrays, facts)
+
+    def save_versions(self, versions: Sequence[Version]) -> None:
+        """Keep the records of the target's versions."""
+        text = json.dumps([version.to_json() for version in versions], indent=1, allow_nan=False)
+        self._save("versions", {}, {"sha256": fingerprint(text=text)}, {"versions.json": text})
+
+    def save_inputs(self, inputs: Inputs) -> None:
+        """Keep what the blind baseline sees."""
+        values = inputs.values
+        if isinstance(values, Texts):
+            seen = {"content": values.content, "ends": values.ends}
+        else:
+            seen = {"table": values}
+        arrays = {**seen, "labels": inputs.labels, "members": inputs.members}
+        self._save("inputs", arrays, {"of": list(seen)})
+
+    def _save(self, name: str, arrays: dict, known: dict, texts: dict | None = None) -> None:
+        digests = {of: digest(array) for of, array in arrays.items()}
+        stage = Stage.of(self._path(name), stage=NAME, digests=digests, **known)
+        if stage.facts() is not None:
+            return
+        with stage.writing() as (folder, facts):
+            for of, array in arrays.items():
+                np.save(folder / f"{of}.npy", array, allow_pickle=False)
+            for file, text in (texts or {}).items():
+                (folder / file).write_text(text, encoding="utf-8")
+            facts.update(known, digests=digests)
+
+
+def _digests(facts: dict[str, Any], release: Release) -> dict[str, Any]:
+    """Of the arrays of some versions, and of what they have in common."""
+    places = {str(facts["versions"].index(name)) for name in release if name in facts["versions"]}
+    digests = {
+        name: sha256
+        for name, sha256 in facts["digests"].items()
+        if "-" not in name or name.rpartition("-")[2] in places
+    }
+    steps = [facts["resolutions"][int(place)] for place in sorted(places)]
+    return {**digests, "resolutions": steps}
