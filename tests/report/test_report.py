@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from sample_report import COMMAND, FAILED, REASON, sample
+from sample_report import COMMAND, FAILED, REASON, full, sample
 
 from tf_compleak.report import figures, html, text, wording
 from tf_compleak.report.report import Report
@@ -70,6 +70,12 @@ def test_json_round_trip(report):
     assert kept[0] == kept[1] and any(kept[0])
     assert html.render(back) == html.render(report)
     assert text.verdict(back) == text.verdict(report)
+
+
+def test_what_is_not_known_is_no_number_anywhere():
+    assert any(np.isnan(subset.least_accuracy) for subset in full().marginal.within)
+    for shown in (html.render(full()), printed(full())):
+        assert "n/a" in shown and not re.search(r"\bnan\b", shown, re.IGNORECASE)
 
 
 class TestVerdict:

@@ -181,8 +181,8 @@ def _added(report: Findings, wide: bool) -> list[Table]:
         within.add_column(name, justify="right", no_wrap=True)
     for subset in found.within:
         name = Text(wording.plain(" + ".join(subset.release)))
-        size = wording.size(subset.gzip_bytes)
-        within.add_row(name, _figure(subset.figure, wide), f"{subset.least_accuracy:.3f}", size)
+        accuracy, size = wording.number(subset.least_accuracy), wording.size(subset.gzip_bytes)
+        within.add_row(name, _figure(subset.figure, wide), accuracy, size)
     if not found.within:
         within.add_row("none", "", "", "")
     return [order, within]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
@@ -95,6 +96,11 @@ def signed(estimate: Estimate) -> str:
     if not estimate.measurable:
         return "n/a"
     return f"{estimate.value:+z.3f} [{estimate.low:+z.3f}, {estimate.high:+z.3f}]"
+
+
+def number(value: float) -> str:
+    """Three decimals; "n/a" for NaN, which stands for what is not known."""
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 def size(count: int) -> str:
