@@ -1,4 +1,9 @@
-"""Every image architecture through every recipe, at a tiny width, read back from its file."""
+"""Every image architecture through every recipe, at a tiny width, read back from its file.
+
+By default the original of VGG (poolings and a chain, no shortcuts) and the depthwise kernels of
+MobileNet: pruned, clustered and INT8 kernels of convolutions are those of `test_versions`, which
+makes them of a ResNet; the same by architecture is slow.
+"""
 
 import functools
 
@@ -24,9 +29,7 @@ from tf_compleak.types import seeds
 TUNING = Tuning(*(Optimization(2, 8, 1e-3),) * 3)
 SHAPE = (16, 16, 3)
 KERNELS = {"resnet18": 21, "resnet50": 54, "vgg16": 14, "mobilenetv2": 36}  # without depthwise
-NAMES = [
-    name if name == "vgg16" else pytest.param(name, marks=pytest.mark.slow) for name in KERNELS
-]
+NAMES = pytest.mark.parametrize("name", KERNELS)
 
 
 def spec(name):
@@ -77,14 +80,18 @@ def simulated(name):
     return softmax(trainer.logits(examples()[0]))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "vgg16" else pytest.param(name, marks=pytest.mark.slow) for name in KERNELS],
+)
 def test_original_agrees_with_keras(name, tmp_path):
     content = make(name, "original")
     assert len(flatbuffer.kernels(content)) == KERNELS[name]
     np.testing.assert_allclose(outputs(content, tmp_path), expected(name), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@NAMES
 def test_pruned_kernels_have_the_asked_share_of_zeros(name):
     kernels = flatbuffer.kernels(make(name, "pruning-0.60"))
     assert len(kernels) == KERNELS[name]
@@ -92,7 +99,8 @@ def test_pruned_kernels_have_the_asked_share_of_zeros(name):
         assert abs((kernel == 0).mean() - 0.6) <= max(0.01, 1 / kernel.size), tensor
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@NAMES
 def test_clustered_kernels_have_at_most_k_values(name):
     kernels = flatbuffer.kernels(make(name, "clustering-8"))
     assert len(kernels) == KERNELS[name]
@@ -100,7 +108,8 @@ def test_clustered_kernels_have_at_most_k_values(name):
         assert len(np.unique(kernel)) <= 8, tensor
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@NAMES
 @pytest.mark.parametrize("version", ["int8-qat", "int8-ptq"])
 def test_int8_is_int8_throughout(name, version, tmp_path):
     content = make(name, version)
