@@ -55,7 +55,7 @@ class Journal:
             self._say(task, f"{done}/{total} {text}")
 
     def _event(self, **facts) -> None:
-        line = json.dumps({"at": _now(), **facts})
+        line = json.dumps({"at": _now(), **facts}, allow_nan=False)
         self._append(self._folder / EVENTS, line)
 
     def _say(self, task: str, text: str) -> None:
