@@ -190,7 +190,7 @@ def main(_):
         code, before = interrupted(folder, total // 3)
         began = time.perf_counter()
         process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
-        memory = Memory(process, folder / "audit" / "seen")
+        memory = Memory(process, folder / "audit" / "observations")
         second = process.wait()
         seconds = time.perf_counter() - began
         after = parts(folder)

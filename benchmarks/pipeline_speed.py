@@ -53,7 +53,8 @@ on 24 holds Hessians 900 wide.
 ONE = """
 import json, sys
 from tf_compleak.studies.run import pipeline
-from tf_compleak.studies.study import Options, Study
+from tf_compleak.studies.options import Options
+from tf_compleak.studies.study import Study
 study = Study.from_json(json.loads(sys.argv[1]))
 pipeline.run(study, Options(workdir=sys.argv[2], executor="inline"))
 """
@@ -76,40 +77,42 @@ def forget() -> None:
 def separately(study, made: str, root: str) -> dict[str, float]:
     """Seconds by part of the study done piece by piece; `made` holds a finished one."""
     from tf_compleak.engine.processes import Inline
-    from tf_compleak.studies.run import pipeline, planning
-    from tf_compleak.studies.study import Options, families
+    from tf_compleak.leakage.stages import scored
+    from tf_compleak.studies.options import Options
+    from tf_compleak.studies.run import pipeline, stages
+    from tf_compleak.studies.run.source import Source
 
     Inline(study.threads)  # the settings of a worker
     seconds = collections.Counter()
     for name in study.versions:
-        for family in families(study):
+        for family in study.families:
             where = f"{root}/{family}-{name}"
             shutil.copytree(f"{made}/data", f"{where}/data")
-            alone = dataclasses.replace(study, versions=(name,), attacks=("entropy",))
-            steps = planning.building(alone, where)
-            for step in [step for step in steps if step.name.endswith(family)]:
-                forget()
-                seconds["train" if step.name.startswith("train") else "versions"] += timed(step)
+            source = Source(dataclasses.replace(study, versions=(name,)), where)
+            seconds["train"] += timed(stages.Training(family), source)
+            for declared in (stages.VersionFile, stages.Observation):
+                seconds["versions"] += timed(declared(family, name), source)
     whole = f"{root}/whole"
     shutil.copytree(made, whole)
     shutil.rmtree(f"{whole}/attacks")
-    for step in planning.attacking(study, whole, usable(made)):
-        forget()
-        seconds["attacks"] += timed(step)
+    source = Source(study, whole)
+    for declared in scored(study.plan(usable(made))):
+        seconds["attacks"] += timed(declared, source)
     started = time.perf_counter()
     pipeline.run(study, Options(workdir=whole, executor="inline"))
     seconds["figures"] = time.perf_counter() - started
     return dict(seconds)
 
 
-def timed(step) -> float:
-    """Seconds of one step, done here."""
+def timed(declared, source) -> float:
+    """Seconds of one stage, done here with nothing traced before."""
     from tf_compleak.engine.tasks import call
 
+    forget()
     started = time.perf_counter()
-    outcome = call(step.task, lambda *_: None)
+    outcome = call(declared.task(source, ()), lambda *_: None)
     if outcome.error:
-        raise RuntimeError(f"{step.name}: {outcome.error}")
+        raise RuntimeError(f"{declared.title}: {outcome.error}")
     return time.perf_counter() - started
 
 

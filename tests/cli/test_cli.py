@@ -17,6 +17,7 @@ from tf_compleak.cli import main as cli
 from tf_compleak.engine.stage import SCHEMA
 from tf_compleak.metrics import intervals
 from tf_compleak.report.report import Report
+from tf_compleak.studies.study import Study
 
 SMALL = """
 --num_members=100
@@ -67,7 +68,7 @@ def test_shipped_flagfiles_are_good_and_name_no_place():
     assert cli.QUICKSTART.read_text() == (root / "flags" / "quickstart.cfg").read_text()
     for path in sorted((root / "flags").rglob("*.cfg")):
         values = cli._parse("run", [f"--flagfile={path}"])
-        assert cli._study(values) is not None
+        assert Study(**cli._settings(Study, values)) is not None
         name = "_".join(path.relative_to(root / "flags").with_suffix("").parts)
         assert values.data_dir is None and values.workdir == f"runs/{name}"
         assert (
@@ -222,10 +223,9 @@ def test_a_run_leaves_a_report(finished):
 
 
 def test_the_written_flagfile_repeats_the_run(finished, tmp_path):
-    from tf_compleak.studies.study import Study
 
     values = cli._parse("run", [f"--flagfile={finished[0] / 'flags.cfg'}", f"--workdir={tmp_path}"])
-    again = cli._study(values)
+    again = Study(**cli._settings(Study, values))
     assert isinstance(again, Study)
     saved = json.loads((finished[0] / "study.json").read_text())
     assert saved.pop("schema") == SCHEMA and again.to_json() == saved
@@ -262,7 +262,6 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     from tf_compleak.leakage import scoring
     from tf_compleak.leakage.plan import Run
     from tf_compleak.studies.run.source import Source
-    from tf_compleak.studies.study import Study
     from tf_compleak.types import Split
 
     workdir, _ = finished
@@ -284,7 +283,6 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
 
 
 def test_a_release_of_a_failed_version_is_a_row_under_failures():
-    from tf_compleak.studies.study import Study
 
     study = Study(releases=(("int8-ptq", "original"), ("original",), ("int8-ptq",)))
     assert study.releases[0] == ("original", "int8-ptq")
@@ -293,9 +291,16 @@ def test_a_release_of_a_failed_version_is_a_row_under_failures():
     assert row.name == "original+int8-ptq" and "int8-ptq failed" in row.reason
 
 
-def test_killed_at_any_moment_a_run_continues_to_the_same_figures(finished, tmp_path):
+@pytest.mark.parametrize(
+    "moments",
+    [
+        (7.0,),
+        pytest.param((4.0, 8.0, 11.0), marks=pytest.mark.slow),  # and 50 kills in test_kill.py
+    ],
+)
+def test_killed_at_any_moment_a_run_continues_to_the_same_figures(finished, tmp_path, moments):
     workdir = tmp_path / "w"
-    for seconds in (4.0, 8.0, 11.0):
+    for seconds in moments:
         process = subprocess.Popen(
             command(workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -121,7 +121,7 @@ def test_audits_need_a_folder(capsys):
 
 
 def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):
-    assert len(run(tmp_path / "disk")) == 14
+    assert len(run(tmp_path / "disk")) == 19
     told = []
     run(root, told)
     place = file_store.path(root)
@@ -135,7 +135,7 @@ def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):
     assert json.loads((place / "report.json").read_text()) == report
     assert states.would_run(study(), Options(workdir=root)) == []
     assert {each.state for each in states.states(root)} == {"done"}
-    (place / "attacks" / "loss" / "original" / "scores.npy").write_bytes(b"damaged")
+    (place / "attacks" / "loss" / "original" / "values.npy").write_bytes(b"damaged")
     run(root, told)
     assert [task for task, _, total, _ in told if total == 0] == ["loss original"]
 
