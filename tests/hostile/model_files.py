@@ -20,6 +20,7 @@ import numpy as np
 from watch import Watch
 
 Maker = Callable[[Watch], Path]
+KERNEL = np.zeros((6, 3), np.float32)
 INPUT = {"batch_input_shape": [None, 6], "dtype": "float32", "name": "x"}
 
 
@@ -91,72 +92,86 @@ def dense(**config) -> dict:
     return layer("Dense", {"units": 3, **config}, module="keras.layers", registered_name=None)
 
 
+LAST_CONFIG = json.dumps(model_3(dense())).encode()  # the member that a reader takes: the last
+
 # Weights ------------------------------------------------------------------------------------------
 
 
-def weights(watch: Watch, fill: Callable[[h5py.File], None]) -> bytes:
-    """The bytes of an HDF5 file that `fill` has filled."""
-    path = watch.folder / "weights"
-    with h5py.File(path, "w", libver="latest") as file:
-        fill(file)
-    content = path.read_bytes()
-    path.unlink()
-    return content
+Fill = Callable[[h5py.File, str], None]  # puts something hostile beside or in place of a kernel
 
 
-def external_link(file: h5py.File) -> None:
-    file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+def external_link(file: h5py.File, kernel: str) -> None:
+    del file[kernel]
+    file[kernel] = h5py.ExternalLink("/etc/passwd", "/")
 
 
-def soft_link(file: h5py.File) -> None:
-    file.create_group("real")
-    file["layers"] = h5py.SoftLink("/real")
+def soft_link(file: h5py.File, kernel: str) -> None:
+    file.move(kernel, "elsewhere")
+    file[kernel] = h5py.SoftLink("/elsewhere")
 
 
-def external_storage(file: h5py.File) -> None:
-    file.create_dataset("layers/dense/vars/0", (1,), "u1", external=[("/etc/passwd", 0, 1)])
+def external_storage(file: h5py.File, kernel: str) -> None:
+    del file[kernel]
+    file.create_dataset(kernel, (6, 3), "f4", external=[("/etc/passwd", 0, 72)])
 
 
-def virtual(file: h5py.File) -> None:
-    layout = h5py.VirtualLayout((3,), "f4")
-    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3,))
-    file.create_virtual_dataset("layers", layout)
+def virtual(file: h5py.File, kernel: str) -> None:
+    del file[kernel]
+    layout = h5py.VirtualLayout((6, 3), "f4")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (6, 3))
+    file.create_virtual_dataset(kernel, layout)
 
 
-def cycle(file: h5py.File) -> None:
-    group = file.create_group("layers")
-    group["again"] = file["/"]
+def cycle(file: h5py.File, kernel: str) -> None:
+    file.create_group("more")["again"] = file["/"]
 
 
-def deep(file: h5py.File) -> None:
+def deep(file: h5py.File, kernel: str) -> None:
     group = file
     for _ in range(10_000):
         group = group.create_group("g")
 
 
-def filtered(file: h5py.File) -> None:
-    """A dataset that only a plug-in filter of number 32004 can unpack."""
+def filtered(file: h5py.File, kernel: str) -> None:
+    """A kernel that only a plug-in filter of number 32004 can unpack."""
+    del file[kernel]
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_chunk((3,))
+    settings.set_chunk((6, 3))
     settings.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
-    space = h5py.h5s.create_simple((3,))
-    h5py.h5d.create(file.id, b"layers", h5py.h5t.NATIVE_FLOAT, space, settings)
+    space = h5py.h5s.create_simple((6, 3))
+    data = h5py.h5d.create(file.id, kernel.encode(), h5py.h5t.NATIVE_FLOAT, space, settings)
+    data.write_direct_chunk((0, 0), bytes(72))
 
 
-def kept_in_h5(fill: Callable[[h5py.File], None]) -> Maker:
-    """An .h5 file whose weights are made by `fill`."""
+def in_h5(fill: Fill) -> Maker:
+    """An .h5 file with the weights that its model needs, changed by `fill`."""
 
     def make(watch: Watch) -> Path:
-        path = h5(watch, model_2())
+        path, names = h5(watch, model_2()), ("d/kernel:0", "d/bias:0")
         with h5py.File(path, "a") as file:
-            fill(file)
+            group = file["model_weights"]
+            group.attrs["layer_names"] = np.array(["d"], "S9")
+            group.create_group("d").attrs["weight_names"] = np.array(names, "S20")
+            group["d/d/kernel:0"], group["d/d/bias:0"] = KERNEL, KERNEL[0]
+            fill(file, "model_weights/d/d/kernel:0")
         return path
 
     return make
 
 
-def kept_in_keras(fill: Callable[[h5py.File], None]) -> Maker:
-    """A .keras file whose weights are made by `fill`."""
+def weights(watch: Watch, fill: Fill = lambda file, kernel: None) -> bytes:
+    """What a .keras file keeps the weights of `model_3(dense())` in, changed by `fill`."""
+    path = watch.folder / "weights"
+    with h5py.File(path, "w", libver="latest") as file:
+        file["layers/dense/vars/0"], file["layers/dense/vars/1"] = KERNEL, KERNEL[0]
+        fill(file, "layers/dense/vars/0")
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def in_keras(fill: Fill) -> Maker:
+    """A .keras file with weights changed by `fill`."""
 
     def make(watch: Watch) -> Path:
         content = weights(watch, fill)

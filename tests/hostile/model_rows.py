@@ -3,34 +3,15 @@
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import model_files as files
 import numpy as np
-import saved_models as models
+from row import DENIED, Row
+from saved_rows import BY_HAND, SAVED
 from watch import Watch
 
-LIMIT = 30.0  # seconds: --time_limit of these tests
 H5, KERAS = files.h5, files.zipped
-
-
-@dataclass(frozen=True)
-class Row:
-    """A hostile file.
-
-    Attributes:
-      name: what it tries; make: makes it, given what to attack; limit: seconds.
-      seen: words of the line that it is refused with, "" where it is opened without harm.
-      walls: the same where the lists are off, words apart by "|", of which one is seen; None where
-        that is not tried.
-    """
-
-    name: str
-    make: Callable[[Watch], Path]
-    seen: str
-    walls: str | None = None
-    limit: float = LIMIT
 
 
 def call(function: str, first: Callable[[Watch], object], **given) -> Callable[[Watch], Path]:
@@ -64,36 +45,36 @@ def url(watch: Watch) -> str:
 
 
 REMEDY = "which is not among the layers and functions of Keras that are opened; export the model to"
-CANNOT = "cannot be loaded by Keras"
+CANNOT = "cannot be loaded by Keras"  # with walls alone: by Keras itself, before the attack
 CALLS = [  # the function, its first argument, further ones, what the walls alone end it with
-    ("io.write_file", fresh, {"contents": "x"}, CANNOT),
-    ("io.write_file", secret, {"contents": "x"}, CANNOT),
-    ("io.gfile.copy", secret, {"dst": fresh}, CANNOT),
-    ("io.gfile.remove", secret, {}, CANNOT),
-    ("io.gfile.rmtree", outside, {}, CANNOT),
-    ("io.gfile.rename", secret, {"dst": fresh}, CANNOT),
-    ("io.gfile.makedirs", fresh, {}, CANNOT),
-    ("io.gfile.glob", lambda watch: f"{watch.outside}/*", {}, CANNOT),
-    ("io.read_file", secret, {}, CANNOT),
-    ("load_op_library", secret, {}, CANNOT),
-    ("load_library", outside, {}, CANNOT),
-    ("keras.utils.get_file", lambda watch: "m", {"origin": url}, CANNOT),
+    ("io.write_file", fresh, {"contents": "x"}, DENIED),
+    ("io.write_file", secret, {"contents": "x"}, DENIED),
+    ("io.gfile.copy", secret, {"dst": fresh}, DENIED),
+    ("io.gfile.remove", secret, {}, DENIED),
+    ("io.gfile.rmtree", outside, {}, DENIED),
+    ("io.gfile.rename", secret, {"dst": fresh}, DENIED),
+    ("io.gfile.makedirs", fresh, {}, DENIED),
+    ("io.gfile.glob", lambda watch: f"{watch.outside}/*", {}, "index out of range"),
+    ("io.read_file", secret, {}, DENIED),
+    ("load_op_library", secret, {}, DENIED),
+    ("load_library", outside, {}, "). 13 Call"),
+    ("keras.utils.get_file", lambda watch: "m", {"origin": url}, "). 1 Call"),
     ("raw_ops.WriteFile", fresh, {"contents": "x"}, CANNOT),
     ("raw_ops.ReadFile", secret, {}, CANNOT),
     ("raw_ops.MergeV2Checkpoints", fresh, {"destination_prefix": outside}, CANNOT),
     ("py_function", secret, {"inp": [], "Tout": []}, CANNOT),
     ("numpy_function", secret, {"inp": [], "Tout": []}, CANNOT),
-    ("print", lambda watch: "x", {"output_stream": printing}, CANNOT),
+    ("print", lambda watch: "x", {"output_stream": printing}, DENIED),
     ("saved_model.load", outside, {}, CANNOT),
     ("io.gfile.GFile", secret, {"mode": "w"}, CANNOT),
-    ("distribute.Server", lambda watch: {"local": ["127.0.0.1:0"]}, {}, CANNOT),
+    ("distribute.Server", lambda watch: {"local": ["127.0.0.1:0"]}, {}, "Could not start gRPC"),
     (
         "config.experimental_connect_to_host",
         lambda watch: f"127.0.0.1:{watch.tcp}",
         {},
         "crashed while opening",
     ),
-    ("summary.create_file_writer", outside, {}, CANNOT),
+    ("summary.create_file_writer", outside, {}, ".v2; Oper"),
     ("data.TextLineDataset", secret, {}, CANNOT),
     ("math.__builtins__", secret, {}, None),
     ("nn.relu.__globals__", secret, {}, None),
@@ -135,23 +116,24 @@ def function(module: str, name: str, **others) -> dict:
 
 LAMBDA = "a Lambda layer, which is code; it is never run. Replace it, or export"
 NEST = {"activation": {"a": [{"b": function("os", "system")}]}}
+IN_KERAS_2 = {"module": "tf_keras.src.engine.functional", "registered_name": "Functional"}
 LAYERS = [
     Row("a class method", h5_layer(files.method("io.TFRecordWriter", "__call__", "/tmp/x")),
-        f"names ClassMethod, {REMEDY}", CANNOT),
+        f"names ClassMethod, {REMEDY}", DENIED),
     Row("an instance method", h5_layer(
         files.layer("InstanceMethod", {"attr_name": "numpy", "name": "op"}, name="op",
                     inbound_nodes=[["x", 0, 0, {"args": [], "kwargs": {}}]])),
-        f"names InstanceMethod, {REMEDY}", ""),
+        f"names InstanceMethod, {REMEDY}", CANNOT),
     Row("an instance property", h5_layer(
         files.layer("InstanceProperty", {"attr_name": "graph", "name": "op"}, name="op",
                     inbound_nodes=[["x", 0, 0, {}]])),
-        f"names InstanceProperty, {REMEDY}", ""),
+        f"names InstanceProperty, {REMEDY}", CANNOT),
     Row("a slice that writes", lambda watch: H5(watch, files.model_2(
         files.op("io.write_file", fresh(watch), "SlicingOpLambda", contents="x"))),
-        "names the function tf.io.write_file", CANNOT),
+        "names the function tf.io.write_file", DENIED),
     Row("a .keras file of Keras 2 that writes", lambda watch: KERAS(watch, files.model_2(
-        files.op("io.write_file", fresh(watch), contents="x")), "2.15.0"),
-        "names the function tf.io.write_file", CANNOT),
+        files.op("io.write_file", fresh(watch), contents="x")) | IN_KERAS_2, "2.15.0"),
+        "names the function tf.io.write_file", DENIED),
     Row("code in a Lambda", files.python_code, LAMBDA, "21 attempts, done: []"),
     Row("a Lambda of Keras 3", keras_layer(files.layer(
         "Lambda", {"function": files.layer("__lambda__", {"code": "eA=="})},
@@ -251,11 +233,21 @@ def encrypted(watch: Watch) -> Path:
 def twice(watch: Watch) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return KERAS(watch, files.model_3(), members={"config.json": b"{}"})
+        members = {"model.weights.h5": files.weights(watch), "config.json": files.LAST_CONFIG}
+        return KERAS(watch, files.model_3(files.dense()), members=members)
 
 
 def member(name: str, content: bytes = b"x") -> Callable[[Watch], Path]:
-    return lambda watch: KERAS(watch, files.model_3(files.dense()), members={name: content})
+    def make(watch: Watch) -> Path:
+        members = {"model.weights.h5": files.weights(watch), name: content}
+        return KERAS(watch, files.model_3(files.dense()), members=members)
+
+    return make
+
+
+def pickled_weights(watch: Watch) -> Path:
+    content = files.hostile_pickle(watch)
+    return KERAS(watch, files.model_3(files.dense()), members={"model.weights.npz": content})
 
 
 PART = "which is no part of a plain model"
@@ -270,30 +262,37 @@ ARCHIVES = [
     *LARGE,
     Row("members that claim 4 GiB", claims(2**32 - 1), "", None),
     Row("an encrypted zip", encrypted, DAMAGED, DAMAGED),
-    Row("a member twice", twice, f"holds one name twice, {PART}", ""),
-    Row("a member outside", member("../../escaped"), f"holds ../../escaped, {PART}", ""),
-    Row("a member at an absolute path", member("/tmp/escaped"), f"holds /tmp/escaped, {PART}", ""),
-    Row("an asset", member("assets/vocabulary.txt"), f"holds assets/vocabulary.txt, {PART}", ""),
-    Row("weights that are a pickle", member("model.weights.npz"), "holds model.weights.npz", ""),
+    Row("a member twice", twice, f"holds one name twice, {PART}", DENIED),
+    Row("a member outside", member("../../escaped"), f"holds ../../escaped, {PART}", DENIED),
+    Row("a member at an absolute path", member("/tmp/escaped"), f"holds /tmp/escaped, {PART}",
+        DENIED),
+    Row("an asset", member("assets/vocabulary.txt"), f"holds assets/vocabulary.txt, {PART}",
+        DENIED),
+    Row("weights that are a pickle", pickled_weights, "holds model.weights.npz",
+        "contains pickled"),
     Row("no config", files.named("m.keras", b"PK\5\6" + bytes(18)), "is no model file"),
     Row("a zip to one reader, HDF5 to another", files.zip_and_h5("zip"), "name the file *.keras",
         "name the file *.keras"),
     Row("HDF5 to one reader, a zip to another", files.zip_and_h5("h5"), "name the file *.h5",
         "name the file *.h5"),
 ]  # fmt: skip
-LINK, OTHER = "holds a link to another file (layers)", "keeps its data in another file ("
+FILE_LINK, LINK = "holds a link to another file (", "holds a link ("
+OTHER, KERAS_TOO = "keeps its data in another file (", "Not allowed: H5 file"
 WEIGHTS = [
-    Row("an external link", files.kept_in_h5(files.external_link), LINK, ""),
-    Row("an external link in .keras", files.kept_in_keras(files.external_link), LINK, CANNOT),
-    Row("a soft link", files.kept_in_h5(files.soft_link), "holds a link (layers)", ""),
-    Row("a soft link in .keras", files.kept_in_keras(files.soft_link), "holds a link (layers)"),
-    Row("external storage", files.kept_in_h5(files.external_storage), OTHER, ""),
-    Row("external storage in .keras", files.kept_in_keras(files.external_storage), OTHER, CANNOT),
-    Row("virtual data", files.kept_in_h5(files.virtual), OTHER, ""),
-    Row("virtual data in .keras", files.kept_in_keras(files.virtual), OTHER, CANNOT),
-    Row("a cycle of groups", files.kept_in_h5(files.cycle), "", ""),
-    Row("10,000 groups, one in another", files.kept_in_h5(files.deep), "", ""),
-    Row("a filter of its own in .keras", files.kept_in_keras(files.filtered), CANNOT, CANNOT),
+    Row("an external link", files.in_h5(files.external_link), FILE_LINK, CANNOT),
+    Row("an external link in .keras", files.in_keras(files.external_link), FILE_LINK, KERAS_TOO),
+    Row("a soft link", files.in_h5(files.soft_link), LINK, ""),
+    Row("a soft link in .keras", files.in_keras(files.soft_link), LINK, KERAS_TOO),
+    Row("external storage", files.in_h5(files.external_storage), OTHER,
+        "unable to open external raw data file"),
+    Row("external storage in .keras", files.in_keras(files.external_storage), OTHER, KERAS_TOO),
+    Row("virtual data", files.in_h5(files.virtual), OTHER, ""),  # what is not opened reads as zeros
+    Row("virtual data in .keras", files.in_keras(files.virtual), OTHER, KERAS_TOO),
+    Row("a cycle of groups", files.in_h5(files.cycle), "", ""),
+    Row("10,000 groups, one in another", files.in_h5(files.deep), "", ""),
+    Row("a filter of its own", files.in_h5(files.filtered), CANNOT, "filter plugins disabled"),
+    Row("a filter of its own in .keras", files.in_keras(files.filtered), CANNOT,
+        "filter plugins disabled"),
     Row("a config of a wrong type", lambda watch: H5(watch, np.arange(3)),
         "model_config is damaged"),
     Row("a config that is a list", lambda watch: H5(watch, [1]), "its config is no Keras config"),
@@ -306,69 +305,6 @@ WEIGHTS = [
     Row("a class without a name", lambda watch: KERAS(watch, {"class_name": 3}), "without a name"),
     Row("a number of 5,000 digits", lambda watch: KERAS(watch, '{"a":' + "1" * 5000 + "}"),
         "digits"),
-]  # fmt: skip
-
-EXPORT = "export the model to .tflite, or without it"
-RUN = "not permitted|denied"
-
-
-def holds(name: str) -> str:
-    return f"holds the operation {name}, which is not among those that are opened"
-
-
-BY_HAND = [
-    Row("WriteFile in a message by hand", models.by_hand("MatMul", "WriteFile"),
-        holds("WriteFile")),
-    Row("Python in a message by hand", models.by_hand("EagerPyFunc"), holds("EagerPyFunc")),
-    Row("an asset in a message by hand", models.by_hand("MatMul", asset="/etc/passwd"),
-        "holds an asset (/etc/passwd); export"),
-    Row("TensorFlow 1 in a message by hand", models.by_hand("MatMul", objects=False),
-        "was exported by TensorFlow 1, whose loader"),
-    Row("random bytes", models.with_files(models.random_bytes, models.by_hand()),
-        "its saved_model.pb is damaged", "."),
-    Row("text only", models.with_files(models.text_only, models.by_hand()),
-        "is a folder without saved_model.pb", "."),
-    Row("a pipe for the graph", models.with_files(models.pipe_for_graph, models.by_hand()),
-        "is a folder without saved_model.pb", "without saved_model.pb"),
-    Row("a link for the graph", models.with_files(models.link_for_graph, models.by_hand()),
-        "saved_model.pb", "."),
-]  # fmt: skip
-SAVED = [
-    Row("WriteFile", models.calling(models.write), holds("WriteFile"), RUN),
-    Row("WriteFile over a file", models.calling(models.overwrite), holds("WriteFile"), RUN),
-    Row("ReadFile", models.calling(models.read), holds("ReadFile"), RUN),
-    Row("SaveV2", models.calling(models.save_tensors), holds("SaveV2"), ""),
-    Row("MergeV2Checkpoints", models.calling(models.merge), holds("MergeV2Checkpoints"), "."),
-    Row("MatchingFiles", models.calling(models.list_files), holds("MatchingFiles"), "."),
-    Row("PrintV2 to a file", models.calling(models.print_to_file), holds("StringFormat"), ""),
-    Row("Python", models.calling(models.python), "holds the operation EagerPyFunc", "."),
-    Row("a data set of a file", models.calling(models.data_set), "holds the operation ", "."),
-    Row("a serialized graph", models.calling(models.serialized_graph), holds("DatasetFromGraph"),
-        ""),
-    Row("in a function in a function", models.calling(models.in_a_function), holds("WriteFile"),
-        RUN),
-    Row("in a branch", models.calling(models.in_a_branch), holds("WriteFile"), RUN),
-    Row("in a loop", models.calling(models.in_a_loop), holds("WriteFile"), RUN),
-    Row("in a gradient", models.calling(models.in_a_gradient), holds("WriteFile"), RUN),
-    Row("a restoring function", models.restored, holds("WriteFile"), RUN),
-    Row("a resource's functions", models.resource, holds("WriteFile"), RUN),
-    Row("a table of a file", models.table, "holds an asset (secret.txt); export", ""),
-    Row("a table of /etc/passwd", models.table_without_asset, "holds the operation HashTableV2",
-        "."),
-    Row("a function named almost as an operation", models.edited(
-        models.named_like_an_operation, models.in_a_function), holds("WriteFile"), RUN),
-    Row("a function named as an operation", models.edited(
-        models.takes_the_name, models.in_a_function), holds("WriteFile"), "."),
-    Row("a bucket", models.calling(models.elsewhere("gs://bucket")), holds("ReadFile"), ".", 10),
-    Row("a server", models.calling(models.elsewhere("hdfs://127.0.0.1:9")), holds("ReadFile"), "."),
-    Row("TensorFlow 1", models.version_1, "was exported by TensorFlow 1, whose loader",
-        "cannot be loaded"),
-    Row("two graphs", models.edited(models.two_graphs), "was exported by TensorFlow 1", "."),
-    Row("variables in /etc", models.with_files(models.variables_elsewhere),
-        "variables is no plain file; copy the model's own files", "."),
-    Row("an index in /etc", models.with_files(models.linked_index), "index is no plain file", "."),
-    Row("a pipe for weights", models.with_files(models.pipe_for_weights), "no plain file", ".", 5),
-    Row("damaged weights", models.with_files(models.damaged_weights), "cannot be loaded as a", "."),
 ]  # fmt: skip
 
 TORCH = "is a PyTorch file, which is a pickle and never opened; convert it to .tflite"

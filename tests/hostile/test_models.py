@@ -2,7 +2,7 @@
 
 "lists": what a file may name; "walls": what the process that reads it may do. Either alone has to
 stop every attack; the tests of the walls alone load TensorFlow and are slow. The rows are in
-`model_rows.py`.
+`model_rows.py` and `saved_rows.py`.
 """
 
 import importlib
@@ -65,7 +65,7 @@ def table(rows, slow):
 @table(ROWS, is_slow)
 def test_both_defenses(row, watch):
     line = attempt(row, watch)
-    assert row.seen in line, line
+    assert row.seen in line and bool(row.seen) == bool(line), line
 
 
 @table(LISTED, takes_seconds)
@@ -87,6 +87,7 @@ def test_walls_alone(row, watch, monkeypatch):
     monkeypatch.setattr(sandbox, "DEFENSES", frozenset(["walls"]))
     line = attempt(row, watch)
     assert any(words in line for words in row.walls.split("|")), line
+    assert bool(row.walls) == bool(line), line
 
 
 def test_there_are_enough_rows():
