@@ -155,13 +155,15 @@ def cost(found: Measured, macs: float, speed: float):
     asked = 2 * EXAMPLES * macs / speed
 
     def seconds(task, warm: bool) -> float:
-        kind = task.function.split(":")[1]
-        if kind in ("attack", "null", "blind_baseline"):
+        kind = task.resources
+        if kind == "attack":
             return found.attack[task.affinity] * 2 * EXAMPLES
         first = 0.0 if warm else found.trace.get(task.affinity, 0.0)
         if kind == "train":
             return EPOCHS * epoch + first
-        return FINETUNE * epoch * found.finetune.get(task.affinity, 0.0) + asked + first
+        if kind == "extra":
+            return asked
+        return FINETUNE * epoch * found.finetune.get(task.affinity, 0.0) + first
 
     return seconds
 

@@ -36,6 +36,7 @@ class Fitted:
     """The reference models, the fitted boosting and its threshold."""
 
     copies: bool
+    inside: bool
     panel: Panel
     shared: Shape
     model: HistGradientBoostingClassifier
@@ -44,7 +45,12 @@ class Fitted:
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
         return self.model.decision_function(
-            table(statistic(target, self.copies), self.panel.at(target.ids), self.shared)
+            table(
+                statistic(target, self.copies),
+                self.panel.at(target.ids),
+                self.shared,
+                self.inside,
+            )
         )
 
 
@@ -59,9 +65,11 @@ class Boosted:
         if len(panel) < 2:
             raise ValueError("lira-boosted: needs two shadows or more, has 1; raise --num_shadows.")
         shared = lira.shape(panel.at(_asked(shadows)))
+        references = [panel.at(s.ids, without=index) for index, s in enumerate(shadows)]
+        inside = any(others.inside.any() for others in references)
         tables = [
-            table(statistic(shadow, copies), panel.at(shadow.ids, without=index), shared)
-            for index, shadow in enumerate(shadows)
+            table(statistic(shadow, copies), others, shared, inside)
+            for shadow, others in zip(shadows, references, strict=True)
         ]
         columns, members = np.concatenate(tables), np.concatenate([s.members for s in shadows])
         groups = np.unique(np.concatenate([s.ids for s in shadows]), return_inverse=True)[1]
@@ -74,7 +82,7 @@ class Boosted:
             method="decision_function",
         )
         model = _boosting(seed).fit(columns, members)
-        return Fitted(copies, panel, shared, model, roc.best_threshold(held, members))
+        return Fitted(copies, inside, panel, shared, model, roc.best_threshold(held, members))
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:
@@ -103,8 +111,13 @@ def _asked(shadows: Sequence[Observations]) -> np.ndarray:
     return np.unique(np.concatenate([shadow.ids for shadow in shadows]))
 
 
-def table(phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
-    """What boosting sees of phi f64[F, N], f32[N, 7 F], or 4 F where no reference is inside."""
+def table(
+    phi: np.ndarray, references: References, shared: Shape, inside: bool = True
+) -> np.ndarray:
+    """What boosting sees of phi f64[F, N], f32[N, 7 F], or 4 F where no reference is inside.
+
+    `inside`: whether any reference of the shadows was; with data of their own none is.
+    """
     if np.isnan(phi).any() or np.isnan(references.values).any():
         raise ValueError(
             "lira-boosted: the shadows were asked about flipped and shifted copies, the target or "
@@ -113,7 +126,7 @@ def table(phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
     center, gap = lira.centers(references, shared)
     away = (phi - center) / shared.outside[:, None]
     parts = [phi, center, phi - center, away]
-    if not np.isnan(shared.gap).any():
+    if inside and not np.isnan(shared.gap).any():
         known = np.where(references.inside.any(axis=0), gap, np.nan)
         ratio = away**2 - ((phi - center - gap) / shared.inside[:, None]) ** 2
         parts += [known, phi - center - known, ratio]

@@ -260,6 +260,13 @@ AUDIT_FLAGS = {
         ("members", "examples that the model was trained on, see above"),
         ("non_members", "examples that it was not trained on, alike in every other way"),
         ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),
+        (
+            "vocabulary",
+            "of texts: the file or folder that holds the versions' vocabulary; a shadow's own is "
+            "DIR/vocabulary",
+        ),
+        ("tokenizer", "bert | gpt2: what such a vocabulary is for"),
+        ("sequence_length", "tokens of every text; longer ones are cut, shorter ones padded"),
         ("drop_overlap", "leave out examples that are on both sides, instead of refusing them"),
     ],
     "How the files are asked": [
@@ -291,5 +298,8 @@ AUDIT_FLAGS = {
         ("shadows", "folders of shadow models that attacks are fitted on; none: cross-fitted"),
     ],
     **QUESTION_FLAGS,
-    "Running": RUNNING,
+    "Running": [
+        *RUNNING,
+        ("dry_run", "list what would be done and why, and end; the examples are read"),
+    ],
 }

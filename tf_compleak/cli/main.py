@@ -83,7 +83,7 @@ def _defaults(command: str) -> dict[str, Any]:
         return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": "", "dry_run": False}
     from tf_compleak.studies.audit.settings import Audit, Where
 
-    given = {"versions": (), "members": "", "non_members": "", "fail_if": ""}
+    given = {"versions": (), "members": "", "non_members": "", "fail_if": "", "dry_run": False}
     return _fields(Audit, Where) | {"workdir": "audits/audit"} | given
 
 
@@ -255,7 +255,9 @@ def _run(arguments: list[str]) -> int:
     study = Study(**_settings(Study, values))
     options = _options(Options, "run", arguments, values)
     if values.dry_run:
-        return _dry_run(study, options)
+        from tf_compleak.cli import states
+
+        return _dry_run(states.would_run(study, options))
     from tf_compleak.studies.run import pipeline
 
     with _live() as tell:
@@ -273,10 +275,7 @@ def _live() -> Iterator[Tell]:
         yield live.tell
 
 
-def _dry_run(study, options) -> int:
-    from tf_compleak.cli import states
-
-    tasks = states.would_run(study, options)
+def _dry_run(tasks: Sequence[tuple[str, str]]) -> int:
     lines = [f"{name}: {why}" for name, why in tasks]
     terminal.say("\n".join([*lines, f"{len(tasks)} tasks to do; nothing was written."]))
     return 0
@@ -355,18 +354,13 @@ def _audit(arguments: list[str]) -> int:
     from tf_compleak.studies.audit import run
     from tf_compleak.studies.audit.settings import Audit, Where
 
-    apart = ("versions", "members", "non_members", "shadows")
     where = _options(Where, "audit", arguments, values)
+    given = (_versions(values.versions), values.members, values.non_members)
+    asked = _settings(Audit, values, ("versions", "members", "non_members"))
+    if values.dry_run:
+        return _dry_run(run.would_run(*given, where=where, **asked))
     with _live() as tell:
-        report = run.audit(
-            _versions(values.versions),
-            values.members,
-            values.non_members,
-            shadows=tuple(values.shadows),
-            where=where,
-            tell=tell,
-            **_settings(Audit, values, apart),
-        )
+        report = run.audit(*given, where=where, tell=tell, **asked)
     return _show(report, where.workdir, values.fail_if)
 
 

@@ -15,9 +15,11 @@ from tf_compleak.engine import bounded_reads, file_store, journal, lock, stage
 from tf_compleak.engine.declaration import Declaration, pending
 from tf_compleak.engine.workdir import ASIDE, RECORD, Workdir
 from tf_compleak.leakage.investigation import SAVED
-from tf_compleak.leakage.stages import FIGURES, Figures
+from tf_compleak.leakage.observation_folder import ObservationFolder
+from tf_compleak.leakage.stages import FIGURES, Figures, scored
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
+from tf_compleak.studies.audit.settings import Audit
 from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, versions
 from tf_compleak.studies.run.source import Source
@@ -107,7 +109,7 @@ def states(root: str, thorough: bool = False) -> Iterator[State]:
     if saved is None:
         raise ValueError(f"{root}: study.json cannot be read; run the study's command again.")
     if saved.get("kind") == "audit":
-        yield from _found(workdir.root, thorough)
+        yield from _audited(saved, workdir, _errors(workdir), thorough)
     else:
         yield from _planned(_study(saved, root), root, _errors(workdir), thorough)
     if thorough and (wrong := _report_damage(workdir)):
@@ -182,6 +184,29 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
         yield _state(declared, source, errors, thorough)
 
 
+def _audited(
+    saved: dict, workdir: Workdir, errors: dict[str, str], thorough: bool
+) -> Iterator[State]:
+    """The answers that are kept, then the stages of the question with their reasons."""
+    for folder in ("answers", "sensitivities", "observations"):
+        if file_store.is_local(workdir.root) and (workdir.root / folder).exists():
+            yield from _found(workdir.root, thorough, folder)
+    try:
+        settings = Audit.from_json(saved)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"{workdir.root}: study.json cannot be read ({error}).") from error
+    provider = ObservationFolder(settings, str(workdir.root))
+    has_inputs = (workdir.root / "observations" / "inputs").exists()
+    plan = settings.plan(has_inputs)
+    declared = (*scored(plan), Figures(plan, thorough))
+    if missing := provider.missing(has_inputs):
+        yield State(f"observations/{missing}", OPEN, "missing")
+        yield from (State(stage.title, OPEN, "waits for the answers") for stage in declared)
+        return
+    for stage_ in declared:
+        yield _state(stage_, provider, errors, thorough)
+
+
 def _state(declared: Declaration, source: Any, errors: dict[str, str], thorough: bool) -> State:
     stage = declared.stage(source)
     if why := stage.why(thorough):
@@ -192,9 +217,11 @@ def _state(declared: Declaration, source: Any, errors: dict[str, str], thorough:
     return State(declared.title, DONE, "", size, record["made"]["at"])
 
 
-def _found(root: Path, thorough: bool) -> Iterator[State]:
-    """What is there, for folders whose plan is not known: every stage that has a record."""
-    records = (Path(entry.path) for entry in bounded_reads.entries(root) if entry.name == RECORD)
+def _found(root: Path, thorough: bool, below: str) -> Iterator[State]:
+    """What is in a folder whose plan is not known: every stage that has a record."""
+    records = (
+        Path(entry.path) for entry in bounded_reads.entries(root / below) if entry.name == RECORD
+    )
     for file in sorted(records):
         name = file.parent.relative_to(root).as_posix()
         if any(part.startswith(ASIDE) for part in file.relative_to(root).parts):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.order import Order
 from tf_compleak.studies.audit.repeat import Repeated
 from tf_compleak.types import validators
+from tf_compleak.types.progress import Tell
 
-Tell = Callable[[str, int, int, str], None]
 OUTPUTS = "outputs.npy"
 NOT_ASKED = "given as outputs: nothing was asked, and so nothing asked twice"
 Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
@@ -50,12 +50,16 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """The versions of the target or of a shadow, and its two sides with their digests."""
+    """The versions of the target or of a shadow, and its two sides with their digests.
+
+    `vocabulary` is a file or folder of its own, "" where texts go by `--vocabulary`.
+    """
 
     name: str
     versions: dict[str, Given]
     sides: tuple[Side, Side]
     digests: tuple[str, str]
+    vocabulary: str = ""
 
 
 class Stopped(Exception):
@@ -155,12 +159,12 @@ def _called(function: Callable, family, name: str, asking, tell: Tell, stop) -> 
             _go_on(stop)
             answers.append(_call(function, family, which[start : start + BLOCK], change, name))
             done += len(answers[-1])
-            tell(_title(family, name), min(done, len(mixed)), len(mixed), "")
+            tell(title(family, name), min(done, len(mixed)), len(mixed), "")
         return np.concatenate(answers)
 
     together = _joined(mixed, [ask(part) for part in mixed.parts], name)
     result = repeat.repeated(name, together[rows], rows, ask, prepare.resolution(together))
-    tell(_title(family, name), 1, 1, "")
+    tell(title(family, name), 1, 1, "")
     facts = {"kind": "function", "preprocess": how} | _judged(name, result, asking)
     return Answers(_split(mixed, together), 0.0, facts)
 
@@ -204,18 +208,15 @@ def _refuse_no_inputs(family: Family, name: str, what: str) -> None:
     for side in family.sides:
         if side.texts is not None and not side.inputs:
             raise ValueError(
-                f"{side.where}: holds texts; tokenize them as the model does and give npz:PATH "
-                "with arrays x (token ids) and y."
+                f"{side.where}: holds texts; name the vocabulary of the versions by --vocabulary, "
+                "or tokenize them as the model does and give npz:PATH with arrays x (token ids) "
+                "and y."
             )
     if not all(side.inputs for side in family.sides):
         raise ValueError(
             f"version {name}: {what} must be asked, but the examples have no inputs; give x beside "
             "y, or give outputs as MEMBERS.npy+NON_MEMBERS.npy."
         )
-
-
-def _title(family: Family, name: str) -> str:
-    return f"asking {name}" if family.name == "target" else f"asking {name} of {family.name}"
 
 
 def _go_on(stop: threading.Event) -> None:
@@ -226,8 +227,16 @@ def _go_on(stop: threading.Event) -> None:
 # Model files --------------------------------------------------------------------------------------
 
 
-def _queried(path: str, family: Family, name: str, asking, root: Path, tell, stop) -> Answers:
-    _refuse_no_inputs(family, name, path)
+class _Parts(NamedTuple):
+    """What is known of a model file before it is asked, and the stages of its answers."""
+
+    identity: dict[str, Any]
+    mixed: Order
+    stages: list[Stage]
+    again: Stage
+
+
+def _parts(path: str, family: Family, name: str, asking: Asking, root: Path) -> _Parts:
     identity = content(path)
     mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
     examples = fingerprint(data=family.digests, seed=asking.seed, family=family.name)
@@ -242,18 +251,52 @@ def _queried(path: str, family: Family, name: str, asking, root: Path, tell, sto
         folder = root / "answers" / family.name / name / f"{examples[:12]}-{what}"
         return Stage(folder, fingerprint(of=print_, what=what))
 
-    stages = [stage(f"{number:05}") for number in range(len(mixed.parts))]
+    numbered = [stage(f"{number:05}") for number in range(len(mixed.parts))]
+    return _Parts(identity, mixed, numbered, stage("again"))
+
+
+def why(family: Family, name: str, asking: Asking, root: Path) -> str:
+    """Why a version is to be asked (again); empty where all that it answered is kept."""
+    given = family.versions[name]
+    if isinstance(given, tuple):
+        return ""
+    if callable(given):
+        return "a function, whose answers are not kept"
+    _refuse_no_inputs(family, name, str(given))
+    parts = _parts(str(given), family, name, asking, root)
+    reasons = [reason for stage in (*parts.stages, parts.again) if (reason := stage.why())]
+    total = len(parts.stages) + 1
+    return f"{reasons[0]} ({len(reasons)} of {total} parts)" if reasons else ""
+
+
+def title(family: Family, name: str) -> str:
+    """What asking a version is called on the terminal and in logs."""
+    return f"asking {name}" if family.name == "target" else f"asking {name} of {family.name}"
+
+
+def _queried(path: str, family: Family, name: str, asking, root: Path, tell, stop) -> Answers:
+    _refuse_no_inputs(family, name, path)
+    identity, mixed, stages, again = _parts(path, family, name, asking, root)
+    reason = next((reason for stage in (*stages, again) if (reason := stage.why())), "")
+    if reason:
+        tell(title(family, name), 0, 0, reason)
+        tell(title(family, name), 0, 1, "")
     file = _ModelFile(path, asking, family, name, tell, stop)
     try:
         following = [*mixed.parts[1:], None]
         for part, of_part, rows in zip(mixed.parts, stages, following, strict=True):
             file.part(of_part, part, rows)
-        answers = [np.load(s.path / OUTPUTS, mmap_mode="r", allow_pickle=False) for s in stages]
+        answers = [
+            np.load(stage.folder() / OUTPUTS, mmap_mode="r", allow_pickle=False) for stage in stages
+        ]
         facts, together = _weakest([s.facts() for s in stages]), _joined(mixed, answers, name)
-        result = file.again(stage("again"), together, facts["step"])
+        result = file.again(again, together, facts["step"])
+    except (ValueError, OSError) as error:
+        tell(title(family, name), 1, 1, str(error))
+        raise
     finally:
         file.close()
-    tell(_title(family, name), 1, 1, "")
+    tell(title(family, name), 1, 1, "")
     facts = {**identity, **facts, **_judged(name, result, asking)}
     return Answers(_split(mixed, together), facts["step"], facts)
 
@@ -315,7 +358,7 @@ class _ModelFile:
 
     def _say(self, text: str) -> None:
         total = sum(map(len, self._family.sides))
-        self._tell(_title(self._family, self._name), min(self._done, total), total, text)
+        self._tell(title(self._family, self._name), min(self._done, total), total, text)
 
     def close(self) -> None:
         if self._model is not None:

@@ -6,18 +6,23 @@ import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tf_compleak.data import sides, sources
-from tf_compleak.engine import bounded_reads, executors
+from tf_compleak.engine import executors
+from tf_compleak.engine.declaration import pending
+from tf_compleak.engine.workdir import Workdir
+from tf_compleak.inference import prepare
 from tf_compleak.leakage import marginal
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.plan import TARGET, kinds
 from tf_compleak.leakage.provider import Inputs
+from tf_compleak.leakage.stages import FIGURES, Figures, scored
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.audit import family_answers, query
@@ -25,6 +30,7 @@ from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family, Given
 from tf_compleak.studies.audit.settings import Audit, Where
+from tf_compleak.studies.audit.token_ids import tokenized
 from tf_compleak.types import Texts, seeds
 from tf_compleak.types.progress import Tell, silent
 
@@ -58,20 +64,75 @@ def audit(
     Raises:
       ValueError, FileNotFoundError, OSError: for bad input, in one line.
     """
+    where = where or Where()
+    given = _given(versions, members, non_members, shadows, settings)
+    with _folder(where) as where, door.opened(given.settings, where, tell) as (tell, started):
+        with door.claimed(given.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
+            families, dropped = _families(given, where)
+            marginal.check(given.settings, len(families[0].sides[1]))
+        facts = {"dropped_overlap": dropped, "data_sha256": list(families[0].digests)}
+        return _report(given.settings, where, families, facts, tell, started)
+
+
+def would_run(
+    versions: Mapping[str, Given],
+    members: Examples,
+    non_members: Examples,
+    *,
+    shadows: Sequence[str] = (),
+    where: Where,
+    **settings: Any,
+) -> list[tuple[str, str]]:
+    """Every task that such an audit would do, with its reason; nothing is written.
+
+    Raises:
+      ValueError, OSError: when the audit would be refused.
+    """
+    given = _given(versions, members, non_members, shadows, settings)
+    workdir = Workdir(where.workdir)
+    workdir.check(given.settings, overwrite=where.overwrite or _unfinished(workdir))
+    families, _ = _families(given, where)
+    marginal.check(given.settings, len(families[0].sides[1]))
+    asking = _asking(given.settings, where)
+    asked = [*families, *family_answers.crossed(families, _needs(given.settings))]
+    tasks = [
+        (query.title(family, name), why)
+        for family in asked
+        for name in family.versions
+        if (why := query.why(family, name, asking, workdir.root))
+    ]
+    plan = given.settings.plan(_has_inputs(families[0]))
+    provider = ObservationFolder(given.settings, where.workdir)
+    if tasks or provider.missing(plan.has_inputs):
+        titles = [*(stage.title for stage in scored(plan)), FIGURES]
+        return [*tasks, *((title, "waits for the answers") for title in titles)]
+    attacks = [(task.name, why) for task, why in pending(scored(plan), provider)]
+    why = "waits for what comes before" if attacks else Figures(plan).why(provider)
+    return [*attacks, *([(FIGURES, why)] if why else [])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What an audit was called with: its settings, and the objects that these name."""
+
+    settings: Audit
+    versions: dict[str, Given]
+    members: Examples
+    non_members: Examples
+
+
+def _given(versions, members, non_members, shadows: Sequence[str], settings: dict) -> _Given:
     versions = {name: query.outputs_of(given) for name, given in versions.items()}
-    settings = Audit(
+    checked = Audit(
         versions=tuple((name, _text(given)) for name, given in versions.items()),
         members=_text(members),
         non_members=_text(non_members),
         shadows=tuple(shadows),
         **settings,
     )
-    with _folder(where or Where()) as where, door.opened(settings, where, tell) as (tell, started):
-        with door.claimed(settings, where, overwrite=_unfinished(Path(where.workdir))):
-            families, dropped = _families(versions, members, non_members, settings, where)
-            marginal.check(settings, len(families[0].sides[1]))
-        facts = {"dropped_overlap": dropped, "data_sha256": list(families[0].digests)}
-        return _report(settings, where, families, facts, tell, started)
+    if checked.preprocess != prepare.AUTO:
+        prepare.function(checked.preprocess)
+    return _Given(checked, versions, members, non_members)
 
 
 def _text(given: Any) -> str:
@@ -88,10 +149,6 @@ def _text(given: Any) -> str:
 @contextlib.contextmanager
 def _folder(where: Where) -> Iterator[Where]:
     """The same, with a folder of its own where it names none."""
-    if "://" in where.workdir:
-        raise ValueError(
-            f"--workdir={where.workdir}: audits need a folder; a bucket is for run only."
-        )
     if where.workdir:
         yield where
         return
@@ -99,29 +156,33 @@ def _folder(where: Where) -> Iterator[Where]:
         yield dataclasses.replace(where, workdir=folder)
 
 
-def _unfinished(root: Path) -> bool:
+def _unfinished(workdir: Workdir) -> bool:
     """Whether the folder is of an audit that never came to a report: another may go on there."""
     try:
-        record = bounded_reads.json_object(root / "study.json", follow=False)
+        saved = workdir.study() or {}
     except (OSError, ValueError):
         return False
-    return record.get("kind") == "audit" and not (root / "report.json").exists()
+    return saved.get("kind") == "audit" and not (workdir.root / "report.json").exists()
 
 
-def _families(
-    versions, members, non_members, settings: Audit, where: Where
-) -> tuple[list[Family], int]:
+def _families(given: _Given, where: Where) -> tuple[list[Family], int]:
     """The target and its shadows, and how many examples of the target were on both sides."""
+    settings = given.settings
     mine, others = sides.paired(
-        _side(members, "--members", where.data_dir),
-        _side(non_members, "--non_members", where.data_dir),
+        _side(given.members, "--members", where.data_dir),
+        _side(given.non_members, "--non_members", where.data_dir),
     )
-    target, dropped = shadow_folders.family(TARGET, versions, mine, others, settings.drop_overlap)
+    target, dropped = shadow_folders.family(
+        TARGET, given.versions, mine, others, settings.drop_overlap
+    )
     shadows = [
         shadow_folders.load(folder, settings.names, index)
         for index, folder in enumerate(settings.shadows)
     ]
-    return [target, *shadows], dropped
+    families = [target, *shadows]
+    if settings.vocabulary:
+        families = [tokenized(family, settings) for family in families]
+    return families, dropped
 
 
 def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
@@ -140,8 +201,8 @@ def _report(
     tell: Tell,
     started: float,
 ) -> Report:
-    root, asking = Path(where.workdir), _asking(settings, where)
-    needs = {kind for attack in settings.attacks for kind in kinds(settings, attack)}
+    root, asking = Workdir(where.workdir).root, _asking(settings, where)
+    needs = _needs(settings)
     crossed = family_answers.crossed(families, needs)
     answers = query.ask([*families, *crossed], asking, root, tell)
     how = family_answers.Question(settings, asking, root, tell)
@@ -150,8 +211,7 @@ def _report(
     for name, observations in seen.items():
         provider.save_family(name, observations)
     provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
-    first = families[0].sides[0]
-    has_inputs = bool(first.inputs) or first.texts is not None
+    has_inputs = _has_inputs(families[0])
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
     del seen, confidences  # gigabytes, which workers read from their files
@@ -160,6 +220,15 @@ def _report(
         findings = investigate(settings.plan(has_inputs), provider, executor, (), tell)
     facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
     return door.reported(findings, settings, where, started, facts)
+
+
+def _needs(settings: Audit) -> set[str]:
+    """What else than confidences its attacks need."""
+    return {kind for attack in settings.attacks for kind in kinds(settings, attack)}
+
+
+def _has_inputs(target: Family) -> bool:
+    return bool(target.sides[0].inputs) or target.sides[0].texts is not None
 
 
 def _asking(settings: Audit, where: Where) -> Asking:

@@ -65,7 +65,7 @@ def _of_version(
         with stage.writing() as (folder, _):
             values = _asked(family, name, kind, given, settings, asking, tell)
             np.save(folder / "sensitivities.npy", values, allow_pickle=False)
-    return np.load(stage.path / "sensitivities.npy", allow_pickle=False)
+    return np.load(stage.folder() / "sensitivities.npy", allow_pickle=False)
 
 
 def _asked(family: Family, name, kind, path: str, settings: Audit, asking, tell) -> np.ndarray:

@@ -9,6 +9,7 @@ from tf_compleak.attacks import ATTACKS
 from tf_compleak.inference import prepare
 from tf_compleak.leakage.plan import TARGET, Plan
 from tf_compleak.leakage.question import Question
+from tf_compleak.models import TEXT
 from tf_compleak.studies.audit import repeat
 from tf_compleak.studies.options import Options
 from tf_compleak.types import Release, validators
@@ -44,6 +45,9 @@ class Audit(Question):
     drop_overlap: bool = False
     force: bool = False
     stateful: str = repeat.REFUSE
+    vocabulary: str = ""
+    tokenizer: str = "bert"
+    sequence_length: int = 128
 
     def __post_init__(self):
         names = self.names
@@ -55,12 +59,12 @@ class Audit(Question):
         super().__post_init__()
         self._check_needs()
         self.ask(names, len(self.shadows))
-        if self.preprocess != prepare.AUTO:
-            prepare.function(self.preprocess)
         validators.choice("--outputs", self.outputs, OUTPUTS)
         validators.choice("--stateful", self.stateful, repeat.CHOICES)
         validators.between("--label_offset", self.label_offset, -1000, 1000)
         validators.between("--batch", self.batch, 1, 65536)
+        validators.choice("--tokenizer", self.tokenizer, TEXT)
+        validators.between("--sequence_length", self.sequence_length, 4, 4096)
 
     def _check_needs(self) -> None:
         for attack in self.attacks:
@@ -96,6 +100,15 @@ class Audit(Question):
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; versions as they are written on the command line."""
         return super().to_json() | {"versions": [f"{name}={of}" for name, of in self.versions]}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Audit:
+        """What `to_json` made into a dict; nothing that it names is looked at or imported."""
+        versions = values.get("versions")
+        if not isinstance(versions, list) or not all(isinstance(text, str) for text in versions):
+            raise ValueError("not an audit of this version of tf-compleak (versions).")
+        pairs = [text.partition("=") for text in versions]
+        return super().from_json({**values, "versions": tuple((a, b) for a, _, b in pairs)})
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ DIR/NAME.tflite (or .keras, .h5, a SavedModel folder NAME, NAME.members.npy and
     NAME.non_members.npy with outputs) for every version NAME of the audit
 DIR/members.npz, DIR/non_members.npz        arrays x, y as `npz:` takes them; or
 DIR/members/, DIR/non_members/              image folders; or
-DIR/members_x.npy, DIR/members_y.npy, ...   memory-mapped (_x not needed with outputs)
+DIR/members_x.npy, DIR/members_y.npy, ...   memory-mapped (_x not needed with outputs); or
+DIR/members.tsv, DIR/non_members.tsv        texts and labels as `text:` takes them; with them
+DIR/vocabulary                              a file or folder, where it is not --vocabulary's
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -20,6 +23,7 @@ from tf_compleak.studies.audit.query import Family, Given
 from tf_compleak.types import validators
 
 ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", "/model.tflite")
+VOCABULARY = "vocabulary"
 
 
 def family(
@@ -44,7 +48,9 @@ def load(folder: str, names: tuple[str, ...], index: int) -> Family:
         raise FileNotFoundError(f"--shadows={folder}: no such folder.")
     versions = {name: _version(root, name) for name in names}
     mine, others = (_side(root, kind) for kind in ("members", "non_members"))
-    return family(f"shadow-{index}", versions, *sides.paired(mine, others), drop=False)[0]
+    shadow, _ = family(f"shadow-{index}", versions, *sides.paired(mine, others), drop=False)
+    vocabulary = root / VOCABULARY
+    return dataclasses.replace(shadow, vocabulary=str(vocabulary) if vocabulary.exists() else "")
 
 
 def _version(root: Path, name: str) -> Given:
@@ -69,9 +75,11 @@ def _side(root: Path, kind: str) -> Side:
         return sources.load_side(f"npz:{root / kind}.npz", where)
     if y.is_file():
         return sources.load_side(f"npy:{x},{y}" if x.is_file() else f"npy:{y}", where)
+    if (root / f"{kind}.tsv").is_file():
+        return sources.load_side(f"text:{root / kind}.tsv", where)
     if (root / kind).is_dir():
         return sources.load_side(f"image_folder:{root / kind}", where)
     raise FileNotFoundError(
         f"--shadows: {root} lacks {kind}; put it there as {kind}.npz, {kind}_x.npy and "
-        f"{kind}_y.npy, or an image folder {kind}."
+        f"{kind}_y.npy, {kind}.tsv of texts, or an image folder {kind}."
     )

@@ -1,0 +1,211 @@
+"""All questions at all doors: what one door can ask, the others can."""
+
+import json
+import sys
+
+import bucket
+import numpy as np
+import plain_tflite
+import planted
+import pytest
+import tiny
+
+import tf_compleak
+from tf_compleak.cli import main as cli
+from tf_compleak.studies.audit import run as audit_door
+from tf_compleak.studies.audit.settings import Where
+
+NAMES = ("original", "small")
+CLASSES, FEATURES = 4, 6
+
+
+def write_family(folder, seed, n=120):
+    """Files of two versions that know their members, and both sides as `.npz`."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    x = rng.standard_normal((2 * n, FEATURES)).astype(np.float32)
+    y = np.arange(2 * n) % CLASSES
+    weights, *_ = np.linalg.lstsq(x[:n], 4 * np.eye(CLASSES)[y[:n]], rcond=None)  # of members only
+    for name, noise in zip(NAMES, (0.0, 0.1), strict=True):
+        changed = weights + noise * rng.standard_normal(weights.shape)
+        (folder / f"{name}.tflite").write_bytes(plain_tflite.classifier(np.float32(changed)))
+    np.savez(folder / "members.npz", x=x[:n], y=y[:n])
+    np.savez(folder / "non_members.npz", x=x[n:], y=y[n:])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("families")
+    return [write_family(root / name, seed) for seed, name in enumerate(("target", "s0", "s1"))]
+
+
+def audited(folders, workdir="", shadows=True, **more):
+    target, *others = folders
+    return tf_compleak.audit(
+        {name: str(target / f"{name}.tflite") for name in NAMES},
+        f"npz:{target / 'members.npz'}",
+        f"npz:{target / 'non_members.npz'}",
+        shadows=[str(folder) for folder in others] if shadows else (),
+        where=Where(workdir=str(workdir), executor="inline"),
+        force=True,
+        **more,
+    )
+
+
+def test_audits_with_shadows_ask_them_about_the_targets_examples(folders, tmp_path):
+    """rmia and LiRA compare with what the shadows say of the same example."""
+    names = ("rmia", "lira-offline", "lira-boosted", "tabular")
+    report = audited(folders, tmp_path / "a", attacks=names)
+    tiers = {(row.attack, row.tier) for row in report.results}
+    assert tiers == {(name, tier) for name in names for tier in ("NR", "SR")}
+    assert not report.failures and all(row.num_shadows == 2 for row in report.results)
+    with pytest.raises(ValueError, match="--attacks=rmia: compares with models that were not"):
+        audited(folders, shadows=False, attacks=("rmia",))
+    with pytest.raises(ValueError, match="number of --shadows with --attacks=lira-offline: must"):
+        audited(folders[:2], attacks=("lira-offline",))
+
+
+def test_what_the_shadows_say_of_an_example_is_found_by_its_id(folders, tmp_path):
+    from tf_compleak.leakage.observation_folder import ObservationFolder
+    from tf_compleak.leakage.question import Question
+
+    audited(folders, tmp_path / "a", attacks=("rmia",))
+    provider = ObservationFolder(Question(), str(tmp_path / "a"))
+    target, shadow = (
+        provider.observations(name, ("original",), ("aside",)) for name in ("target", "shadow-0")
+    )
+    assert not shadow.aside.members.any() and not set(shadow.ids) & set(shadow.aside.ids)
+    assert set(target.ids) <= set(shadow.aside.ids) and set(shadow.ids) <= set(target.aside.ids)
+    place = {name: index for index, name in enumerate(shadow.aside.ids)}
+    rows = [place[name] for name in target.ids]
+    np.testing.assert_array_equal(shadow.aside.labels[rows], target.labels)
+    x = np.concatenate([np.load(folders[0] / f"{k}.npz")["x"] for k in ("members", "non_members")])
+    y = np.concatenate([np.load(folders[0] / f"{k}.npz")["y"] for k in ("members", "non_members")])
+    weights = planted_weights(folders[1])
+    expected = np.exp(x @ weights)
+    expected /= expected.sum(axis=1, keepdims=True)
+    first = place["members/0"]
+    np.testing.assert_allclose(shadow.aside.probabilities[0][first], expected[0], atol=1e-4)
+    assert shadow.aside.labels[first] == y[0]
+
+
+def planted_weights(folder):
+    """The original's weights, solved again from its members."""
+    saved = np.load(folder / "members.npz")
+    targets = 4 * np.eye(CLASSES)[saved["y"]]
+    return np.linalg.lstsq(saved["x"], targets, rcond=None)[0]
+
+
+def test_audits_have_a_strength_curve_exposures_and_a_budget(folders):
+    report = audited(
+        folders,
+        attacks=("loss", "tabular"),
+        shadow_counts=(1, 2),
+        exposure=("full", "label"),
+        subset_budget="auc<=0.99",
+    )
+    assert {row.num_shadows for row in report.curve} == {1, 2}
+    assert [shown.exposure for shown in report.exposed] == ["full", "label"]
+    assert report.marginal.budget and report.marginal.within and report.slices is not None
+    with pytest.raises(ValueError, match="--shadow_counts=1: there are no shadows"):
+        audited(folders, shadows=False, attacks=("loss",), shadow_counts=(1,))
+
+
+def test_arrays_have_every_question():
+    *shadows, target = planted.halves(0, 2.0, 3)
+    report = tf_compleak.run_attacks(
+        target,
+        shadows,
+        ["loss", "tabular", "rmia"],
+        shadow_counts=(1, 2),
+        exposure=("full", "top1"),
+        subset_budget="auc<=0.6",
+        delta=1e-5,
+    )
+    assert {row.num_shadows for row in report.curve} == {1, 2}
+    assert [shown.exposure for shown in report.exposed] == ["full", "top1"]
+    assert len(report.marginal.order) == len(target.versions) and report.marginal.looked
+    assert report.slices and report.scored.values.shape == (len(report.results), len(target))
+    np.testing.assert_array_equal(report.scored.ids, target.ids)
+    np.testing.assert_array_equal(report.scored.members, target.members)
+    with pytest.raises(ValueError, match=r"run_attacks: .*shadow_count"):
+        tf_compleak.run_attacks(target, shadows, ["loss"], shadow_count=(1,))
+
+
+def test_audits_have_dry_runs_reasons_a_journal_and_what_went_on(folders, tmp_path, capsys):
+    target = folders[0]
+    root = tmp_path / "a"
+    arguments = [
+        *("audit", f"--workdir={root}", "--attacks=loss,tabular", "--executor=inline", "--force"),
+        f"--versions=original={target / 'original.tflite'},small={target / 'small.tflite'}",
+        f"--members={target / 'members.npz'}",
+        f"--non_members={target / 'non_members.npz'}",
+    ]
+    assert cli.main([*arguments, "--dry_run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "asking original: missing (2 of 2 parts)" in lines
+    assert "loss original: waits for the answers" in lines and not root.exists()
+    assert cli.main(arguments) == 0
+    capsys.readouterr()
+    done = {task for task, state in tiny.events(root) if state == "done"}
+    assert {"asking original", "loss original", "null run", "blind baseline"} <= done
+    assert cli.main([*arguments, "--dry_run"]) == 0
+    assert "0 tasks to do" in capsys.readouterr().out
+    assert cli.main([*arguments, "--dry_run", "--attacks=loss,tabular,entropy"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "entropy original: missing" in lines and not any("loss" in line for line in lines)
+    assert cli.main(["show", str(root)]) == 0
+    text = capsys.readouterr().out
+    assert "done    loss original" in text and "done    figures of the report" in text
+    assert "done    answers/target/original" in text and "to do" not in text
+    (root / "attacks" / "loss" / "original" / "values.npy").write_bytes(b"")
+    assert cli.main(["show", str(root)]) == 0
+    assert "to do   loss original" in capsys.readouterr().out
+
+
+def test_a_show_of_an_audit_imports_nothing_that_its_record_names(folders, tmp_path, capsys):
+    audited(folders, tmp_path / "a", shadows=False, attacks=("loss",))
+    path = tmp_path / "a" / "study.json"
+    saved = json.loads(path.read_text())
+    (tmp_path / "harm.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
+    path.write_text(json.dumps({**saved, "preprocess": "harm:f"}))
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert cli.main(["show", str(tmp_path / "a")]) == 0
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert not (tmp_path / "canary").exists()
+
+
+def test_audits_are_tensorboard_runs(folders, tmp_path, capsys):
+    audited(folders, tmp_path / "a", shadows=False, attacks=("loss", "tabular"))
+    log = tmp_path / "log"
+    assert cli.main(["tensorboard", str(tmp_path / "a"), f"--logdir={log}"]) == 0
+    assert "1 run(s) written" in capsys.readouterr().out and any(log.rglob("events*"))
+
+
+def test_audits_in_a_bucket(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv(bucket.ROOT, str(tmp_path / "buckets"))
+    bucket.register()
+    where = "s3://things/audit"
+    report = audited(folders, where, shadows=False, attacks=("loss",))
+    again = audited(folders, where, shadows=False, attacks=("loss",))
+    assert again.results == report.results
+    assert tf_compleak.Report.load(where).results == report.results
+
+
+def test_workers_of_an_audit_give_the_same(folders, tmp_path):
+    one = audited(folders, tmp_path / "a", attacks=("loss", "rmia"))
+    given = audit_door.audit
+    target, *others = folders
+    two = given(
+        {name: str(target / f"{name}.tflite") for name in NAMES},
+        f"npz:{target / 'members.npz'}",
+        f"npz:{target / 'non_members.npz'}",
+        shadows=[str(folder) for folder in others],
+        where=Where(workdir=str(tmp_path / "b"), workers=2),
+        force=True,
+        attacks=("loss", "rmia"),
+    )
+    assert two.results == one.results and two.sanity == one.sanity
