@@ -12,7 +12,6 @@ import tiny
 
 import tf_compleak
 from tf_compleak.cli import main as cli
-from tf_compleak.studies.audit import run as audit_door
 from tf_compleak.studies.audit.settings import Where
 
 NAMES = ("original", "small")
@@ -40,14 +39,14 @@ def folders(tmp_path_factory):
     return [write_family(root / name, seed) for seed, name in enumerate(("target", "s0", "s1"))]
 
 
-def audited(folders, workdir="", shadows=True, **more):
+def audited(folders, workdir="", shadows=True, executor="inline", workers=0, **more):
     target, *others = folders
     return tf_compleak.audit(
         {name: str(target / f"{name}.tflite") for name in NAMES},
         f"npz:{target / 'members.npz'}",
         f"npz:{target / 'non_members.npz'}",
         shadows=[str(folder) for folder in others] if shadows else (),
-        where=Where(workdir=str(workdir), executor="inline"),
+        where=Where(workdir=str(workdir), executor=executor, workers=workers),
         force=True,
         **more,
     )
@@ -197,15 +196,72 @@ def test_audits_in_a_bucket(folders, tmp_path, monkeypatch):
 
 def test_workers_of_an_audit_give_the_same(folders, tmp_path):
     one = audited(folders, tmp_path / "a", attacks=("loss", "rmia"))
-    given = audit_door.audit
-    target, *others = folders
-    two = given(
-        {name: str(target / f"{name}.tflite") for name in NAMES},
-        f"npz:{target / 'members.npz'}",
-        f"npz:{target / 'non_members.npz'}",
-        shadows=[str(folder) for folder in others],
-        where=Where(workdir=str(tmp_path / "b"), workers=2),
-        force=True,
-        attacks=("loss", "rmia"),
+    two = audited(
+        folders, tmp_path / "b", executor="processes", workers=2, attacks=("loss", "rmia")
     )
     assert two.results == one.results and two.sanity == one.sanity
+
+
+@pytest.mark.ray
+def test_an_audit_on_ray_gives_the_same(folders, tmp_path):
+    one = audited(folders, tmp_path / "a", attacks=("loss", "rmia"))
+    two = audited(folders, tmp_path / "b", attacks=("loss", "rmia"), executor="ray")
+    assert two.results == one.results and two.sanity == one.sanity
+
+
+WORDS = ("film", "actor", "scene", "plot", "music", "long", "short", "dark", "light", "story")
+
+
+def write_texts(path, seed, n=60):
+    """Distinct texts of two classes; a text of class 1 ends in "good"."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        f"{' '.join(rng.choice(WORDS, 5))} {('bad', 'good')[index % 2]} {seed} {index}\t{index % 2}"
+        for index in range(n)
+    ]
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+
+
+def test_texts_are_asked_as_token_ids_by_the_vocabulary_of_the_versions(tmp_path):
+    vocabulary = tmp_path / "vocab.txt"
+    tokens = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", *WORDS)
+    vocabulary.write_text("\n".join(tokens) + "\n")
+    for seed, name in enumerate(("members", "non_members")):
+        write_texts(tmp_path / f"{name}.tsv", seed)
+    good, seen = tokens.index("good"), []
+
+    def model(ids):
+        seen.append(ids)
+        found = (ids == good).any(axis=1)
+        return np.stack([~found, found], axis=1) * 3.0
+
+    sides = [f"text:{tmp_path / name}.tsv" for name in ("members", "non_members")]
+    report = tf_compleak.audit(
+        {"original": model},
+        *sides,
+        vocabulary=str(vocabulary),
+        sequence_length=12,
+        attacks=("loss",),
+        where=Where(executor="inline"),
+    )
+    assert report.versions[0].member_accuracy.value == 1.0 and seen[0].shape[1] == 12
+    assert report.sanity.blind_auc.measurable  # of the texts themselves
+    with pytest.raises(ValueError, match="name the vocabulary of the versions by --vocabulary"):
+        tf_compleak.audit({"original": model}, *sides, attacks=("loss",))
+    with pytest.raises((ValueError, OSError), match="--vocabulary=/no/where"):
+        tf_compleak.audit({"original": model}, *sides, attacks=("loss",), vocabulary="/no/where")
+
+
+def test_runs_have_exposures_a_budget_and_what_each_version_adds(tmp_path, capsys):
+    root = tmp_path / "w"
+    more = ("--exposure=full,label", "--subset_budget=auc<=0.99", "--split=halves")
+    more += ("--num_shadows=2", "--shadow_counts=1", "--versions=original,float16-ptq")
+    assert cli.main(tiny.command(root, *more)[3:]) in (0, cli.VOID)
+    report = tf_compleak.Report.load(root)
+    assert [shown.exposure for shown in report.exposed] == ["full", "label"]
+    assert {row.num_shadows for row in report.curve} == {1, 2}
+    assert len(report.marginal.order) == 2 and report.marginal.within
+    assert report.versions[1].agreement.n == 120
+    assert cli.main(["show", str(root)]) == 0
+    text = capsys.readouterr().out
+    assert "done    loss original (label)" in text and "done    what each version adds" in text

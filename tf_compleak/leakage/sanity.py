@@ -30,8 +30,7 @@ def write_blind(
     inputs = provider.inputs()
     seed = seeds.integer(provider.question.seed, "blind")
     if isinstance(inputs.values, Texts):
-        texts = inputs.values[np.arange(len(inputs.values))]
-        values = blind.blind_texts(texts, inputs.labels, inputs.members, seed=seed)
+        values = blind.blind_texts(inputs.values, inputs.labels, inputs.members, seed=seed)
     else:
         table = np.column_stack([inputs.values, inputs.labels])
         values = blind.scores(table, inputs.members, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,9 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.ends) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[np.arange(len(self))])
 
     def __getitem__(self, indices: np.ndarray) -> list[str]:
         """The texts of `indices`."""
