@@ -34,6 +34,7 @@ class TFLite:
         self._runner, self._names = None, {}
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
+        self._shapes = [tuple(detail["shape"]) for detail in self._inputs]  # as allocated
         if self._signature:
             runner = self._interpreter.get_signature_runner(self._signature)
             inputs, outputs = runner.get_input_details(), runner.get_output_details()
@@ -91,13 +92,12 @@ class TFLite:
             given = zip(self.inputs, rows, self._inputs, strict=True)
             answer = self._runner(**{port.name: _ready(part, d) for port, part, d in given})
             return dequantized(answer[self.output.name], wanted)
-        resized = False
-        for detail, part in zip(self._interpreter.get_input_details(), rows, strict=True):
-            if tuple(detail["shape"]) != part.shape:
-                self._interpreter.resize_tensor_input(detail["index"], list(part.shape))
-                resized = True
-        if resized:
+        shapes = [part.shape for part in rows]
+        if shapes != self._shapes:
+            for detail, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], list(shape))
             self._interpreter.allocate_tensors()
+            self._shapes = shapes
         for detail, part in zip(self._inputs, rows, strict=True):
             self._interpreter.set_tensor(detail["index"], _ready(part, detail))
         self._interpreter.invoke()
