@@ -10,6 +10,7 @@ import functools
 import flatbuffer
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_compleak.compression import (
     Tuning,
@@ -50,8 +51,9 @@ def weights(name):
             variable.assign(np.float32(rng.uniform(0.5, 1.5, variable.shape)))
         elif "beta" in variable.name or "bias" in variable.name:
             variable.assign(np.float32(rng.normal(0, 0.1, variable.shape)))
+    step = tf.function(lambda x: model(x, training=True))  # traced once instead of 60 eager calls
     for _ in range(60):  # the averages of these examples, else the outputs hardly depend on them
-        model(examples()[0], training=True)
+        step(tf.constant(examples()[0]))
     return model.get_weights()
 
 
