@@ -64,16 +64,18 @@ class Boosted:
         panel = Panel(shadows, functools.partial(statistic, copies=copies))
         if len(panel) < 2:
             raise ValueError("lira-boosted: needs two shadows or more, has 1; raise --num_shadows.")
-        shared = lira.shape(panel.at(_asked(shadows)))
-        references = [panel.at(s.ids, without=index) for index, s in enumerate(shadows)]
-        inside = any(others.inside.any() for others in references)
+        shared = lira.shape(panel.at(_example_ids(shadows)))
+        references = [panel.at(shadow.ids, without=index) for index, shadow in enumerate(shadows)]
+        inside = any(reference.inside.any() for reference in references)
         tables = [
-            table(statistic(shadow, copies), others, shared, inside)
-            for shadow, others in zip(shadows, references, strict=True)
+            table(statistic(shadow, copies), reference, shared, inside)
+            for shadow, reference in zip(shadows, references, strict=True)
         ]
-        columns, members = np.concatenate(tables), np.concatenate([s.members for s in shadows])
-        groups = np.unique(np.concatenate([s.ids for s in shadows]), return_inverse=True)[1]
-        held = cross_val_predict(
+        columns = np.concatenate(tables)
+        members = np.concatenate([shadow.members for shadow in shadows])
+        ids = np.concatenate([shadow.ids for shadow in shadows])
+        groups = np.unique(ids, return_inverse=True)[1]
+        held_out_odds = cross_val_predict(
             _boosting(seed),
             columns,
             members,
@@ -82,7 +84,9 @@ class Boosted:
             method="decision_function",
         )
         model = _boosting(seed).fit(columns, members)
-        return Fitted(copies, inside, panel, shared, model, roc.best_threshold(held, members))
+        return Fitted(
+            copies, inside, panel, shared, model, roc.best_threshold(held_out_odds, members)
+        )
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:
@@ -107,7 +111,7 @@ def statistic(observations: Observations, copies: bool) -> np.ndarray:
     return np.concatenate([phi, observations.augmented.mean(axis=1, dtype=np.float64)])
 
 
-def _asked(shadows: Sequence[Observations]) -> np.ndarray:
+def _example_ids(shadows: Sequence[Observations]) -> np.ndarray:
     return np.unique(np.concatenate([shadow.ids for shadow in shadows]))
 
 
@@ -124,10 +128,10 @@ def table(
             "the shadows' answers aside were not; ask all or none."
         )
     center, gap = lira.centers(references, shared)
-    away = (phi - center) / shared.outside[:, None]
-    parts = [phi, center, phi - center, away]
+    out_z = (phi - center) / shared.outside[:, None]
+    columns = [phi, center, phi - center, out_z]
     if inside and not np.isnan(shared.gap).any():
-        known = np.where(references.inside.any(axis=0), gap, np.nan)
-        ratio = away**2 - ((phi - center - gap) / shared.inside[:, None]) ** 2
-        parts += [known, phi - center - known, ratio]
-    return np.float32(np.concatenate(parts)).T
+        example_gap = np.where(references.inside.any(axis=0), gap, np.nan)
+        ratio = out_z**2 - ((phi - center - gap) / shared.inside[:, None]) ** 2
+        columns += [example_gap, phi - center - example_gap, ratio]
+    return np.float32(np.concatenate(columns)).T

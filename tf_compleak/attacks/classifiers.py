@@ -81,8 +81,8 @@ class Linear:
         scaler = StandardScaler()
         table = scaler.fit_transform(features.table(shadow, self.label))
         model = _Linear(scaler, logistic.fit(table, shadow.members))
-        held = logistic.held_out(table, shadow.members, folds(seed))
-        return Fitted(model, roc.best_threshold(held, shadow.members), self.label)
+        held_out_odds = logistic.held_out(table, shadow.members, folds(seed))
+        return Fitted(model, roc.best_threshold(held_out_odds, shadow.members), self.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,12 @@ class Forest:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows."""
         shadow = features.join(shadows)
-        model, held = forest.fit(features.table(shadow, self.label), shadow.members, seed)
-        return Fitted(_Votes(model), roc.best_threshold(held, shadow.members), self.label)
+        model, out_of_bag_odds = forest.fit(
+            features.table(shadow, self.label), shadow.members, seed
+        )
+        return Fitted(
+            _Votes(model), roc.best_threshold(out_of_bag_odds, shadow.members), self.label
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +131,18 @@ class Mlp:
 
         shadow = features.join(shadows)
         table = features.table(shadow, self.label)
-        fitted, held = train_test_split(
+        fit_rows, held_out_rows = train_test_split(
             np.arange(len(shadow)), test_size=HELD_OUT, stratify=shadow.members, random_state=seed
         )
-        scaler = StandardScaler().fit(table[fitted])
+        scaler = StandardScaler().fit(table[fit_rows])
         table = scaler.transform(table)
-        settings = networks.mlp_settings(len(fitted))
-        network = networks.fit(networks.mlp, table, shadow.members, fitted, held, settings, seed)
-        threshold = roc.best_threshold(network.log_odds(table[held]), shadow.members[held])
+        settings = networks.mlp_settings(len(fit_rows))
+        network = networks.fit(
+            networks.mlp, table, shadow.members, fit_rows, held_out_rows, settings, seed
+        )
+        threshold = roc.best_threshold(
+            network.log_odds(table[held_out_rows]), shadow.members[held_out_rows]
+        )
         return Fitted(_Network(network, scaler), threshold, self.label)
 
 

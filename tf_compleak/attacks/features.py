@@ -93,18 +93,18 @@ def logits(confidences: np.ndarray, labels: np.ndarray, resolution: float = 0.0)
     rows, floor = np.arange(len(labels)), max(resolution / 2, FLOOR)
     others = confidences.copy()
     others[rows, labels] = 0
-    rest = others.sum(axis=1, dtype=np.float64)
-    label = np.float64(confidences[rows, labels])
-    return np.log(np.maximum(label, floor)) - np.log(np.maximum(rest, floor))
+    complement = others.sum(axis=1, dtype=np.float64)
+    p_y = np.float64(confidences[rows, labels])
+    return np.log(np.maximum(p_y, floor)) - np.log(np.maximum(complement, floor))
 
 
 def margin(observations: Observations) -> np.ndarray:
     """log p_y minus the largest other log-confidence of every version, f64[V, N]."""
     others = log(observations)
     rows = np.arange(len(observations))
-    label = others[:, rows, observations.labels]
+    log_p_y = others[:, rows, observations.labels]
     others[:, rows, observations.labels] = -np.inf
-    return label - others.max(axis=2)
+    return log_p_y - others.max(axis=2)
 
 
 def entropy(observations: Observations) -> np.ndarray:
@@ -118,13 +118,13 @@ def modified_entropy(observations: Observations) -> np.ndarray:
 
     (1 - p_y) log p_y + sum over i != y of p_i log(1 - p_i); higher = more likely member.
     """
-    p, right = observations.probabilities, confidence(observations)
+    p, p_y = observations.probabilities, confidence(observations)
     floors = np.float32(np.log(_floors(observations, CEILING)))
     with np.errstate(divide="ignore"):
         others = np.maximum(np.log1p(-np.minimum(p, np.float32(1))), floors)
     others[:, np.arange(len(observations)), observations.labels] = 0
     total = np.einsum("vnc,vnc->vn", p, others, dtype=np.float64)
-    return (1 - right) * -loss(observations) + total
+    return (1 - p_y) * -loss(observations) + total
 
 
 def table(observations: Observations, label: bool = True) -> np.ndarray:

@@ -43,28 +43,28 @@ def shape(references: References) -> Shape:
     Raises:
       ValueError: no model was asked about an example that it was not trained on.
     """
-    out, near = references.mean(references.outside), references.mean(references.inside)
-    if np.isnan(out).all():
+    mean_out, mean_in = references.mean(references.outside), references.mean(references.inside)
+    if np.isnan(mean_out).all():
         raise ValueError(
             "no shadow was asked about an example that it was not trained on; give the shadows' "
             "answers on the target's examples (Observations.aside, or --split=halves)."
         )
-    gap = near - out
-    nothing = np.full(len(gap), np.nan)
+    gap = mean_in - mean_out
+    undefined = np.full(len(gap), np.nan)
     return Shape(
-        references.spread(references.inside) if references.inside.any() else nothing,
+        references.spread(references.inside) if references.inside.any() else undefined,
         references.spread(references.outside),
-        np.nanmean(out, axis=1),
-        nothing if np.isnan(gap).all() else np.nanmean(gap, axis=1),
+        np.nanmean(mean_out, axis=1),
+        undefined if np.isnan(gap).all() else np.nanmean(gap, axis=1),
     )
 
 
 def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Out-mean and gap to the in-mean of every example, f64[F, N] each; averages where unknown."""
-    out = references.mean(references.outside)
-    gap = references.mean(references.inside) - out
-    out = np.where(np.isnan(out), shared.center[:, None], out)
-    return out, np.where(np.isnan(gap), shared.gap[:, None], gap)
+    mean_out = references.mean(references.outside)
+    gap = references.mean(references.inside) - mean_out
+    mean_out = np.where(np.isnan(mean_out), shared.center[:, None], mean_out)
+    return mean_out, np.where(np.isnan(gap), shared.gap[:, None], gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +93,14 @@ class Lira:
         if len(panel) < 2:
             raise ValueError("lira: needs two shadows or more, has 1; raise --num_shadows.")
         shared = shape(panel.at(panel.ids))
-        played = [
+        shadow_scores = [
             self.scores(features.logit(shadow), panel.at(shadow.ids, without=index), shared)
             for index, shadow in enumerate(shadows)
         ]
         members = np.concatenate([shadow.members for shadow in shadows])
-        return Fitted(self, panel, shared, roc.best_threshold(np.concatenate(played), members))
+        return Fitted(
+            self, panel, shared, roc.best_threshold(np.concatenate(shadow_scores), members)
+        )
 
     def scores(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
         """f64[N] for the target's phi f64[V, N]."""

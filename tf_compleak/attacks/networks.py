@@ -105,26 +105,28 @@ def fit(
     build: Callable[[int], keras.Model],
     table: np.ndarray,
     members: np.ndarray,
-    fitted: np.ndarray,
-    held: np.ndarray,
+    fit_rows: np.ndarray,
+    held_out_rows: np.ndarray,
     settings: Optimization,
     seed: int,
     patience: int | None = None,
 ) -> Network:
-    """Fit on the rows `fitted`; keep the epoch with the least cross-entropy on the rows `held`.
+    """Fit on `fit_rows`; keep the epoch with the least cross-entropy on `held_out_rows`.
 
     Args:
       table: f32[N, width], standardized.
       members: bool[N].
-      fitted, held: disjoint indices of shadow examples.
+      fit_rows, held_out_rows: disjoint indices of shadow examples.
       patience: stop after that many epochs without a new least; None: run all epochs.
     """
     trainer = _trainer(build, table.shape[1], settings)
     rng = np.random.default_rng(seed)
     _initialize(trainer.model, rng)
     best, least, since = None, np.inf, 0
-    for _ in trainer.epochs(table[fitted], members[fitted].astype(np.int64), rng):
-        loss = _cross_entropy(trainer.logits(table[held], batch=512), members[held])
+    for _ in trainer.epochs(table[fit_rows], members[fit_rows].astype(np.int64), rng):
+        loss = _cross_entropy(
+            trainer.logits(table[held_out_rows], batch=512), members[held_out_rows]
+        )
         since += 1
         if loss < least:
             best, least, since = trainer.model.get_weights(), loss, 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,14 @@ class References:
         return np.maximum(np.sqrt(squares / freedom), 1e-6)
 
 
+class _Answers(NamedTuple):
+    """One model on its M examples: ids[M], ascending, the statistic f32[F, M], members bool[M]."""
+
+    ids: np.ndarray
+    values: np.ndarray
+    members: np.ndarray
+
+
 class Panel:
     """Reference models whose statistic was computed once, to be looked up by example id.
 
@@ -68,7 +77,7 @@ class Panel:
             if shadow.members is None or shadow.members.all() or not shadow.members.any():
                 raise ValueError("shadows: each needs known members and non-members.")
         self._models = [_answers(shadow, statistic) for shadow in shadows]
-        self.ids = np.unique(np.concatenate([known for known, _, _ in self._models]))
+        self.ids = np.unique(np.concatenate([model.ids for model in self._models]))
 
     def __len__(self) -> int:
         return len(self._models)
@@ -76,25 +85,28 @@ class Panel:
     def at(self, ids: np.ndarray, without: int | None = None) -> References:
         """The models, all or all but one, on the examples called `ids`."""
         models = [model for index, model in enumerate(self._models) if index != without]
-        found = [_find(known, ids) for known, _, _ in models]
-        asked = np.stack(
-            [known[place] == ids for (known, _, _), place in zip(models, found, strict=True)]
+        columns = [_nearest(model.ids, ids) for model in models]
+        queried = np.stack(
+            [model.ids[column] == ids for model, column in zip(models, columns, strict=True)]
         )
-        rows = list(zip(models, found, asked, strict=True))
-        values = np.stack([np.where(seen, v[:, place], 0) for (_, v, _), place, seen in rows])
-        inside = np.stack([members[place] & seen for (_, _, members), place, seen in rows])
-        return References(values, inside, asked & ~inside)
+        lookups = list(zip(models, columns, queried, strict=True))
+        values = np.stack(
+            [np.where(mask, model.values[:, column], 0) for model, column, mask in lookups]
+        )
+        inside = np.stack([model.members[column] & mask for model, column, mask in lookups])
+        return References(values, inside, queried & ~inside)
 
 
-def _answers(shadow: Observations, statistic: Statistic):
-    """Ids in order, the statistic f32[F, M] and membership bool[M], asked about or aside."""
+def _answers(shadow: Observations, statistic: Statistic) -> _Answers:
+    """What one shadow says of its examples and of those aside, by ascending id."""
     parts = [shadow] if shadow.aside is None else [shadow, shadow.aside]
     ids = np.concatenate([part.ids for part in parts])
     values = np.concatenate([np.float32(statistic(part)) for part in parts], axis=1)
     members = np.concatenate([shadow.members, np.zeros(len(ids) - len(shadow), dtype=bool)])
     order = np.argsort(ids, kind="stable")
-    return ids[order], values[:, order], members[order]
+    return _Answers(ids[order], values[:, order], members[order])
 
 
-def _find(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    return np.minimum(np.searchsorted(known, ids), len(known) - 1)
+def _nearest(model_ids: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """int64[N] index into the ascending `model_ids` of every id; of another where it lacks one."""
+    return np.minimum(np.searchsorted(model_ids, ids), len(model_ids) - 1)

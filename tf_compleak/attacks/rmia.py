@@ -29,12 +29,12 @@ class Fitted:
 
     attack: Rmia
     panel: Panel
-    usual: np.ndarray
+    average: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] shares in [0, 1]; ties between x and z count half."""
-        return self.attack.scores(target, self.panel, self.usual, None)
+        return self.attack.scores(target, self.panel, self.average, None)
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,25 @@ class Rmia:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """The threshold is the best one for shadows that play the target in turn."""
         panel = Panel(shadows, features.right)
-        everything = panel.at(panel.ids)
-        if not everything.outside.any():
+        references = panel.at(panel.ids)
+        if not references.outside.any():
             raise ValueError(
                 "rmia: no shadow was asked about an example that it was not trained on; give the "
                 "shadows' answers on the target's examples and the population (Observations.aside)."
             )
-        usual = np.nanmean(everything.mean(everything.outside), axis=1)
+        average = np.nanmean(references.mean(references.outside), axis=1)
         if len(panel) < 2:
-            return Fitted(self, panel, usual, EVEN)
-        played = [self.scores(shadow, panel, usual, index) for index, shadow in enumerate(shadows)]
+            return Fitted(self, panel, average, EVEN)
+        shadow_scores = [
+            self.scores(shadow, panel, average, index) for index, shadow in enumerate(shadows)
+        ]
         members = np.concatenate([shadow.members for shadow in shadows])
-        return Fitted(self, panel, usual, roc.best_threshold(np.concatenate(played), members))
+        return Fitted(
+            self, panel, average, roc.best_threshold(np.concatenate(shadow_scores), members)
+        )
 
     def scores(
-        self, target: Observations, panel: Panel, usual: np.ndarray, without: int | None
+        self, target: Observations, panel: Panel, average: np.ndarray, without: int | None
     ) -> np.ndarray:
         """f64[N] of a target, or of the shadow number `without` in its place."""
         if target.aside is None or not len(target.aside):
@@ -69,19 +73,21 @@ class Rmia:
                 "rmia: needs the answers on population examples (Observations.aside); "
                 "raise --num_population."
             )
-        mean = _mean(target, panel, usual, without)
-        x = _log_ratios(target, ((1 + self.a) * mean + 1 - self.a) / 2)
-        z = np.sort(_log_ratios(target.aside, _mean(target.aside, panel, usual, without)))
+        mean_out = _mean_out(target, panel, average, without)
+        x = _log_ratios(target, ((1 + self.a) * mean_out + 1 - self.a) / 2)
+        z = np.sort(_log_ratios(target.aside, _mean_out(target.aside, panel, average, without)))
         cut = x - np.log(self.gamma)
         return (np.searchsorted(z, cut, "left") + np.searchsorted(z, cut, "right")) / (2 * len(z))
 
 
-def _mean(asked: Observations, panel: Panel, usual: np.ndarray, without: int | None) -> np.ndarray:
-    """f64[V, N] mean p_y over the models that did not see the example; the usual one if none."""
-    references = panel.at(asked.ids, without)
-    mean = references.mean(references.outside)
-    return np.maximum(np.where(np.isnan(mean), usual[:, None], mean), features.FLOOR)
+def _mean_out(
+    observations: Observations, panel: Panel, average: np.ndarray, without: int | None
+) -> np.ndarray:
+    """f64[V, N] mean p_y over the models that did not see the example; the average if none."""
+    references = panel.at(observations.ids, without)
+    mean_out = references.mean(references.outside)
+    return np.maximum(np.where(np.isnan(mean_out), average[:, None], mean_out), features.FLOOR)
 
 
-def _log_ratios(asked: Observations, mean: np.ndarray) -> np.ndarray:
-    return (np.log(features.right(asked)) - np.log(mean)).sum(axis=0)
+def _log_ratios(observations: Observations, reference_mean: np.ndarray) -> np.ndarray:
+    return (np.log(features.right(observations)) - np.log(reference_mean)).sum(axis=0)

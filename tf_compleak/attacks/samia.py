@@ -61,7 +61,7 @@ class Samia:
         table = inputs(shadow)
         from tf_compleak.attacks import networks
 
-        fitted, held = train_test_split(
+        fit_rows, held_out_rows = train_test_split(
             np.arange(len(shadow)),
             test_size=classifiers.HELD_OUT,
             stratify=shadow.members,
@@ -71,11 +71,11 @@ class Samia:
             networks.attention,
             table,
             shadow.members,
-            fitted,
-            held,
+            fit_rows,
+            held_out_rows,
             networks.SAMIA_SETTINGS,
             seed,
             self.patience,
         )
-        odds = network.log_odds(table[held], batch=512)
-        return Fitted(network, roc.best_threshold(odds, shadow.members[held]))
+        odds = network.log_odds(table[held_out_rows], batch=512)
+        return Fitted(network, roc.best_threshold(odds, shadow.members[held_out_rows]))

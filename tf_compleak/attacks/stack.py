@@ -42,8 +42,8 @@ class Fitted:
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
-        parts = zip(self.bases, views(target.versions), strict=True)
-        odds = [base.score(target.select(view)) for base, view in parts]
+        bases_with_views = zip(self.bases, views(target.versions), strict=True)
+        odds = [base.score(target.select(view)) for base, view in bases_with_views]
         return self.network.log_odds(np.float32(self.scaler.transform(inputs(target, odds))))
 
 
@@ -67,23 +67,25 @@ class Stack:
         selections = [shadow.select(view) for view in views(shadow.versions)]
         odds = [self.base.out_of_fold(selection, seed) for selection in selections]
         bases = tuple(self.base.fit([selection], seed=seed) for selection in selections)
-        fitted, held = train_test_split(
+        fit_rows, held_out_rows = train_test_split(
             np.arange(len(shadow)),
             test_size=classifiers.HELD_OUT,
             stratify=shadow.members,
             random_state=seed,
         )
-        raw = inputs(shadow, odds)
-        scaler = StandardScaler().fit(raw[fitted])
-        table = np.float32(scaler.transform(raw))
+        columns = inputs(shadow, odds)
+        scaler = StandardScaler().fit(columns[fit_rows])
+        table = np.float32(scaler.transform(columns))
         network = networks.fit(
             networks.two_branches,
             table,
             shadow.members,
-            fitted,
-            held,
+            fit_rows,
+            held_out_rows,
             networks.STACK_SETTINGS,
             seed,
         )
-        threshold = roc.best_threshold(network.log_odds(table[held]), shadow.members[held])
+        threshold = roc.best_threshold(
+            network.log_odds(table[held_out_rows]), shadow.members[held_out_rows]
+        )
         return Fitted(bases, scaler, network, threshold)

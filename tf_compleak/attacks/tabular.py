@@ -33,11 +33,11 @@ class Fitted:
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
-        columns = self.basis.table(np.concatenate([own(target), joint(target)]).T)
+        columns = self.basis.table(np.concatenate([per_version(target), joint(target)]).T)
         return logistic.log_odds(self.regression, np.column_stack([columns, one_hot(target)]))
 
 
-def own(observations: Observations) -> np.ndarray:
+def per_version(observations: Observations) -> np.ndarray:
     """f64[5 V, N]: five numbers of every version, number by number."""
     measures = (
         *(features.logit, features.margin, features.entropy),
@@ -55,8 +55,8 @@ def combined(phi: np.ndarray) -> np.ndarray:
     """Differences of phi f64[V, N] to the first version's, and mean, deviation, least, greatest."""
     if len(phi) == 1:
         return np.empty((0, phi.shape[1]))
-    whole = [phi.mean(axis=0), phi.std(axis=0), phi.min(axis=0), phi.max(axis=0)]
-    return np.concatenate([phi[1:] - phi[0], whole])
+    summaries = [phi.mean(axis=0), phi.std(axis=0), phi.min(axis=0), phi.max(axis=0)]
+    return np.concatenate([phi[1:] - phi[0], summaries])
 
 
 def one_hot(observations: Observations) -> np.ndarray:
@@ -71,9 +71,9 @@ class Tabular:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
         shadow = features.join(shadows)
-        basis, columns = splines.fit(np.concatenate([own(shadow), joint(shadow)]).T)
+        basis, columns = splines.fit(np.concatenate([per_version(shadow), joint(shadow)]).T)
         table = np.column_stack([columns, one_hot(shadow)])
         folds = KFold(FOLDS, shuffle=True, random_state=seed)
-        held = logistic.held_out(table, shadow.members, folds)
+        held_out_odds = logistic.held_out(table, shadow.members, folds)
         regression = logistic.fit(table, shadow.members)
-        return Fitted(basis, regression, roc.best_threshold(held, shadow.members))
+        return Fitted(basis, regression, roc.best_threshold(held_out_odds, shadow.members))

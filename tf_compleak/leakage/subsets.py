@@ -44,7 +44,7 @@ class Engine:
         self.target, self.folds = target, folds
         self._known = features.join(shadows) if shadows else target
         self._phi = [features.logit(each) for each in (self._known, target)]
-        numbers = [tabular.own(each) for each in (self._known, target)]
+        numbers = [tabular.per_version(each) for each in (self._known, target)]
         count = len(target.versions)
         self._tables: list[list[np.ndarray]] = []
         for version in range(count):
