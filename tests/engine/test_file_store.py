@@ -11,7 +11,6 @@ import pytest
 import tiny
 from test_resume import run, study
 
-from tf_compleak.cli import main as cli
 from tf_compleak.cli import states
 from tf_compleak.engine import bounded_reads, file_store, stage
 from tf_compleak.engine.stage import Damaged, Stage
@@ -112,12 +111,6 @@ def test_a_folder_loads_no_library_of_buckets(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "w")]
     assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"
-
-
-def test_audits_need_a_folder(capsys):
-    flags = ["--versions=a=x.tflite", "--members=npz:a.npz", "--non_members=npz:b.npz"]
-    assert cli.main(["audit", *flags, "--workdir=s3://mine/audit"]) == 2
-    assert "audits need a folder" in capsys.readouterr().err
 
 
 def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):

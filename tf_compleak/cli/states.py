@@ -187,14 +187,20 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
 def _audited(
     saved: dict, workdir: Workdir, errors: dict[str, str], thorough: bool
 ) -> Iterator[State]:
-    """The answers that are kept, then the stages of the question with their reasons."""
-    for folder in ("answers", "sensitivities", "observations"):
-        if file_store.is_local(workdir.root) and (workdir.root / folder).exists():
-            yield from _found(workdir.root, thorough, folder)
+    """The answers that are kept, then the stages of the question with their reasons.
+
+    Where the record is of no audit of this version: every stage that is there.
+    """
     try:
         settings = Audit.from_json(saved)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"{workdir.root}: study.json cannot be read ({error}).") from error
+    except (ValueError, TypeError, LookupError, AttributeError):
+        settings = None
+    more = () if settings else ("attacks", "marginal", "measured")
+    for folder in ("answers", "sensitivities", "observations", *more):
+        if file_store.is_local(workdir.root) and (workdir.root / folder).exists():
+            yield from _found(workdir.root, thorough, folder)
+    if settings is None:
+        return
     provider = ObservationFolder(settings, str(workdir.root))
     has_inputs = (workdir.root / "observations" / "inputs").exists()
     plan = settings.plan(has_inputs)

@@ -11,9 +11,9 @@ import numpy as np
 
 from tf_compleak.leakage import crossfit, exposures
 from tf_compleak.leakage.provider import Provider
-from tf_compleak.leakage.question import Question
+from tf_compleak.leakage.question import check_measurable
 from tf_compleak.leakage.subsets import LEVEL, Engine, Measure
-from tf_compleak.metrics import intervals, slices
+from tf_compleak.metrics import slices
 from tf_compleak.metrics.grammar import Condition, Metric
 from tf_compleak.types import ORIGINAL, Release, Version, seeds
 from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
@@ -48,14 +48,6 @@ def write(
     ).to_json()
 
 
-def check(question: Question, num_non_members: int) -> None:
-    """ValueError where the order or the budget go by what so few non-members cannot measure."""
-    if metric := question.order_by():
-        _check(metric, num_non_members, "--marginal")
-    if budget := question.budget():
-        _check(budget.metric, num_non_members, "--subset_budget")
-
-
 def marginal(
     target: Observations,
     shadows: Sequence[Observations],
@@ -80,9 +72,9 @@ def marginal(
       ValueError: when the metric is not one of these, or not measurable with so few non-members.
     """
     others = int((~target.members).sum())
-    _check(metric, others, "--marginal")
+    check_measurable(metric, others, "--marginal")
     if budget:
-        _check(budget.metric, others, "--subset_budget")
+        check_measurable(budget.metric, others, "--subset_budget")
     target = _part(target, seed)
     dealt = None
     if not shadows:
@@ -130,18 +122,6 @@ def marginal(
         looked=looked,
         cut_off=cut,
     )
-
-
-def _check(metric: Metric, num_non_members: int, flag: str) -> None:
-    if metric.name == "epsilon":
-        raise ValueError(
-            f"{flag}: epsilon has no order; name auc, accuracy, advantage or tpr@0.01."
-        )
-    if metric.fpr is None:
-        return
-    few = intervals.few_non_members(num_non_members, metric.fpr)
-    if few:
-        raise ValueError(f"{flag}: {metric} is not measurable: {few}; raise the rate.")
 
 
 def _part(target: Observations, seed: int) -> Observations:

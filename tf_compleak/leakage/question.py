@@ -72,6 +72,13 @@ class Question(Settings):
                 raise ValueError(f"--shadow_counts={count}: there are no shadows; leave it out.")
             validators.between("--shadow_counts", count, 1, num_shadows)
 
+    def check_measurable(self, num_non_members: int) -> None:
+        """ValueError where the order or the budget go by what so few non-members cannot measure."""
+        if metric := self.order_by():
+            check_measurable(metric, num_non_members, "--marginal")
+        if budget := self.budget():
+            check_measurable(budget.metric, num_non_members, "--subset_budget")
+
     def order_by(self) -> grammar.Metric | None:
         """The metric of --marginal; None where it is "none"."""
         return None if self.marginal == NONE else grammar.metric(self.marginal, "--marginal")
@@ -89,6 +96,21 @@ def _check_attacks(attacks: Sequence[str]) -> None:
     validators.distinct("--attacks", attacks)
     for attack in attacks:
         validators.choice("--attacks", attack, ATTACKS)
+
+
+def check_measurable(metric: grammar.Metric, num_non_members: int, flag: str) -> None:
+    """ValueError for a metric that has no order, or that so few non-members cannot measure."""
+    from tf_compleak.metrics import intervals  # scipy
+
+    if metric.name == "epsilon":
+        raise ValueError(
+            f"{flag}: epsilon has no order; name auc, accuracy, advantage or tpr@0.01."
+        )
+    if metric.fpr is None:
+        return
+    few = intervals.few_non_members(num_non_members, metric.fpr)
+    if few:
+        raise ValueError(f"{flag}: {metric} is not measurable: {few}; raise the rate.")
 
 
 def arranged(release: Release, names: Release) -> Release:

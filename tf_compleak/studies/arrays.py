@@ -14,7 +14,7 @@ import numpy as np
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.engine import executors
 from tf_compleak.engine.workdir import Workdir
-from tf_compleak.leakage import marginal, version_record
+from tf_compleak.leakage import version_record
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.plan import TARGET, Plan
@@ -94,7 +94,7 @@ def _question(target, shadows, attacks, releases, seed: int, question: dict) -> 
         raise ValueError(f"run_attacks: {error}") from error
     object.__setattr__(asked, "releases", tuple(map(tuple, releases or ())))
     asked.ask(target.versions, len(shadows))
-    marginal.check(asked, int((~target.members).sum()))
+    asked.check_measurable(int((~target.members).sum()))
     return asked
 
 

@@ -126,7 +126,7 @@ def test_texts_are_sides_of_versions_given_as_outputs(tmp_path):
     assert report.best("MR").auc.low > 0.7
     with pytest.raises(ValueError, match=r"400 example\(s\) are among the members, too"):
         tf_compleak.audit(versions, *sides[:1] * 2, **FEW)
-    with pytest.raises(ValueError, match=r"mine\.tsv: holds texts; tokenize them") as caught:
+    with pytest.raises(ValueError, match=r"mine\.tsv: holds texts; name the vocabulary") as caught:
         tf_compleak.audit({"original": lambda batch: batch}, *sides, **FEW)
     assert "\n" not in str(caught.value)
 
@@ -228,7 +228,9 @@ def test_show_knows_the_stages_of_an_audit(tmp_path, capsys):
     assert text.count("done ") >= len(stages) > 2 and f"{len(stages)} done;" in text
     assert "report.json" in text and "to do" not in text
     damaged = next(
-        path for path in sorted(root.rglob("*.npy")) if (path.parent / "stage.json").exists()
+        path
+        for path in sorted((root / "observations").rglob("*.npy"))
+        if (path.parent / "stage.json").exists()
     )
     damaged.write_bytes(damaged.read_bytes()[:-8])
     assert cli.main(["show", str(root)]) == 0

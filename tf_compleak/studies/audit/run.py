@@ -17,7 +17,6 @@ from tf_compleak.engine import executors
 from tf_compleak.engine.declaration import pending
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.inference import prepare
-from tf_compleak.leakage import marginal
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.plan import TARGET, kinds
@@ -69,7 +68,7 @@ def audit(
     with _folder(where) as where, door.opened(given.settings, where, tell) as (tell, started):
         with door.claimed(given.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
             families, dropped = _families(given, where)
-            marginal.check(given.settings, len(families[0].sides[1]))
+            given.settings.check_measurable(len(families[0].sides[1]))
         facts = {"dropped_overlap": dropped, "data_sha256": list(families[0].digests)}
         return _report(given.settings, where, families, facts, tell, started)
 
@@ -92,7 +91,7 @@ def would_run(
     workdir = Workdir(where.workdir)
     workdir.check(given.settings, overwrite=where.overwrite or _unfinished(workdir))
     families, _ = _families(given, where)
-    marginal.check(given.settings, len(families[0].sides[1]))
+    given.settings.check_measurable(len(families[0].sides[1]))
     asking = _asking(given.settings, where)
     asked = [*families, *family_answers.crossed(families, _needs(given.settings))]
     tasks = [

@@ -76,6 +76,7 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
     _must(executed(executor, [Data()], data_folder(study, options), tell))
     source = Source(study, options.workdir)
     check(study, source.examples)
+    study.check_measurable(study.num_non_members)
     _must(executed(executor, text_stages(source), source, tell))
     spec(source)
     return source
