@@ -50,12 +50,15 @@ def paired_tpr_difference(
     rank = len(outside) - 1 - roc.allowed(len(outside), fpr)
     differences = np.empty(draws)
     for draw in range(draws):
-        drawn_in = inside[rng.integers(len(inside), size=len(inside))]
-        drawn_out = outside[rng.integers(len(outside), size=len(outside))]
-        rates = [_share_above(scores, drawn_in, drawn_out, rank) for scores in (first, second)]
+        draw_inside = inside[rng.integers(len(inside), size=len(inside))]
+        draw_outside = outside[rng.integers(len(outside), size=len(outside))]
+        rates = [
+            _share_above(scores, draw_inside, draw_outside, rank) for scores in (first, second)
+        ]
         differences[draw] = rates[0] - rates[1]
-    only = rng.gamma(0.5, size=(2, draws))  # pseudo-counts: caught by the first, by the second only
-    differences = (differences * len(inside) + only[0] - only[1]) / (len(inside) + only.sum(axis=0))
+    pseudo = rng.gamma(0.5, size=(2, draws))  # counts: caught by the first, by the second only
+    totals = len(inside) + pseudo.sum(axis=0)
+    differences = (differences * len(inside) + pseudo[0] - pseudo[1]) / totals
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(float(value), low, high, level, "paired bootstrap", len(members))

@@ -123,9 +123,9 @@ def clustered_auc_difference(
         return Estimate(value, low, high, level, "rule of three, clustered", len(scores_b))
     variance = intervals.more_variance(variance, *pool.occupied)
     if pool.small:
-        each = [_auc(placed, pool, level) for placed in (a, b)]
+        aucs = [_auc(placed, pool, level) for placed in (a, b)]
         shared = intervals.correlation(_variance(*a, pool), _variance(*b, pool), variance)
-        low, high = intervals.mover(*each, shared)
+        low, high = intervals.mover(*aucs, shared)
         return Estimate(value, low, high, level, "MOVER, clustered", len(scores_b))
     half = pool.quantile(level) * math.sqrt(variance)
     low, high = max(value - half, -1.0), min(value + half, 1.0)
@@ -229,7 +229,7 @@ def _pool(scores: np.ndarray, members: np.ndarray, clusters: np.ndarray) -> _Poo
             f"got {clusters.dtype} of shape {clusters.shape}."
         )
     ids, clusters = np.unique(clusters, return_inverse=True)
-    occupied = (np.count_nonzero(np.bincount(clusters[of])) for of in (members, ~members))
+    occupied = (np.count_nonzero(np.bincount(clusters[side])) for side in (members, ~members))
     return _Pool(scores, members, clusters, len(ids), tuple(occupied))
 
 
@@ -244,8 +244,8 @@ def _variance(by_member: np.ndarray, by_non_member: np.ndarray, pool: _Pool) -> 
     if not np.ptp(by_member) and not np.ptp(by_non_member):
         return 0.0  # exactly, which rounding would hide
     inside, outside = (
-        np.bincount(pool.clusters[of], (x - x.mean()) / len(x), minlength=pool.count)
-        for of, x in ((pool.members, by_member), (~pool.members, by_non_member))
+        np.bincount(pool.clusters[side], (share - share.mean()) / len(share), minlength=pool.count)
+        for side, share in ((pool.members, by_member), (~pool.members, by_non_member))
     )
     terms = np.array([inside @ inside, outside @ outside, 2 * inside @ outside])
     counts = np.array([*pool.occupied, pool.count])
@@ -253,17 +253,17 @@ def _variance(by_member: np.ndarray, by_non_member: np.ndarray, pool: _Pool) -> 
     return variance if variance > 1e-12 * terms[:2].sum() else 0.0  # they cancel but for rounding
 
 
-def _auc(placed: tuple[np.ndarray, np.ndarray], pool: _Pool, level: float) -> Estimate:
-    value, variance = float(placed[0].mean()), _variance(*placed, pool)
-    found = _rate(value, variance, pool, level, "DeLong")
+def _auc(placements: tuple[np.ndarray, np.ndarray], pool: _Pool, level: float) -> Estimate:
+    value, variance = float(placements[0].mean()), _variance(*placements, pool)
+    delong = _rate(value, variance, pool, level, "DeLong")
     if variance == 0 or not pool.small:
-        return found
-    counts = [len(each) for each in placed]
-    effect = variance / sum(each.var(ddof=1) / len(each) for each in placed)
+        return delong
+    counts = [len(shares) for shares in placements]
+    effect = variance / sum(shares.var(ddof=1) / len(shares) for shares in placements)
     ends = intervals.newcombe(value, *(count / effect for count in counts), pool.quantile(level))
-    low, high = min(found.low, ends[0]), max(found.high, ends[1])
+    low, high = min(delong.low, ends[0]), max(delong.high, ends[1])
     method = "DeLong or Newcombe, the wider, clustered"
-    return Estimate(value, low, high, level, method, found.n)
+    return Estimate(value, low, high, level, method, delong.n)
 
 
 def _rate(value: float, variance: float, pool: _Pool, level: float, method: str) -> Estimate:
@@ -281,26 +281,27 @@ def _few_false_positives(pool: _Pool, fpr: float) -> str | None:
         return few
     if pool.few is not None:
         return pool.few
-    cut = np.partition(outside, -roc.allowed(len(outside), fpr))[-roc.allowed(len(outside), fpr)]
-    each = np.bincount(pool.clusters[~pool.members][outside >= cut])
-    worth = each.sum() ** 2 / (each @ each)
-    if worth >= intervals.LEAST_FALSE_POSITIVES * (1 - 1e-9):
+    rank = -roc.allowed(len(outside), fpr)
+    threshold = np.partition(outside, rank)[rank]
+    counts = np.bincount(pool.clusters[~pool.members][outside >= threshold])
+    effective = counts.sum() ** 2 / (counts @ counts)
+    if effective >= intervals.LEAST_FALSE_POSITIVES * (1 - 1e-9):
         return None
     least = intervals.LEAST_FALSE_POSITIVES
-    return f"needs false positives worth {least} examples, has {each.sum()} worth {worth:.1f}"
+    return f"needs false positives worth {least} examples, has {counts.sum()} worth {effective:.1f}"
 
 
 def _design_effect(pool: _Pool, caught: int) -> float:
     """Variance of the share `caught`, clustered, over the variance of independent members; >= 1."""
-    most = pool.members.sum() / pool.occupied[0]
+    largest = pool.members.sum() / pool.occupied[0]
     order = np.argsort(-pool.scores[pool.members], kind="stable")
     hit = np.zeros(len(order))
     hit[order[:caught]] = 1
     share = caught / len(order)
     if share in (0, 1):
-        return float(most)
-    off = np.bincount(pool.clusters[pool.members], hit - share)
-    return float(np.clip(off @ off / (len(order) * share * (1 - share)), 1, most))
+        return float(largest)
+    excess = np.bincount(pool.clusters[pool.members], hit - share)
+    return float(np.clip(excess @ excess / (len(order) * share * (1 - share)), 1, largest))
 
 
 def _weighted_rates(
@@ -314,24 +315,26 @@ def _weighted_rates(
 ) -> np.ndarray:
     """f64[draws]: the TPR at `fpr` under exponential weights of the clusters."""
     order = np.argsort(-pool.scores, kind="stable")
-    kind, clusters = pool.members[order], pool.clusters[order]
-    inside, outside = clusters[kind], clusters[~kind]
+    is_member, clusters = pool.members[order], pool.clusters[order]
+    inside, outside = clusters[is_member], clusters[~is_member]
     chunk = max(1, _CELLS // len(clusters))
     rates = []
     for start in range(0, draws, chunk):
         weights = rng.standard_exponential((min(chunk, draws - start), pool.count))
-        along = np.cumsum(weights[:, outside], axis=1)
-        above = (along <= fpr * along[:, -1:]).sum(axis=1) - rng.integers(0, 2, len(along))
-        caught = roc.true_positives(fp, tp, np.maximum(above, 0))
+        cumulative = np.cumsum(weights[:, outside], axis=1)
+        false_positives = (cumulative <= fpr * cumulative[:, -1:]).sum(axis=1) - rng.integers(
+            0, 2, len(cumulative)
+        )
+        caught = roc.true_positives(fp, tp, np.maximum(false_positives, 0))
         hits = _sums_of_first(weights, inside, caught)
         total = weights @ np.bincount(inside, minlength=pool.count)
-        extra = effect * rng.gamma(0.5, size=(2, len(hits)))
-        rates.append((hits + extra[0]) / (total + extra.sum(axis=0)))
+        pseudo_counts = effect * rng.gamma(0.5, size=(2, len(hits)))
+        rates.append((hits + pseudo_counts[0]) / (total + pseudo_counts.sum(axis=0)))
     return np.concatenate(rates)
 
 
 def _sums_of_first(weights: np.ndarray, columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Per row: the sum of its weights in the first of `columns`, as many as its count."""
-    along = np.cumsum(weights[:, columns[: counts.max()]], axis=1)
-    along = np.concatenate([np.zeros((len(along), 1)), along], axis=1)
-    return along[np.arange(len(along)), counts]
+    cumulative = np.cumsum(weights[:, columns[: counts.max()]], axis=1)
+    cumulative = np.concatenate([np.zeros((len(cumulative), 1)), cumulative], axis=1)
+    return cumulative[np.arange(len(cumulative)), counts]

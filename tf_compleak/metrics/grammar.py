@@ -65,16 +65,16 @@ def metric(text: str, argument: str) -> Metric:
 
 def condition(text: str, argument: str, operators: tuple[str, ...]) -> Condition:
     """The condition that a text states, with one of `operators`; ValueError when it is none."""
-    found = re.fullmatch(r"\s*(upper:)?\s*([\w@.\-]+?)\s*(<=|>=|<|>)\s*(\S+)\s*", text)
-    if not found or found[3] not in operators:
+    match = re.fullmatch(r"\s*(upper:)?\s*([\w@.\-]+?)\s*(<=|>=|<|>)\s*(\S+)\s*", text)
+    if not match or match[3] not in operators:
         example = f"tpr@0.01{operators[-1]}0.05"
         raise ValueError(f"{argument}: {text!r} is no condition; write {example}.")
-    named = metric(found[2], argument)
-    if found[1] and named.name == "epsilon":
+    figure = metric(match[2], argument)
+    if match[1] and figure.name == "epsilon":
         raise ValueError(f"{argument}: epsilon is a lower bound and has no upper end.")
     try:
-        bound = float(found[4])
+        bound = float(match[4])
     except ValueError as error:
-        raise ValueError(f"{argument}: {found[4]!r} is no number in {text!r}.") from error
-    validators.between(f"{argument}: the bound of {named}", bound, -1, 1e6)
-    return Condition(named, found[3], bound, bool(found[1]))
+        raise ValueError(f"{argument}: {match[4]!r} is no number in {text!r}.") from error
+    validators.between(f"{argument}: the bound of {figure}", bound, -1, 1e6)
+    return Condition(figure, match[3], bound, bool(match[1]))

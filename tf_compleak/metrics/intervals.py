@@ -91,8 +91,8 @@ def auc_difference(
         return Estimate(value, low, high, level, "rule of three", len(members))
     variance = more_variance(variance, int(members.sum()), int((~members).sum()))
     if _pairs(members) < SMALL:
-        each = [auc_estimate(scores, members, level) for scores in (scores_a, scores_b)]
-        low, high = mover(*each, correlation(_delong(*a)[1], _delong(*b)[1], variance))
+        aucs = [auc_estimate(scores, members, level) for scores in (scores_a, scores_b)]
+        low, high = mover(*aucs, correlation(_delong(*a)[1], _delong(*b)[1], variance))
         return Estimate(value, low, high, level, "MOVER", len(members))
     half = z * math.sqrt(variance)
     low, high = max(value - half, -1.0), min(value + half, 1.0)
@@ -229,8 +229,8 @@ def tpr_at_fpr_estimate(
     if (few := few_non_members(n_non_members, fpr)) is not None:
         return Estimate.unmeasurable(few, n, level)
     value = float(roc.true_positives(fp, tp, roc.allowed(n_non_members, fpr)) / n_members)
-    above = rng.binomial(n_non_members, fpr, draws) - rng.integers(0, 2, draws)
-    caught = roc.true_positives(fp, tp, np.maximum(above, 0))
+    false_positives = rng.binomial(n_non_members, fpr, draws) - rng.integers(0, 2, draws)
+    caught = roc.true_positives(fp, tp, np.maximum(false_positives, 0))
     rates = rng.beta(caught + 0.5, n_members - caught + 0.5)
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
@@ -343,8 +343,8 @@ def _pairs(members: np.ndarray) -> int:
 
 def _below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
     ordered = np.sort(reference)
-    left, right = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (left + right) / 2
+    below, at_or_below = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return (below + at_or_below) / 2
 
 
 def _delong(by_member: np.ndarray, by_non_member: np.ndarray) -> tuple[float, float]:

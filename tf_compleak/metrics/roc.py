@@ -126,12 +126,12 @@ def thin(fpr: np.ndarray, tpr: np.ndarray, points: int = 200) -> Roc:
         raise ValueError(f"fpr, tpr: must be vectors of one length, got {fpr.shape}, {tpr.shape}.")
     if len(fpr) < 2 or (fpr[0], tpr[0], fpr[-1], tpr[-1]) != (0, 0, 1, 1):
         raise ValueError("fpr, tpr: must go from (0, 0) to (1, 1); take them from roc_curve.")
-    keep = _corners(fpr, tpr)
-    if len(keep) > points:
-        along = _length(fpr[keep]) + _length(tpr[keep])
-        wanted = np.linspace(0, along[-1], points)
-        keep = keep[np.unique(np.searchsorted(along, wanted))]
-    return Roc(_digits(fpr[keep]), _digits(tpr[keep]))
+    corners = _corners(fpr, tpr)
+    if len(corners) > points:
+        curve_length = _length(fpr[corners]) + _length(tpr[corners])
+        positions = np.linspace(0, curve_length[-1], points)
+        corners = corners[np.unique(np.searchsorted(curve_length, positions))]
+    return Roc(_digits(fpr[corners]), _digits(tpr[corners]))
 
 
 def step_counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

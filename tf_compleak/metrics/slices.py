@@ -62,7 +62,7 @@ def measurable(
       ValueError: `least` below 2, or a slice that is no bool[N].
     """
     validators.at_least("least", least, 2)
-    kept, left_out = {}, []
+    measured, failures = {}, []
     for name, mask in slices.items():
         if mask.shape != members.shape or mask.dtype != bool:
             raise ValueError(
@@ -70,11 +70,11 @@ def measurable(
             )
         inside, outside = int((mask & members).sum()), int((mask & ~members).sum())
         if min(inside, outside) >= least:
-            kept[name] = mask
+            measured[name] = mask
         else:
             reason = f"needs {least} members and {least} non-members, has {inside} and {outside}"
-            left_out.append(Failure(name, reason))
-    return kept, tuple(left_out)
+            failures.append(Failure(name, reason))
+    return measured, tuple(failures)
 
 
 def adjusted_level(level: float, count: int) -> float:
