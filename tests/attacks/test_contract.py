@@ -48,13 +48,18 @@ SAMIA = Optimization(epochs=12, batch_size=64, learning_rate=2e-2, weight_decay=
 STACK = Optimization(epochs=25, batch_size=128, learning_rate=2e-2)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """A tenth of the trees, a few of the epochs: the contract does not depend on either."""
+@pytest.fixture(autouse=True, params=["quick", pytest.param("as shipped", marks=pytest.mark.slow)])
+def length(request, monkeypatch):
+    """A tenth of the trees, a few of the epochs: the contract does not depend on either.
+
+    Slow: `mr` and `lira-boosted` with all their epochs and rounds.
+    """
     monkeypatch.setattr(forest, "TREES", 50)
-    monkeypatch.setattr(boosted, "ITERATIONS", 40)
     monkeypatch.setattr(networks, "SAMIA_SETTINGS", SAMIA)
-    monkeypatch.setattr(networks, "STACK_SETTINGS", STACK)
+    if request.param == "quick":
+        monkeypatch.setattr(boosted, "ITERATIONS", 40)
+        monkeypatch.setattr(networks, "STACK_SETTINGS", STACK)
+    return request.param
 
 
 def run(name, seed=0, leak=1.0, shadows=(1,), target=2):
@@ -72,7 +77,7 @@ def run(name, seed=0, leak=1.0, shadows=(1,), target=2):
 
 
 @functools.cache
-def fitted_once(name):
+def fitted_once(name, length):
     """`run` with its defaults, for the tests that only look at what comes out."""
     return run(name)
 
@@ -83,8 +88,8 @@ def test_every_attack_is_held_to_the_contract():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_seed_same_scores_whatever_ran_between(name):
-    _, first, _ = fitted_once(name)
+def test_same_seed_same_scores_whatever_ran_between(name, length):
+    _, first, _ = fitted_once(name, length)
     run(name, seed=4, shadows=(5,))
     _, again, _ = run(name)
     np.testing.assert_array_equal(first, again)
@@ -107,8 +112,8 @@ def test_planted_leak_is_found_and_higher_means_member(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scores_are_finite_and_each_depends_on_its_own_example_only(name):
-    fitted, scores, target = fitted_once(name)
+def test_scores_are_finite_and_each_depends_on_its_own_example_only(name, length):
+    fitted, scores, target = fitted_once(name, length)
     assert scores.shape == (len(target),)
     assert np.isfinite(scores).all()
     some = np.arange(40)[::-1]
@@ -117,8 +122,8 @@ def test_scores_are_finite_and_each_depends_on_its_own_example_only(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_membership_of_the_target_cannot_be_read(name):
-    fitted, scores, target = fitted_once(name)
+def test_membership_of_the_target_cannot_be_read(name, length):
+    fitted, scores, target = fitted_once(name, length)
     assert target.hidden().members is None
     order = np.random.default_rng(0).permutation(len(target))  # nor from the order of the rows
     turned = fitted.score(target.hidden().take(order))
