@@ -28,13 +28,15 @@ def test_rates_and_time_left():
     tally = Tally(lambda: now[0])
     for task in ("train a", "train b", "loss x"):
         tally.hear(task, 0, 0, "missing")
-    assert tally.left() is None and tally.rate() == 0
+    assert tally.seconds_to_go() is None and tally.rate() == 0
     for task in ("train a", "train b"):
         tally.hear(task, 0, 1, "")
     now[0] = 30.0
     tally.hear("train a", 1, 1, "")
     assert tally.rate() == 2.0
-    assert tally.left() == (30 + 0) / 2  # `loss x` as long as the mean, `train b` about to end
+    assert (
+        tally.seconds_to_go() == (30 + 0) / 2
+    )  # `loss x` as long as the mean, `train b` about to end
     tally.hear("train b", 1, 1, "went wrong")
     assert (tally.done, tally.failed, len(tally.running)) == (1, 1, 0)
     assert tally.line() == (
@@ -48,13 +50,13 @@ def test_a_stage_that_tells_how_far_it_is_goes_on_at_its_pace():
     tally.hear("asking int8", 0, 1000, "opening")
     now[0] = 10.0
     tally.hear("asking int8", 10, 1000, "")
-    assert tally.left() is None  # too early to say
+    assert tally.seconds_to_go() is None  # too early to say
     tally.hear("asking int8", 250, 1000, "")
-    assert tally.left() == 30.0 and tally.line().endswith("about 0:30 left")
+    assert tally.seconds_to_go() == 30.0 and tally.line().endswith("about 0:30 left")
     tally.hear("loss int8", 0, 0, "missing")
-    assert tally.left() is None  # nothing says how long an attack takes
+    assert tally.seconds_to_go() is None  # nothing says how long an attack takes
     tally.hear("asking int8", 1, 1, "")
-    assert tally.left() == 10.0
+    assert tally.seconds_to_go() == 10.0
 
 
 def test_elsewhere_a_long_stage_says_where_it_is(monkeypatch):

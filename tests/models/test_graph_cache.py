@@ -23,7 +23,7 @@ def nothing_kept(monkeypatch):
 def maker():
     made = []
 
-    @graph_cache.kept
+    @graph_cache.reuse_graph
     def make(size):
         made.append(size)
         return [np.zeros(size * MIB, np.uint8)]
@@ -90,7 +90,7 @@ def test_a_trainer_counts_its_variables_and_its_optimizers():
 
 def test_what_is_dropped_is_freed(monkeypatch):
     monkeypatch.setattr(graph_cache, "BOUND", 1)
-    make = graph_cache.kept(trainer)
+    make = graph_cache.reuse_graph(trainer)
     first = make(3)
     list(first.epochs(np.zeros([8, 3], np.float32), np.zeros(8, int), np.random.default_rng(0)))
     first = weakref.ref(first)

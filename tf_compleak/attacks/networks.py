@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.layers import SeededDropout
 from tf_compleak.models.trainer import Optimization, Trainer, Weights
@@ -96,7 +96,7 @@ class Network:
         return logits[:, 1] - logits[:, 0]
 
 
-@kept
+@reuse_graph
 def _trainer(build: Callable[[int], keras.Model], width: int, settings: Optimization) -> Trainer:
     return Trainer(build(width), settings)
 

@@ -40,14 +40,14 @@ def left_alone(recipe: recipes.Recipe, spec: ModelSpec) -> LeftAlone:
         return LeftAlone()
     from tf_compleak.compression import _wrapping, tflite
 
-    sizes, kept = {}, []
+    sizes, names = {}, []
     for layer in tflite.plain(spec)[0].layers:
         for variable in layer.trainable_variables:
             if len(variable.shape) > 1:
                 name = variable.name.removesuffix(":0")
                 sizes[name] = int(np.prod(variable.shape))
-                kept += [] if isinstance(layer, _wrapping.KERNEL_LAYERS) else [name]
-    return LeftAlone(tuple(kept), sum(map(sizes.get, kept)) / sum(sizes.values()))
+                names += [] if isinstance(layer, _wrapping.KERNEL_LAYERS) else [name]
+    return LeftAlone(tuple(names), sum(map(sizes.get, names)) / sum(sizes.values()))
 
 
 def compress(

@@ -19,7 +19,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_config i
 from tf_compleak.compression import _wrapping
 from tf_compleak.compression.recipes import Clustering
 from tf_compleak.models import ModelSpec, build
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
@@ -27,7 +27,7 @@ PART = 2**20  # weights at a time
 INIT = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
 
 
-@kept
+@reuse_graph
 def _clusterer(spec: ModelSpec, tuning: Optimization, clusters: int):
     def wrap(layer):
         if not isinstance(layer, _wrapping.KERNEL_LAYERS):

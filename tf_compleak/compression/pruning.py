@@ -14,14 +14,14 @@ import tensorflow_model_optimization as tfmot
 from tf_compleak.compression import _wrapping
 from tf_compleak.compression.recipes import Pruning
 from tf_compleak.models import ModelSpec, build
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 RAMP = 0.6
 
 
-@kept
+@reuse_graph
 def _pruner(spec: ModelSpec, tuning: Optimization, steps: int):
     frequency = max(1, steps // 50)
     end = max(1, round(RAMP * steps / frequency)) * frequency

@@ -7,12 +7,12 @@ import tensorflow_model_optimization as tfmot
 
 from tf_compleak.compression import _wrapping, tflite
 from tf_compleak.models import ModelSpec, build
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 
-@kept
+@reuse_graph
 def _quantizer(spec: ModelSpec, tuning: Optimization):
     quantize = _quantize_dense if spec.kind == "tokens" else tfmot.quantization.keras.quantize_model
     model = quantize(build(spec))

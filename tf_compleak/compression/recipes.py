@@ -82,7 +82,7 @@ def parse(name: str) -> Recipe:
     if match := re.fullmatch(r"clustering-(\d+)", name):
         return Clustering(int(match[1]))
     fixed = (Original(), QuantizationAware(), *(PostTraining(s) for s in ("int8", "dynamic")))
-    known = {str(recipe): recipe for recipe in (*fixed, PostTraining("float16"))}
-    if name not in known:
+    by_name = {str(recipe): recipe for recipe in (*fixed, PostTraining("float16"))}
+    if name not in by_name:
         validators.choice("--versions", name, ALL)
-    return known[name]
+    return by_name[name]

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tf_compleak.compression.recipes import PostTraining
 from tf_compleak.models import ModelSpec, build
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.layers import GentleSoftmax
 from tf_compleak.models.trainer import Weights
@@ -36,14 +36,14 @@ def probabilities(model: keras.Model) -> Callable:
     return tf.function(forward, input_signature=[spec]).get_concrete_function()
 
 
-@kept
+@reuse_graph
 def plain(spec: ModelSpec) -> tuple[keras.Model, Callable]:
     """The architecture and a traced function of its probabilities, made once."""
     model = build(spec)
     return model, probabilities(model)
 
 
-@kept
+@reuse_graph
 def _gentle(spec: ModelSpec):
     """The model with attention masks whose range leaves INT8 scores some steps."""
     model = build(spec)
@@ -53,7 +53,7 @@ def _gentle(spec: ModelSpec):
     return model, probabilities(model)
 
 
-@kept
+@reuse_graph
 def _unfolded(spec: ModelSpec):
     model = keras.models.clone_model(build(spec), clone_function=_depthwise)
     return model, probabilities(model)

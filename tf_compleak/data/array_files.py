@@ -130,13 +130,13 @@ def _read(file: BinaryIO, header: Header) -> np.ndarray:
     """The array after a header, filled piece by piece."""
     flat = np.empty(math.prod(header.shape), header.dtype)
     if flat.nbytes:
-        left = memoryview(flat.view(np.uint8))
-        while left:
-            data = file.read(min(CHUNK, len(left)))
+        unread = memoryview(flat.view(np.uint8))
+        while unread:
+            data = file.read(min(CHUNK, len(unread)))
             if not data:
                 raise ValueError("ends in the middle")
-            left[: len(data)] = data
-            left = left[len(data) :]
+            unread[: len(data)] = data
+            unread = unread[len(data) :]
     if header.dtype.kind == "U":
         _check_letters(flat)
     return flat.reshape(header.shape, order="F" if header.fortran else "C")

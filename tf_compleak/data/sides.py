@@ -189,7 +189,7 @@ def without_overlap(
             f"member {members.ids[first]}); mend the lists, or pass --drop_overlap to leave them "
             "out on both sides."
         )
-    kept = members.take(np.flatnonzero(~in_mine)), non_members.take(np.flatnonzero(~in_others))
-    for side in kept:
+    distinct = members.take(np.flatnonzero(~in_mine)), non_members.take(np.flatnonzero(~in_others))
+    for side in distinct:
         validators.at_least(f"{side.where}: examples without the overlap", len(side), LEAST)
-    return *kept, len(common), (mine[~in_mine], others[~in_others])
+    return *distinct, len(common), (mine[~in_mine], others[~in_others])

@@ -135,14 +135,14 @@ class _Deck:
         Plain largest remainders would round the same classes up in every part, and run out.
         """
         exact = self._counts * size / self._counts.sum()
-        left = np.array([len(pile) for pile in self._piles]) // parts
+        unused = np.array([len(pile) for pile in self._piles]) // parts
         quota = np.floor(exact).astype(int)
-        up = np.flatnonzero((exact > quota) & (left > quota))
+        up = np.flatnonzero((exact > quota) & (unused > quota))
         short = size - quota.sum()
-        if (left < quota).any() or len(up) < short:
+        if (unused < quota).any() or len(up) < short:
             raise ValueError(
                 f"data: {self._counts.sum()} examples are a few too few to give every part its "
-                f"share of each class; leave about {2 * len(left)} unused: lower --num_members, "
+                f"share of each class; leave about {2 * len(unused)} unused: lower --num_members, "
                 "--num_non_members, --num_shadows, --num_validation or --num_population."
             )
         first = np.argsort(-(exact - quota + self._owed)[up], kind="stable")[:short]

@@ -68,15 +68,15 @@ class Vocabulary:
         texts = [_first_words(text, length) for text in texts]
         if self.kind == "bert":
             start, end = ([self.tokens.index(token)] for token in ("[CLS]", "[SEP]"))
-            found = keras_nlp_bridge.word_piece_ids(texts, self.tokens, self.lowercase)
+            token_ids = keras_nlp_bridge.word_piece_ids(texts, self.tokens, self.lowercase)
         else:
             ids = {token: index for index, token in enumerate(self.tokens)}
             start, end = [], [ids["<|endoftext|>"] + 1]
             rows = keras_nlp_bridge.byte_pair_ids(texts, ids, self.merges)
-            found = [[index + 1 for index in row] for row in rows]
+            token_ids = [[index + 1 for index in row] for row in rows]
         room = length - len(start) - len(end)
         table = np.zeros((len(texts), length), np.int32)
-        for line, row in zip(table, found, strict=True):
+        for line, row in zip(table, token_ids, strict=True):
             row = [*start, *row[:room], *end]
             line[: len(row)] = row
         return table
@@ -116,13 +116,13 @@ def read(kind: str, path: str) -> Vocabulary:
     Raises:
       ValueError, FileNotFoundError: in one line that says what is missing or wrong.
     """
-    place = Path(path).expanduser()
+    source = Path(path).expanduser()
     try:
         if kind == "bert":
-            file = place if place.is_file() else _within(place, "vocab.txt", "vocabulary.txt")
+            file = source if source.is_file() else _within(source, "vocab.txt", "vocabulary.txt")
             return Vocabulary(kind, tuple(bounded_reads.text(file).splitlines()))
-        ids = bounded_reads.json_object(_within(place, "vocab.json", "vocabulary.json"))
-        lines = bounded_reads.text(_within(place, "merges.txt")).splitlines()
+        ids = bounded_reads.json_object(_within(source, "vocab.json", "vocabulary.json"))
+        lines = bounded_reads.text(_within(source, "merges.txt")).splitlines()
         merges = tuple(line for line in lines if line and not line.startswith("#version"))
         tokens = sorted(ids, key=ids.get)
         if [ids[token] for token in tokens] != list(range(len(ids))):

@@ -69,19 +69,19 @@ def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     csv.field_size_limit(LETTERS_MOST)
     rows = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    places, width = None, 2
+    columns, width = None, 2
     try:
         for row in rows:
-            if places is None:
+            if columns is None:
                 names = [name.strip().lower() for name in row]
-                named = set(COLUMNS) <= set(names)
-                places = [names.index(column) for column in COLUMNS] if named else [0, 1]
+                has_header = set(COLUMNS) <= set(names)
+                columns = [names.index(column) for column in COLUMNS] if has_header else [0, 1]
                 width = len(row)
                 if width < 2:
                     raise ValueError(
                         f"one column only; give it a text and a label{_hint(delimiter)}"
                     )
-                if named:
+                if has_header:
                     continue
             if not row:
                 continue
@@ -89,7 +89,7 @@ def _table_rows(path: str, lines, delimiter: str) -> Iterator[tuple[str, str]]:
                 raise ValueError(
                     f"{len(row)} columns, the first line has {width}{_hint(delimiter)}"
                 )
-            yield row[places[0]], row[places[1]].strip()
+            yield row[columns[0]], row[columns[1]].strip()
     except UnicodeDecodeError:
         raise
     except (csv.Error, ValueError) as error:

@@ -36,10 +36,10 @@ def read(name: str, data_dir: str | None, split: str) -> tuple[np.ndarray | Text
     except Exception as error:  # whatever a parser makes of damaged files
         raise ValueError(damaged) from error
     inputs, label = _features(name, builder.info.features)
-    wanted = tfds.decode.PartialDecoding(dict.fromkeys([*inputs, label], True))
+    decoders = tfds.decode.PartialDecoding(dict.fromkeys([*inputs, label], True))
     try:
         count = builder.info.splits[split].num_examples
-        data = builder.as_dataset(split=split, shuffle_files=False, decoders=wanted)
+        data = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     except (ValueError, KeyError) as error:
         has = ", ".join(builder.info.splits)
         raise ValueError(f"tfds:{name}: split {split} is empty or not there ({has}).") from error

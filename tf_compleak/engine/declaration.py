@@ -128,8 +128,8 @@ def executed(
     return executor.run([task for task, _ in tasks], tell)
 
 
-def _titles(needs: Sequence[Declaration], known: set[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(need.title for need in needs if need.title in known))
+def _titles(needs: Sequence[Declaration], pending_titles: set[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(need.title for need in needs if need.title in pending_titles))
 
 
 def _named(text: str) -> Any:

@@ -61,7 +61,7 @@ def held(root: StorePath) -> Iterator[None]:
     """Hold the lock of a folder that exists; ValueError naming the owner when another does."""
     me, stop = Owner.this(), threading.Event()
     with _file_lock(root) as locked:
-        if not (locked and _is_seen(root)) and age(root) < PATIENCE:
+        if not (locked and _locks_same_file(root)) and age(root) < PATIENCE:
             raise ValueError(_refusal(root))
         file_store.write_text(root / NAME, content(root, me))
         if not (locked and file_store.is_local(root)):  # of two who write at once, the last wins
@@ -89,7 +89,7 @@ def owner(root: StorePath) -> Owner | None:
 
 def is_alive(root: StorePath) -> bool:
     """Whether the owner of a lock still runs, as far as can be told from here."""
-    if _is_seen(root):
+    if _locks_same_file(root):
         with contextlib.suppress(OSError):
             return _is_locked(root)
     return age(root) < PATIENCE
@@ -124,7 +124,7 @@ def _record(root: StorePath) -> dict:
         return {}
 
 
-def _is_seen(root: StorePath) -> bool:
+def _locks_same_file(root: StorePath) -> bool:
     """Whether the owner locks the same file as this process would."""
     return _record(root).get("file") == _identity(root)
 
@@ -182,7 +182,7 @@ def _refusal(root: StorePath) -> str:
         f"--workdir={root}: in use by process {other.pid} on {other.host} since {other.since} "
         f"({other.command}); {remedy}"
     )
-    if not _is_seen(root):
+    if not _locks_same_file(root):
         text += (
             f" It renewed its lock {age(root):.0f} s ago, and counts as dead after {PATIENCE:.0f} s"
             " without."

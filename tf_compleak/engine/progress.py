@@ -29,7 +29,7 @@ class Tally:
         self._started: float | None = None
         self._seconds: dict[str, list[float]] = defaultdict(list)  # by kind, of finished stages
         self._most = 1
-        self.known: set[str] = set()
+        self.titles: set[str] = set()
         self.running: dict[str, float] = {}
         self._shares: dict[str, float] = {}  # of running stages that tell how far they are
         self.done = 0
@@ -37,7 +37,7 @@ class Tally:
 
     def hear(self, task: str, done: int, total: int, text: str) -> None:
         """Take one piece of news."""
-        self.known.add(task)
+        self.titles.add(task)
         if total == 0:
             return
         now = self._clock()
@@ -65,14 +65,14 @@ class Tally:
         passed = 0.0 if self._started is None else self._clock() - self._started
         return 60 * self.ended / passed if passed > 0 else 0.0
 
-    def left(self) -> float | None:
+    def seconds_to_go(self) -> float | None:
         """Seconds to go, over the workers; None: not known.
 
         A running stage goes on at its own pace where it tells how far it is; others take what
         stages of the same kind took.
         """
         every = [value for values in self._seconds.values() for value in values]
-        open_, now = len(self.known) - self.ended, self._clock()
+        open_, now = len(self.titles) - self.ended, self._clock()
         paced = {
             task: (now - self.running[task]) * (1 - share) / share
             for task, share in self._shares.items()
@@ -85,19 +85,19 @@ class Tally:
         work = mean * (open_ - len(self.running)) + sum(paced.values())
         for task, began in self.running.items():
             if task not in paced:
-                own = self._seconds[_kind(task)] or [mean]
-                work += max(0.0, sum(own) / len(own) - (now - began))
+                kind_seconds = self._seconds[_kind(task)] or [mean]
+                work += max(0.0, sum(kind_seconds) / len(kind_seconds) - (now - began))
         return work / self._most
 
     def line(self) -> str:
         """The numbers in words."""
-        left = self.left()
+        seconds = self.seconds_to_go()
         parts = [
-            f"{self.done} of {len(self.known)} stages done",
+            f"{self.done} of {len(self.titles)} stages done",
             *([f"{self.failed} failed"] if self.failed else []),
             f"{len(self.running)} running",
             f"{self.rate():.1f} a minute",
-            *([f"about {_minutes(left)} left"] if left is not None else []),
+            *([f"about {_minutes(seconds)} left"] if seconds is not None else []),
         ]
         return ", ".join(parts)
 

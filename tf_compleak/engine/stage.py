@@ -88,8 +88,8 @@ class Stage:
             return f"damaged: {self.path.name} is a symbolic link"
         record = self.record()
         if record is None:
-            there = (self.path / RECORD).exists()
-            return f"damaged: {RECORD} cannot be read" if there else "missing"
+            exists = (self.path / RECORD).exists()
+            return f"damaged: {RECORD} cannot be read" if exists else "missing"
         if record.get("schema") != SCHEMA:
             return f"made under schema {record.get('schema', 1)} of workdirs, this is {SCHEMA}"
         if record["fingerprint"] != self.fingerprint:
@@ -116,8 +116,8 @@ class Stage:
         try:
             facts: dict[str, Any] = {}
             yield aside, facts
-            made = self._made(aside, facts, time.monotonic() - started)
-            text = json.dumps(made, indent=1, allow_nan=False)
+            record = self._new_record(aside, facts, time.monotonic() - started)
+            text = json.dumps(record, indent=1, allow_nan=False)
             (aside / RECORD).write_text(text, encoding="utf-8")
             self._check_ours()
             before = (self.record() or {}).get("files", ())
@@ -134,27 +134,27 @@ class Stage:
                 raise full from error
             raise
 
-    def _made(self, folder: Path, facts: dict, seconds: float) -> dict[str, Any]:
+    def _new_record(self, folder: Path, facts: dict, seconds: float) -> dict[str, Any]:
         files = {
             path.relative_to(folder).as_posix(): sums(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
         now = datetime.datetime.now(datetime.UTC)
-        made = {
+        origin = {
             "at": now.isoformat(timespec="seconds"),
             "writing_seconds": round(seconds, 3),
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-        made["id"] = fingerprint(files=files, at=now.isoformat(), by=made)
+        origin["id"] = fingerprint(files=files, at=now.isoformat(), by=origin)
         return {
             "schema": SCHEMA,
             "fingerprint": self.fingerprint,
             "components": self.components,
             "facts": facts,
             "files": files,
-            "made": made,
+            "made": origin,
         }
 
     def _check_ours(self) -> None:
@@ -187,14 +187,14 @@ def _is_record(record: dict[str, Any]) -> bool:
         return False
     if record.get("schema", 1) != SCHEMA:
         return True
-    files, made = record.get("files"), record.get("made")
+    files, origin = record.get("files"), record.get("made")
     return (
         isinstance(record.get("components"), dict)
         and isinstance(files, dict)
-        and all(is_inside(name) and _is_sum(known) for name, known in files.items())
-        and isinstance(made, dict)
-        and isinstance(made.get("at"), str)
-        and re.fullmatch(r"[0-9A-Za-z]{1,64}", str(made.get("id"))) is not None
+        and all(is_inside(name) and _is_sum(checksums) for name, checksums in files.items())
+        and isinstance(origin, dict)
+        and isinstance(origin.get("at"), str)
+        and re.fullmatch(r"[0-9A-Za-z]{1,64}", str(origin.get("id"))) is not None
     )
 
 
@@ -204,12 +204,12 @@ def is_inside(name: str) -> bool:
     return bool(parts) and "\0" not in name and "/".join(parts) == name and ".." not in parts
 
 
-def _is_sum(known: Any) -> bool:
+def _is_sum(checksums: Any) -> bool:
     return (
-        isinstance(known, dict)
-        and type(known.get("bytes")) is int
-        and known["bytes"] >= 0
-        and isinstance(known.get("sha256"), str)
+        isinstance(checksums, dict)
+        and type(checksums.get("bytes")) is int
+        and checksums["bytes"] >= 0
+        and isinstance(checksums.get("sha256"), str)
     )
 
 
@@ -226,19 +226,19 @@ def damage(folder: StorePath, record: dict, thorough: bool = True) -> str:
     Without `thorough`, files are not read: only their sizes are compared.
     """
     files, identity = record["files"], (str(folder), record["made"]["id"])
-    for name, known in files.items():
+    for name, checksums in files.items():
         try:
             size = _size(folder, name)
         except OSError:
             return f"{name} is missing"
         except ValueError:
             return f"{name} is no regular file, or lies behind a symbolic link"
-        if size != known["bytes"]:
-            return f"{name} has {size} bytes, not {known['bytes']}"
+        if size != checksums["bytes"]:
+            return f"{name} has {size} bytes, not {checksums['bytes']}"
     if thorough and identity not in _verified:
         local = file_store.fetched(folder, list(files), identity[1])
-        for name, known in files.items():
-            if sums(local / name)["sha256"] != known["sha256"]:
+        for name, checksums in files.items():
+            if sums(local / name)["sha256"] != checksums["sha256"]:
                 return f"{name} is not what was written (SHA-256 differs)"
         _verified.add(identity)
     return ""

@@ -41,7 +41,7 @@ class Workdir:
     def locked(self) -> Iterator[None]:
         """Hold the folder's lock, making the folder; ValueError naming the process that has it."""
         self.check_folder()
-        made = not self.root.exists()
+        is_new = not self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock_ = contextlib.ExitStack()
@@ -54,7 +54,7 @@ class Workdir:
             ) from error
         with lock_:
             yield
-        if made and file_store.is_local(self.root):
+        if is_new and file_store.is_local(self.root):
             with contextlib.suppress(OSError):
                 Path(self.root).rmdir()  # where nothing came of it
 

@@ -75,18 +75,18 @@ class ModelSpec:
     def __post_init__(self):
         validators.choice("--model", self.name, MODELS)
         module = importlib.import_module(MODELS[self.name])
-        for name, own in (("depth", module.DEPTH), ("width", module.WIDTH)):
+        for name, default in (("depth", module.DEPTH), ("width", module.WIDTH)):
             validators.at_least(f"--{name}", getattr(self, name), 0)
-            object.__setattr__(self, name, getattr(self, name) or own)
+            object.__setattr__(self, name, getattr(self, name) or default)
         if self.text is not None:
             heads = self.text.heads or max(1, self.width // 64)
             inner = self.text.feed_forward or 4 * self.width
             text = dataclasses.replace(self.text, heads=heads, feed_forward=inner)
             object.__setattr__(self, "text", text)
-        wanted = getattr(module, "INPUTS", "image")
-        if self.kind != wanted:
+        inputs = getattr(module, "INPUTS", "image")
+        if self.kind != inputs:
             raise ValueError(
-                f"--model={self.name} takes {KINDS[wanted]}, the data has inputs of shape "
+                f"--model={self.name} takes {KINDS[inputs]}, the data has inputs of shape "
                 f"{self.input_shape}; choose a model for {KINDS.get(self.kind, 'such inputs')}."
             )
         module.check(self)

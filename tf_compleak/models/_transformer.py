@@ -29,9 +29,9 @@ def embedded(ids, spec):
     """Token plus position embeddings of ids [N, T]: f32[N, T, W]."""
     text = spec.text
     tokens = layers.Embedding(text.vocabulary, spec.width, name="token_embedding")(ids)
-    places = Positions(name="positions")(ids)
-    places = layers.Embedding(text.positions, spec.width, name="position_embedding")(places)
-    return layers.Add(name="embeddings_add")([tokens, places])
+    positions = Positions(name="positions")(ids)
+    positions = layers.Embedding(text.positions, spec.width, name="position_embedding")(positions)
+    return layers.Add(name="embeddings_add")([tokens, positions])
 
 
 def attended(x, mask, spec, name: str):
@@ -62,26 +62,26 @@ def started(model: keras.Model, spec, seed: int, attention: str) -> keras.Model:
       attention: what keras-nlp calls the attention of this backbone.
     """
     rng = np.random.default_rng(seed)
-    given = _backbone(spec.text.start) if spec.text.start else {}
+    backbone = _backbone(spec.text.start) if spec.text.start else {}
     for variable in model.weights:
         path = _path(variable.name, attention)
-        if path in given:
-            variable.assign(given[path])
+        if path in backbone:
+            variable.assign(backbone[path])
         elif variable.dtype.is_integer:
             variable.assign([int(rng.integers(2**30)), 0])
         elif "kernel" in path or "embeddings" in path:
-            drawn = rng.standard_normal(variable.shape, np.float32)
-            variable.assign(SPREAD * np.clip(drawn, -2, 2))
+            kernel = rng.standard_normal(variable.shape, np.float32)
+            variable.assign(SPREAD * np.clip(kernel, -2, 2))
     return model
 
 
 def _path(name: str, attention: str) -> str:
     """The path in keras-nlp's backbone of our variable."""
-    found = re.fullmatch(r"layer(\d+)_(attention|\w+?)/(.+)", name.removesuffix(":0"))
-    if not found:
+    match = re.fullmatch(r"layer(\d+)_(attention|\w+?)/(.+)", name.removesuffix(":0"))
+    if not match:
         return name.removesuffix(":0")
-    part = PARTS.get(found[2], attention)
-    return f"transformer_layer_{found[1]}/{part}/{found[3]}"
+    part = PARTS.get(match[2], attention)
+    return f"transformer_layer_{match[1]}/{part}/{match[3]}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ GRAPH = 16 * 2**20  # bytes that a traced graph takes beside its variables, as m
 _entries: OrderedDict[tuple, tuple[object, int]] = OrderedDict()  # the least recently used first
 
 
-def kept(make: Callable) -> Callable:
+def reuse_graph(make: Callable) -> Callable:
     """`make`, called once for the same (hashable) arguments while its value is kept.
 
     A value is a `Trainer`, a Keras model, a list of arrays, or a tuple with some of these; what
@@ -29,11 +29,11 @@ def kept(make: Callable) -> Callable:
     """
 
     @functools.wraps(make)
-    def found(*args):
+    def cached(*args):
         key = (make, *args)
         if key not in _entries:
-            own = [size for (kind, *_), (_, size) in _entries.items() if kind is make]
-            _make_room(max(own, default=0), make)
+            sizes = [size for (kind, *_), (_, size) in _entries.items() if kind is make]
+            _make_room(max(sizes, default=0), make)
             value = make(*args)
             _entries[key] = value, GRAPH + _size(value)
             _make_room(0)
@@ -44,8 +44,8 @@ def kept(make: Callable) -> Callable:
         for key in [key for key in _entries if key[0] is make]:
             del _entries[key]
 
-    found.cache_clear = cache_clear
-    return found
+    cached.cache_clear = cache_clear
+    return cached
 
 
 def _make_room(size: int, of: Callable | None = None) -> None:
@@ -54,7 +54,7 @@ def _make_room(size: int, of: Callable | None = None) -> None:
     latest.pop(of, None)
     before = len(_entries)
     for key in list(_entries):
-        if size + sum(own for _, own in _entries.values()) <= BOUND:
+        if size + sum(entry_size for _, entry_size in _entries.values()) <= BOUND:
             break
         if latest.get(key[0]) != key:
             del _entries[key]
@@ -66,7 +66,7 @@ def _size(value) -> int:
     """Bytes of variables and arrays."""
     match value:
         case tuple() | list():
-            return sum(_size(each) for each in value)
+            return sum(_size(part) for part in value)
         case Trainer():
             return value.nbytes
         case keras.Model():

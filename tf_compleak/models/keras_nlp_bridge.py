@@ -83,11 +83,11 @@ def byte_pair_ids(texts: Sequence[str], vocabulary: dict[str, int], merges: Sequ
 def _ids(tokenizer, texts: Sequence[str], batch: int = 512):
     import tensorflow as tf
 
-    found = []
+    ids = []
     data = tf.data.Dataset.from_tensor_slices(list(texts)).batch(batch).map(tokenizer)
     for rows in data:
-        found += rows.to_list()
-    return found
+        ids += rows.to_list()
+    return ids
 
 
 def backbone(kind: str, **sizes):
@@ -108,13 +108,13 @@ def load_preset(kind: str, preset: str):
     Raises:
       ValueError, OSError: in one line when it is not there, cannot be reached or is another kind.
     """
-    place = located(preset)
+    source = located(preset)
     from keras_nlp import models
 
     backbones = {"bert": models.BertBackbone, "gpt2": models.GPT2Backbone}
     tokenizers = {"bert": models.BertTokenizer, "gpt2": models.GPT2Tokenizer}
     try:
-        return backbones[kind].from_preset(place), tokenizers[kind].from_preset(place)
+        return backbones[kind].from_preset(source), tokenizers[kind].from_preset(source)
     except Exception as error:  # whatever keras-nlp makes of another kind of folder
         text = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -135,13 +135,13 @@ def located(preset: str) -> str:
     if "://" not in preset:
         from keras_nlp import models
 
-        known = {**models.BertBackbone.presets, **models.GPT2Backbone.presets}
-        if preset not in known:
+        presets = {**models.BertBackbone.presets, **models.GPT2Backbone.presets}
+        if preset not in presets:
             raise FileNotFoundError(
                 f"--preset={preset}: no folder of that name, and no such keras-nlp preset; known: "
-                f"{', '.join(sorted(known))}."
+                f"{', '.join(sorted(presets))}."
             )
-        if cached := _cached(known[preset].get("kaggle_handle", "")):
+        if cached := _cached(presets[preset].get("kaggle_handle", "")):
             return cached
     host = HOSTS.get(scheme, "")
     if not host or not _reachable(host):
@@ -157,8 +157,8 @@ def _cached(handle: str) -> str:
     home = os.environ.get("KAGGLEHUB_CACHE", "~/.cache/kagglehub")
     folder = Path(home).expanduser() / "models" / handle.removeprefix("kaggle://")
     folders = [folder, *sorted(folder.glob("*"))] if folder.is_dir() else []
-    whole = [each for each in folders if (each / "config.json").is_file()]
-    return str(whole[-1]) if whole else ""
+    complete = [version for version in folders if (version / "config.json").is_file()]
+    return str(complete[-1]) if complete else ""
 
 
 def _reachable(host: str) -> bool:

@@ -58,8 +58,10 @@ class LossScale:
 
         The factor is halved when they are not, and doubled after `GROWTH` steps when they are.
         """
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in gradients])
-        unscaled = [each / self.factor for each in gradients]
+        finite = tf.reduce_all(
+            [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+        )
+        unscaled = [gradient / self.factor for gradient in gradients]
         grown = self._finite + 1 >= GROWTH
         up = tf.where(grown, 2.0 * self.factor, self.factor)
         self.factor.assign(tf.where(finite, up, tf.maximum(1.0, self.factor / 2)))

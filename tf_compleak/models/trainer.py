@@ -160,9 +160,11 @@ class Trainer:
         loss, correct = tf.constant(0.0), tf.constant(0.0)
         for step in tf.range(tf.shape(order)[0]):
             step_seed = tf.stack([seed[0], seed[1] + step])
-            found = self._strategy.run(self._gradients, (x, y, order[step], step_seed))
-            mean, hits = (self._strategy.reduce("SUM", each, axis=None) for each in found[:2])
-            self._update(found[2], rates[step])
+            replica_results = self._strategy.run(self._gradients, (x, y, order[step], step_seed))
+            mean, hits = (
+                self._strategy.reduce("SUM", result, axis=None) for result in replica_results[:2]
+            )
+            self._update(replica_results[2], rates[step])
             loss += mean
             correct += hits
         return loss, correct
@@ -204,8 +206,8 @@ class Trainer:
             change, slots = self._adamw, [self._slots, self._squares]
             rate = tf.stack([rate, self._step.assign_add(1.0)])
         updates = zip(self.model.trainable_variables, gradients, *slots, strict=True)
-        for variable, gradient, *own in updates:
-            self._strategy.extended.update(variable, change, args=(gradient, rate, *own))
+        for variable, gradient, *variable_slots in updates:
+            self._strategy.extended.update(variable, change, args=(gradient, rate, *variable_slots))
 
     def _sgd(self, variable, gradient, rate, slot):
         gradient = gradient + self._settings.weight_decay * variable
@@ -217,5 +219,5 @@ class Trainer:
         slot.assign(beta * slot + (1 - beta) * gradient)
         square.assign(BETA * square + (1 - BETA) * gradient**2)
         scale = tf.sqrt(1 - BETA**step) / (1 - beta**step)
-        moved = scale * slot / (tf.sqrt(square) + EPSILON)
-        variable.assign_sub(rate * (moved + self._settings.weight_decay * variable))
+        adam_step = scale * slot / (tf.sqrt(square) + EPSILON)
+        variable.assign_sub(rate * (adam_step + self._settings.weight_decay * variable))

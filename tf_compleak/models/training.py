@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, replicas
-from tf_compleak.models.graph_cache import kept
+from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.types import validators
 
@@ -36,7 +36,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, names: Sequence[str]) -> tf.Tens
     return images
 
 
-@kept
+@reuse_graph
 def _trainer(
     spec: ModelSpec, optimization: Optimization, augmentation: tuple[str, ...], precision: str
 ) -> Trainer:

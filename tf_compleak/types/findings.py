@@ -115,24 +115,24 @@ class Sanity(Record):
 
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each of the two that does not hold 0.5 within its interval."""
-        found = [
+        sentences = [
             f"{name} could not be made ({auc.method}): the figures of this report are unchecked."
             for name, auc in (("Null run", self.null_auc), ("Blind baseline", self.blind_auc))
             if not auc.measurable and auc.method != NO_INPUTS
         ]
         if self.null_auc.measurable and not holds_chance(self.null_auc):
-            found.append(
+            sentences.append(
                 f"Null run failed: with shuffled membership the attack's AUC is {self.null_auc}; "
                 "0.5 lies outside. Membership reaches the attack some other way, or this is the "
                 "one sound run in a hundred: repeat with another seed before trusting the figures."
             )
         if self.blind_auc.measurable and not holds_chance(self.blind_auc):
-            found.append(
+            sentences.append(
                 f"Blind baseline failed: a classifier that sees only the inputs tells members from "
                 f"non-members with AUC {self.blind_auc}. The two sets differ in distribution: "
                 "the audit is void."
             )
-        return tuple(found)
+        return tuple(sentences)
 
 
 @dataclass(frozen=True, eq=False)

@@ -186,9 +186,9 @@ class Observations:
 
         train means member, test non-member. Give logits [N, C] or probabilities [N, C] of both.
         """
-        given = [pair for pair in ((logits_train, logits_test), (probs_train, probs_test))]
-        pairs = [pair for pair in given if pair[0] is not None and pair[1] is not None]
-        if len(pairs) != 1 or sum(each is not None for pair in given for each in pair) != 2:
+        choices = [pair for pair in ((logits_train, logits_test), (probs_train, probs_test))]
+        pairs = [pair for pair in choices if pair[0] is not None and pair[1] is not None]
+        if len(pairs) != 1 or sum(array is not None for pair in choices for array in pair) != 2:
             raise ValueError(
                 "from_attack_input: give logits_train and logits_test, or probs_train and "
                 "probs_test."

@@ -27,12 +27,12 @@ def tier(release: Release) -> Tier:
 def default_releases(versions: Release) -> list[Release]:
     """Every version alone, the original with each other one, all with and without the original."""
     others = tuple(name for name in versions if name != ORIGINAL)
-    found: list[Release] = [(name,) for name in versions]
+    releases: list[Release] = [(name,) for name in versions]
     if ORIGINAL in versions:
-        found += [(ORIGINAL, name) for name in others]
+        releases += [(ORIGINAL, name) for name in others]
         if len(others) >= 2:
-            found.append((ORIGINAL, *others))
-    return [*found, others] if len(others) >= 2 else found
+            releases.append((ORIGINAL, *others))
+    return [*releases, others] if len(others) >= 2 else releases
 
 
 @dataclass(frozen=True)
