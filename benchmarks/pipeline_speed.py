@@ -77,9 +77,9 @@ def forget() -> None:
 def separately(study, made: str, root: str) -> dict[str, float]:
     """Seconds by part of the study done piece by piece; `made` holds a finished one."""
     from tf_compleak.engine.processes import Inline
-    from tf_compleak.leakage.stages import scored
+    from tf_compleak.leakage.question_stages import scored
     from tf_compleak.studies.options import Options
-    from tf_compleak.studies.run import pipeline, stages
+    from tf_compleak.studies.run import pipeline, run_stages
     from tf_compleak.studies.run.source import Source
 
     Inline(study.threads)  # the settings of a worker
@@ -89,8 +89,8 @@ def separately(study, made: str, root: str) -> dict[str, float]:
             where = f"{root}/{family}-{name}"
             shutil.copytree(f"{made}/data", f"{where}/data")
             source = Source(dataclasses.replace(study, versions=(name,)), where)
-            seconds["train"] += timed(stages.Training(family), source)
-            for declared in (stages.VersionFile, stages.Observation):
+            seconds["train"] += timed(run_stages.Training(family), source)
+            for declared in (run_stages.VersionFile, run_stages.Observation):
                 seconds["versions"] += timed(declared(family, name), source)
     whole = f"{root}/whole"
     shutil.copytree(made, whole)

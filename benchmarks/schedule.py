@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from tf_compleak.engine.scheduler import Scheduler, Worker
 from tf_compleak.engine.tasks import Outcome, Task
-from tf_compleak.leakage.stages import scored
-from tf_compleak.studies.run import stages
+from tf_compleak.leakage.question_stages import scored
+from tf_compleak.studies.run import run_stages
 from tf_compleak.studies.run.source import Source
 from tf_compleak.studies.study import Study
 from tf_compleak.types import progress
@@ -86,10 +86,10 @@ def phases(study: Study, usable: Sequence[str] = ()) -> list[list[Task]]:
     `usable` are the versions that did not fail; by default all.
     """
     source, usable = Planned(study), tuple(usable) or study.versions
-    attacking = [*stages.asking_more(study, usable), *scored(study.plan(usable))]
+    attacking = [*run_stages.asking_more(study, usable), *scored(study.plan(usable))]
     return [
         [stage.task(source, tuple(need.title for need in stage.needs(source))) for stage in phase]
-        for phase in (stages.building(study), attacking)
+        for phase in (run_stages.building(study), attacking)
     ]
 
 

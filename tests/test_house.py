@@ -53,7 +53,7 @@ def test_keras_nlp_is_reached_by_one_bridge_only():
         ("from tf_compleak.cli.main import main; main(['run', '--help'])", "tensorflow sklearn"),
         ("from tf_compleak.cli.main import main; main(['audit', '--help'])", "tensorflow scipy"),
         ("import tf_compleak.cli.states", "tensorflow tf_keras keras sklearn"),
-        ("import tf_compleak.studies.audit.run", "tensorflow tf_keras keras sklearn"),
+        ("import tf_compleak.studies.audit.audit", "tensorflow tf_keras keras sklearn"),
         ("from tf_compleak.attacks import thresholds", "tensorflow tf_keras keras"),
         ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
         ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),

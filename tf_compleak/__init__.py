@@ -24,11 +24,11 @@ _PUBLIC = {
     "Split": "types",
     "Study": "studies.study",
     "Version": "types",
-    "Where": "studies.audit.settings",
-    "audit": "studies.audit.run",
+    "Where": "studies.audit.audit_settings",
+    "audit": "studies.audit.audit",
     "run": "studies.run.pipeline",
     "run_attacks": "studies.arrays",
-    "verdict": "report.text",
+    "verdict": "report.terminal_report",
 }
 
 __all__ = sorted(_PUBLIC)

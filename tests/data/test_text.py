@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tf_compleak.attacks import blind
-from tf_compleak.data import sources, text, text_files
+from tf_compleak.data import sources, text_files, vocabularies
 from tf_compleak.metrics import intervals
 from tf_compleak.types import Examples, Texts
 
@@ -93,9 +93,11 @@ def test_tables_are_numbers_as_they_are():
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 def test_a_vocabulary_is_learned_saved_and_spells_its_texts(kind, tmp_path):
     texts = sentences()
-    vocabulary = text.train(kind, texts, 400)
-    assert vocabulary == text.train(kind, texts, 400)
-    assert vocabulary == text.Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+    vocabulary = vocabularies.train(kind, texts, 400)
+    assert vocabulary == vocabularies.train(kind, texts, 400)
+    assert vocabulary == vocabularies.Vocabulary.from_json(
+        json.loads(json.dumps(vocabulary.to_json()))
+    )
     assert vocabulary.size <= 400
     ids = vocabulary.encode([*texts[:5], ""], 30)
     assert ids.shape == (6, 30) and ids.dtype == np.int32
@@ -113,11 +115,11 @@ def test_ids_are_keras_nlps_own():
     import keras_nlp
 
     texts = ["The actors, badly!", "very  long\nfilm"]
-    words = text.train("bert", sentences(), 300)
+    words = vocabularies.train("bert", sentences(), 300)
     theirs = keras_nlp.models.BertTokenizer(vocabulary=list(words.tokens), lowercase=True)(texts)
     for row, expected in zip(words.encode(texts, 40), theirs, strict=True):
         assert row[1 : len(expected) + 1].tolist() == list(expected)
-    pairs = text.train("gpt2", sentences(), 300)
+    pairs = vocabularies.train("gpt2", sentences(), 300)
     tokenizer = keras_nlp.models.GPT2Tokenizer(
         vocabulary={token: index for index, token in enumerate(pairs.tokens)},
         merges=list(pairs.merges),
@@ -127,26 +129,28 @@ def test_ids_are_keras_nlps_own():
 
 
 def test_vocabularies_in_files(tmp_path):
-    words = text.train("bert", sentences(), 300)
+    words = vocabularies.train("bert", sentences(), 300)
     (tmp_path / "vocab.txt").write_text("\n".join(words.tokens) + "\n")
-    assert text.read("bert", str(tmp_path)) == text.read("bert", str(tmp_path / "vocab.txt"))
-    assert text.read("bert", str(tmp_path)) == words
-    pairs = text.train("gpt2", sentences(), 300)
+    assert vocabularies.read("bert", str(tmp_path)) == vocabularies.read(
+        "bert", str(tmp_path / "vocab.txt")
+    )
+    assert vocabularies.read("bert", str(tmp_path)) == words
+    pairs = vocabularies.train("gpt2", sentences(), 300)
     ids = {token: index for index, token in enumerate(pairs.tokens)}
     with pytest.raises(FileNotFoundError, match=r"no vocab\.json or vocabulary\.json there"):
-        text.read("gpt2", str(tmp_path))
+        vocabularies.read("gpt2", str(tmp_path))
     (tmp_path / "vocab.json").write_text(json.dumps(ids))
     (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(pairs.merges))
-    assert text.read("gpt2", str(tmp_path)).tokens == pairs.tokens
+    assert vocabularies.read("gpt2", str(tmp_path)).tokens == pairs.tokens
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match=r"--vocabulary=.*lacks \[PAD\]"):
-        text.read("bert", str(tmp_path))
+        vocabularies.read("bert", str(tmp_path))
     (tmp_path / "vocab.json").write_text('{"a":' * 100_000)
     with pytest.raises(ValueError, match=r"--vocabulary=.*nested too deep"):
-        text.read("gpt2", str(tmp_path))
+        vocabularies.read("gpt2", str(tmp_path))
     (tmp_path / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\n")
     with pytest.raises(ValueError, match=r"does not begin with \[PAD\]"):
-        text.read("bert", str(tmp_path))
+        vocabularies.read("bert", str(tmp_path))
 
 
 def test_the_blind_baseline_of_texts_finds_other_words_and_nothing_else():

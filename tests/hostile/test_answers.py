@@ -9,9 +9,9 @@ from tf_compleak.data import sides
 from tf_compleak.inference.observe import softmax
 from tf_compleak.metrics import intervals
 from tf_compleak.studies.audit import open_model, order, query, repeat
+from tf_compleak.studies.audit.audit_settings import Where
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family
-from tf_compleak.studies.audit.settings import Where
 
 W = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
 

@@ -160,11 +160,11 @@ def checkpoint():
 
 @pytest.mark.data
 def test_a_real_checkpoint_gives_what_keras_nlp_gives(tmp_path):
-    from tf_compleak.data import text
+    from tf_compleak.data import vocabularies
 
     backbone, tokenizer = keras_nlp_bridge.load_preset("bert", checkpoint())
     save(tmp_path / "weights.npz", backbone)
-    vocabulary = text.of_preset("bert", tokenizer)
+    vocabulary = vocabularies.of_preset("bert", tokenizer)
     sizes = backbone.vocabulary_size, backbone.max_sequence_length, backbone.num_heads
     own = TextSpec(*sizes, backbone.intermediate_dim, start=str(tmp_path / "weights.npz"))
     model = build(ModelSpec("bert", backbone.num_layers, backbone.hidden_dim, (32,), 2, own))

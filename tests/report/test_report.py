@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from sample_report import COMMAND, FAILED, REASON, full, sample
 
-from tf_compleak.report import figures, html, text, wording
+from tf_compleak.report import figures, html, terminal_report, wording
 from tf_compleak.report.report import Report
 from tf_compleak.types import Estimate, Failure, Version
 from tf_compleak.types.findings import Sanity
@@ -36,7 +36,7 @@ def page(report) -> str:
 
 def printed(report: Report, width: int = 160) -> str:
     console = Console(width=width, file=io.StringIO())
-    text.print_report(report, console)
+    terminal_report.print_report(report, console)
     return console.file.getvalue()
 
 
@@ -69,7 +69,7 @@ def test_json_round_trip(report):
     kept = [[version.left_alone for version in each.versions] for each in (back, report)]
     assert kept[0] == kept[1] and any(kept[0])
     assert html.render(back) == html.render(report)
-    assert text.verdict(back) == text.verdict(report)
+    assert terminal_report.verdict(back) == terminal_report.verdict(report)
 
 
 def test_what_is_not_known_is_no_number_anywhere():
@@ -80,7 +80,7 @@ def test_what_is_not_known_is_no_number_anywhere():
 
 class TestVerdict:
     def test_gain(self, report):
-        words = text.verdict(report)
+        words = terminal_report.verdict(report)
         assert words.startswith("The released versions leak") and "further versions add to" in words
         for tier in ("NR", "SR", "MR"):
             best = report.best(tier)
@@ -90,16 +90,18 @@ class TestVerdict:
         assert words.count(". ") == 0 and words.endswith(".")
 
     def test_no_gain(self):
-        words = text.verdict(sample(gain=0.0))
+        words = terminal_report.verdict(sample(gain=0.0))
         assert "leak who was" in words and "no measurable gain from further versions" in words
         assert "no measurable gain (+" in words
 
     def test_no_leak(self):
-        assert text.verdict(sample(leak=0.0)).startswith("No leakage that could be told from gues")
+        assert terminal_report.verdict(sample(leak=0.0)).startswith(
+            "No leakage that could be told from gues"
+        )
 
     def test_only_one_version(self, report):
         single = with_rows(report, lambda row: row if row.tier == "NR" else None)
-        words = text.verdict(single)
+        words = terminal_report.verdict(single)
         assert "one version" in words and "gain" not in words and "further" not in words
         assert "MR" not in printed(single)
         assert "What further versions add" not in html.render(single)
@@ -113,19 +115,19 @@ class TestVerdict:
                 else None
             ),
         )
-        assert "with several versions (mr on all 11 versions)" in text.verdict(several)
+        assert "with several versions (mr on all 11 versions)" in terminal_report.verdict(several)
         assert html.render(several)
 
     def test_no_rows(self, report):
         empty = with_rows(report, lambda row: None)
-        assert text.verdict(empty).startswith("No attack was measured")
+        assert terminal_report.verdict(empty).startswith("No attack was measured")
         assert printed(empty) and html.render(empty)
 
     def test_failed_sanity_comes_first(self, report):
         bad = Sanity(estimate(0.5, 0.4, 0.6), estimate(0.7, 0.65, 0.75))
         void = dataclasses.replace(report, sanity=bad)
-        assert text.verdict(void).startswith("VOID. Blind baseline failed")
-        assert "not to be relied on" in text.verdict(void)
+        assert terminal_report.verdict(void).startswith("VOID. Blind baseline failed")
+        assert "not to be relied on" in terminal_report.verdict(void)
         assert printed(void).startswith("VOID. Blind baseline failed")
         assert 'role="alert"' in html.render(void) and 'role="alert"' not in html.render(report)
 
@@ -139,9 +141,9 @@ class TestVerdict:
         unclear = with_rows(
             report, lambda row: dataclasses.replace(row, auc=estimate(0.51, 0.501, 0.519))
         )
-        assert text.verdict(near).startswith("The released versions leak")
-        assert text.verdict(clear).startswith("The released versions leak")
-        assert text.verdict(unclear).startswith("There are signs")
+        assert terminal_report.verdict(near).startswith("The released versions leak")
+        assert terminal_report.verdict(clear).startswith("The released versions leak")
+        assert terminal_report.verdict(unclear).startswith("There are signs")
 
     @pytest.mark.parametrize(
         ("low", "high", "choices", "expected"),
@@ -180,11 +182,12 @@ class TestText:
         assert "\x1b" not in printed(hostile(report)) and "[red]" in printed(hostile(report))
 
     def test_loads_no_plotting_library(self):
-        code = "import sys, tf_compleak.report.text as t; assert 'matplotlib' not in sys.modules"
+        import_it = "import sys, tf_compleak.report.terminal_report as t"
+        code = f"{import_it}; assert 'matplotlib' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("show", [html.render, printed, text.verdict])
+@pytest.mark.parametrize("show", [html.render, printed, terminal_report.verdict])
 def test_figures_come_from_the_report(report, show):
     def change(row):
         changed = {"auc": estimate(0.8765, 0.8654, 0.8876)}

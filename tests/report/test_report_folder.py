@@ -27,10 +27,7 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
     family = planted.family(0, 1.0, n=50)
     rng = np.random.default_rng(0)
     keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
-    scores = {
-        key: planted.pooled(rng.normal(size=50), family)
-        for key in keys
-    }
+    scores = {key: planted.pooled(rng.normal(size=50), family) for key in keys}
     report = Report(
         study={},
         provenance={},

@@ -12,7 +12,7 @@ import tiny
 
 import tf_compleak
 from tf_compleak.cli import main as cli
-from tf_compleak.studies.audit.settings import Where
+from tf_compleak.studies.audit.audit_settings import Where
 
 NAMES = ("original", "small")
 CLASSES, FEATURES = 4, 6

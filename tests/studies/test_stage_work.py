@@ -4,9 +4,9 @@ import numpy as np
 from tiny import made
 
 from tf_compleak.leakage.plan import Run
-from tf_compleak.leakage.stages import BlindBaseline, Scoring
-from tf_compleak.studies.run import source, versions
-from tf_compleak.studies.run.stages import Data, DataFolder, Training, VersionFile
+from tf_compleak.leakage.question_stages import BlindBaseline, Scoring
+from tf_compleak.studies.run import run_versions, source
+from tf_compleak.studies.run.run_stages import Data, DataFolder, Training, VersionFile
 from tf_compleak.studies.study import Study
 
 
@@ -57,7 +57,7 @@ def test_the_report_names_the_kernels_that_were_left_alone(tmp_path):
     for name, left_alone in facts.items():
         with VersionFile("target", name).stage(src).writing() as (_, record):
             record["left_alone"] = left_alone
-    records = {name: versions.record(src, name) for name in facts}
+    records = {name: run_versions.record(src, name) for name in facts}
     for name, done in (("pruning-0.60", "pruned"), ("clustering-8", "clustered")):
         assert records[name].left_alone == tuple(kept["kernels"])
         assert records[name].left_alone_share == 0.125

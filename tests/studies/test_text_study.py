@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from tf_compleak.cli import main as cli
-from tf_compleak.data import text
+from tf_compleak.data import vocabularies
 from tf_compleak.models import keras_nlp_bridge
 from tf_compleak.report.report import Report
 
@@ -130,26 +130,26 @@ def test_a_vocabulary_is_each_familys_own_or_one_from_outside(tmp_path, texts, v
     prints = report.provenance["tokens"]
     assert (prints["target"] == prints["shadow-0"]) == (vocabulary == "outside")
     saved = json.loads((tmp_path / "w" / "tokens" / names[-1] / "vocabulary.json").read_text())
-    assert text.Vocabulary.from_json(saved).size <= 330
+    assert vocabularies.Vocabulary.from_json(saved).size <= 330
 
 
 def test_a_vocabulary_knows_nothing_but_its_members(tmp_path, texts):
     """Every merge of a family's vocabulary occurs in its members' texts."""
-    from tf_compleak.studies.run import source, stages
+    from tf_compleak.studies.run import run_stages, source
     from tf_compleak.studies.study import Study
 
     sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 30)
     study = Study(
         dataset=texts.partition("=")[2], model="bert", num_population=10, sequence_length=8, **sizes
     )
-    tiny.made(stages.Data(), stages.DataFolder(study, str(tmp_path), None))
+    tiny.made(run_stages.Data(), run_stages.DataFolder(study, str(tmp_path), None))
     src = source.Source(study, str(tmp_path))
-    tiny.made(stages.Tokens("target"), src)
+    tiny.made(run_stages.Tokens("target"), src)
     assert src.holds_texts
     learned = src.examples.x[np.sort(src.splits["target"].members)]
     saved = (src.tokens("target").path / "vocabulary.json").read_text()
-    vocabulary = text.Vocabulary.from_json(json.loads(saved))
-    assert vocabulary == text.train("bert", learned, study.vocabulary_size)
+    vocabulary = vocabularies.Vocabulary.from_json(json.loads(saved))
+    assert vocabulary == vocabularies.train("bert", learned, study.vocabulary_size)
     ids = src.model_inputs("target", src.splits["target"].scored)
     assert ids.dtype == np.int32 and ids.shape == (60, 8)
     expected = vocabulary.encode(src.examples.x[src.splits["target"].scored], 8)

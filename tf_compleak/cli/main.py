@@ -81,7 +81,7 @@ def _defaults(command: str) -> dict[str, Any]:
         from tf_compleak.studies.study import Study
 
         return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": "", "dry_run": False}
-    from tf_compleak.studies.audit.settings import Audit, Where
+    from tf_compleak.studies.audit.audit_settings import Audit, Where
 
     given = {"versions": (), "members": "", "non_members": "", "fail_if": "", "dry_run": False}
     return _fields(Audit, Where) | {"workdir": "audits/audit"} | given
@@ -184,12 +184,12 @@ def _show(report, workdir: str, fail_if: str) -> int:
     from rich.console import Console
 
     from tf_compleak.engine import file_store
-    from tf_compleak.report import html, text
+    from tf_compleak.report import html, terminal_report
 
     place = file_store.path(workdir)
     file_store.write_text(place / "report.html", html.render(report))
     with terminal.unheard(), contextlib.suppress(SystemExit):  # rich ends by it, unheard
-        text.print_report(report, Console())
+        terminal_report.print_report(report, Console())
         sys.stdout.flush()
     if not fail_if:
         return _void(report)
@@ -269,7 +269,7 @@ def _run(arguments: list[str]) -> int:
 def _live() -> Iterator[Tell]:
     from rich.console import Console
 
-    from tf_compleak.engine.progress import Live
+    from tf_compleak.engine.live_view import Live
 
     with Live(Console(stderr=True)) as live:
         yield live.tell
@@ -351,16 +351,16 @@ def _audit(arguments: list[str]) -> int:
     for name in ("versions", "members", "non_members"):
         if not getattr(values, name):
             raise _UsageError(f"--{name}: missing; see tf-compleak audit --help.")
-    from tf_compleak.studies.audit import run
-    from tf_compleak.studies.audit.settings import Audit, Where
+    from tf_compleak.studies.audit import audit
+    from tf_compleak.studies.audit.audit_settings import Audit, Where
 
     where = _options(Where, "audit", arguments, values)
     given = (_versions(values.versions), values.members, values.non_members)
     asked = _settings(Audit, values, ("versions", "members", "non_members"))
     if values.dry_run:
-        return _dry_run(run.would_run(*given, where=where, **asked))
+        return _dry_run(audit.would_run(*given, where=where, **asked))
     with _live() as tell:
-        report = run.audit(*given, where=where, tell=tell, **asked)
+        report = audit.audit(*given, where=where, tell=tell, **asked)
     return _show(report, where.workdir, values.fail_if)
 
 

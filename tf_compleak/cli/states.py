@@ -16,14 +16,13 @@ from tf_compleak.engine.declaration import Declaration, pending
 from tf_compleak.engine.workdir import ASIDE, RECORD, Workdir
 from tf_compleak.leakage.investigation import SAVED
 from tf_compleak.leakage.observation_folder import ObservationFolder
-from tf_compleak.leakage.stages import FIGURES, Figures, scored
+from tf_compleak.leakage.question_stages import FIGURES, Figures, scored
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
-from tf_compleak.studies.audit.settings import Audit
+from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import pipeline, versions
-from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.run.stages import (
+from tf_compleak.studies.run import pipeline, run_versions
+from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
     Observation,
@@ -31,6 +30,7 @@ from tf_compleak.studies.run.stages import (
     VersionFile,
     everything,
 )
+from tf_compleak.studies.run.source import Source
 from tf_compleak.studies.study import Study
 
 DONE, FAILED, OPEN = "done", "failed", "to do"
@@ -88,7 +88,7 @@ def _usable(source: Source) -> tuple[str, ...]:
             for family in study.families
         )
     ]
-    failed = {name for name in ready if versions.accuracy_failure(source, name)}
+    failed = {name for name in ready if run_versions.accuracy_failure(source, name)}
     return tuple(name for name in study.versions if name not in failed)
 
 

@@ -12,8 +12,14 @@ from tf_compleak.engine.tasks import Executor
 from tf_compleak.leakage import exposures, report_rows, sanity, scoring
 from tf_compleak.leakage.plan import TARGET, Key, Plan
 from tf_compleak.leakage.provider import Provider
+from tf_compleak.leakage.question_stages import (
+    BlindBaseline,
+    Figures,
+    Scoring,
+    scored,
+    what_each_adds,
+)
 from tf_compleak.leakage.report_rows import Pooled
-from tf_compleak.leakage.stages import BlindBaseline, Figures, Scoring, scored, what_each_adds
 from tf_compleak.types import Failure
 from tf_compleak.types.findings import Exposed, Findings, Marginal, Result, Sanity
 from tf_compleak.types.observations import Observations

@@ -15,9 +15,9 @@ class Report(Findings):
 
     def summary(self) -> str:
         """Plain text: the verdict, the best rows of every tier, failures and warnings."""
-        from tf_compleak.report import text
+        from tf_compleak.report import terminal_report
 
-        return text.summary(self)
+        return terminal_report.summary(self)
 
     def _repr_html_(self) -> str:
         """What notebooks show: verdict, figures and tables; the whole page is `report.html`."""

@@ -128,7 +128,7 @@ def _heard(tell: Tell | None) -> Iterator[Tell]:
         return
     from rich.console import Console
 
-    from tf_compleak.engine.progress import Live
+    from tf_compleak.engine.live_view import Live
 
     with Live(Console(stderr=True)) as live:
         yield live.tell

@@ -13,8 +13,8 @@ from tf_compleak.cli import main as cli
 from tf_compleak.inference.observe import softmax
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.question import Question
-from tf_compleak.studies.audit import family_answers, query, run
-from tf_compleak.studies.audit.settings import Where
+from tf_compleak.studies.audit import audit, family_answers, query
+from tf_compleak.studies.audit.audit_settings import Where
 
 NAMES = ("original", "pruned", "int8")
 
@@ -254,10 +254,10 @@ def test_an_audit_of_outputs_loads_no_tensorflow():
 
 def test_attacks_on_many_examples_run_one_at_a_time_unless_more_are_asked_for(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
-    few, many = run.LARGE - 1, run.LARGE
-    assert run.attackers(Where(), 1, few) == 4
-    assert run.attackers(Where(), 1, many) == 1
-    assert run.attackers(Where(workers=2), 1, many) == 2
+    few, many = audit.LARGE - 1, audit.LARGE
+    assert audit.attackers(Where(), 1, few) == 4
+    assert audit.attackers(Where(), 1, many) == 1
+    assert audit.attackers(Where(workers=2), 1, many) == 2
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "-rf", "", "a\nb", "é", "x" * 81])

@@ -13,10 +13,10 @@ import numpy as np
 from tf_compleak.leakage import version_record
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.studies.audit import checks, query, sensitivities
+from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.checks import Confidences
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Answers, Family
-from tf_compleak.studies.audit.settings import Audit
 from tf_compleak.types import Version
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell
@@ -26,7 +26,7 @@ Answered = Mapping[tuple[str, str], Answers]  # by family and version
 
 
 @dataclass(frozen=True)
-class Question:
+class FamilyReader:
     """How an audit's families are asked: its settings, and where answers are kept."""
 
     settings: Audit
@@ -55,7 +55,7 @@ def crossed(families: Sequence[Family], kinds: Sequence[str]) -> list[Family]:
 
 
 def observations(
-    how: Question, families: Sequence[Family], answers: Answered, kinds: Sequence[str]
+    how: FamilyReader, families: Sequence[Family], answers: Answered, kinds: Sequence[str]
 ) -> tuple[dict[str, Observations], dict[str, Confidences]]:
     """Observations of all families, aside with them what they said of the others' examples.
 
@@ -78,7 +78,7 @@ def observations(
     return seen, confidences[TARGET]
 
 
-def _confidences(how: Question, family: Family, answers: Answered) -> dict[str, Confidences]:
+def _confidences(how: FamilyReader, family: Family, answers: Answered) -> dict[str, Confidences]:
     """What each version says, once it is sure that it was asked rightly."""
     settings = how.settings
     by_version = {
@@ -93,7 +93,7 @@ def _confidences(how: Question, family: Family, answers: Answered) -> dict[str, 
     return by_version
 
 
-def _labels(how: Question, family: Family, by_version: Mapping[str, Confidences]) -> np.ndarray:
+def _labels(how: FamilyReader, family: Family, by_version: Mapping[str, Confidences]) -> np.ndarray:
     classes = checks.same_classes(by_version, family.name)
     return checks.labels_of(family, how.settings.label_offset, classes, how.settings.names[0])
 
@@ -111,7 +111,7 @@ def _ids(family: Family) -> np.ndarray:
 
 
 def _family(
-    how: Question,
+    how: FamilyReader,
     family: Family,
     by_version: Mapping[str, Confidences],
     kinds: Sequence[str],
@@ -127,7 +127,7 @@ def _family(
     return _observations(how, by_version, labels, _ids(family), sizes, moved)
 
 
-def _observations(how: Question, by_version, labels, ids, sizes, moved=None) -> Observations:
+def _observations(how: FamilyReader, by_version, labels, ids, sizes, moved=None) -> Observations:
     return Observations(
         versions=how.settings.names,
         probabilities=np.stack([by_version[name].probabilities for name in how.settings.names]),
@@ -139,7 +139,7 @@ def _observations(how: Question, by_version, labels, ids, sizes, moved=None) -> 
     )
 
 
-def _aside(how: Question, family: Family, other: Family, answers: Answered) -> Observations:
+def _aside(how: FamilyReader, family: Family, other: Family, answers: Answered) -> Observations:
     """What a family's versions say of another's examples, none of which they were trained on."""
     about = asked_about(family, other)
     by_version = {

@@ -8,10 +8,10 @@ import numpy as np
 
 from tf_compleak.engine.workdir import Stage, fingerprint
 from tf_compleak.studies.audit import order
+from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.model_files import content
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.query import Family
-from tf_compleak.studies.audit.settings import Audit
 from tf_compleak.types import Output, seeds
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from tf_compleak.data import text
+from tf_compleak.data import vocabularies
 from tf_compleak.data.sides import Side, X
+from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.query import Family
-from tf_compleak.studies.audit.settings import Audit
 
 
 def tokenized(family: Family, settings: Audit) -> Family:
@@ -21,12 +21,12 @@ def tokenized(family: Family, settings: Audit) -> Family:
     if all(side.texts is None for side in family.sides):
         return family
     path = family.vocabulary or settings.vocabulary
-    vocabulary = text.read(settings.tokenizer, path)
+    vocabulary = vocabularies.read(settings.tokenizer, path)
     sides = tuple(_with_ids(side, vocabulary, settings.sequence_length) for side in family.sides)
     return dataclasses.replace(family, sides=sides)
 
 
-def _with_ids(side: Side, vocabulary: text.Vocabulary, length: int) -> Side:
+def _with_ids(side: Side, vocabulary: vocabularies.Vocabulary, length: int) -> Side:
     if side.texts is None:
         return side
     return dataclasses.replace(side, inputs={X: vocabulary.encode(side.texts, length)})

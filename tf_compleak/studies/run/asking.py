@@ -10,8 +10,8 @@ import numpy as np
 
 from tf_compleak.inference import copies, observe
 from tf_compleak.inference.interpreter import TFLiteModel
+from tf_compleak.studies.run.run_stages import Extra, Observation, VersionFile
 from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.run.stages import Extra, Observation, VersionFile
 from tf_compleak.types import seeds
 from tf_compleak.types.progress import Progress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tf_compleak.data import text
+from tf_compleak.data import vocabularies
 from tf_compleak.engine.declaration import Declaration, executed
 from tf_compleak.engine.tasks import Executor, Outcome
 from tf_compleak.leakage.investigation import investigate
@@ -13,10 +13,9 @@ from tf_compleak.leakage.plan import TARGET
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import versions
+from tf_compleak.studies.run import run_versions
 from tf_compleak.studies.run.architecture import check, spec
-from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.run.stages import (
+from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
     Observation,
@@ -25,6 +24,7 @@ from tf_compleak.studies.run.stages import (
     asking_more,
     building,
 )
+from tf_compleak.studies.run.source import Source
 from tf_compleak.studies.study import Study
 from tf_compleak.types import Failure
 from tf_compleak.types.progress import Tell, silent
@@ -104,7 +104,7 @@ def _failure(source: Source, name: str, outcomes: dict[str, Outcome]) -> Failure
         outcome = outcomes.get(Observation(family, name).title)
         if outcome is not None and outcome.error:
             return Failure(name, f"{family}: {outcome.error}")
-    return versions.accuracy_failure(source, name)
+    return run_versions.accuracy_failure(source, name)
 
 
 def _provenance(source: Source) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _text_provenance(source: Source) -> dict[str, Any]:
     if not source.holds_texts:
         return {}
     study, learned = source.study, source.learned_from(TARGET)
-    if study.preset and study.vocabulary in text.OWN:
+    if study.preset and study.vocabulary in vocabularies.OWN:
         origin = f"the preset's own ({study.preset})"
     elif learned is None:
         origin = f"given: {study.vocabulary}"

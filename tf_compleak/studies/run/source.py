@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tf_compleak.data import splits, text
+from tf_compleak.data import splits, vocabularies
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import Stage, digest
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.leakage.provider import Inputs, drawing
-from tf_compleak.leakage.stages import content
-from tf_compleak.studies.run import versions
-from tf_compleak.studies.run.stages import (
+from tf_compleak.leakage.question_stages import content
+from tf_compleak.studies.run import run_versions
+from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
     Extra,
@@ -93,7 +93,7 @@ class Source:
 
     def learned_from(self, family: str) -> np.ndarray | None:
         """Indices of the texts that a family's vocabulary is learned from; None for a given one."""
-        if self.study.preset or self.study.vocabulary not in text.OWN:
+        if self.study.preset or self.study.vocabulary not in vocabularies.OWN:
             return None
         if self.study.vocabulary == "members":
             return np.sort(self.splits[family].members)
@@ -196,7 +196,7 @@ class Source:
 
     def versions(self, names: Sequence[str]) -> tuple[Version, ...]:
         """The records of the target's versions."""
-        return tuple(versions.record(self, name) for name in names)
+        return tuple(run_versions.record(self, name) for name in names)
 
     def versions_from(self) -> dict[str, Any]:
         """Digests of what these records come from."""

@@ -16,12 +16,11 @@ import numpy as np
 
 from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.data import sources
-from tf_compleak.data import text as texts
+from tf_compleak.data import vocabularies as texts
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import write_text
 from tf_compleak.studies.run.architecture import check, spec
-from tf_compleak.studies.run.source import Source, splits_of
-from tf_compleak.studies.run.stages import (
+from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
     Preset,
@@ -29,6 +28,7 @@ from tf_compleak.studies.run.stages import (
     Training,
     VersionFile,
 )
+from tf_compleak.studies.run.source import Source, splits_of
 from tf_compleak.studies.study import Study
 from tf_compleak.types import Examples, Texts, seeds
 from tf_compleak.types.progress import Progress

@@ -21,14 +21,14 @@ from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.plan import TARGET, kinds
 from tf_compleak.leakage.provider import Inputs
-from tf_compleak.leakage.stages import FIGURES, Figures, scored
+from tf_compleak.leakage.question_stages import FIGURES, Figures, scored
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.audit import family_answers, query
 from tf_compleak.studies.audit import shadows as shadow_folders
+from tf_compleak.studies.audit.audit_settings import Audit, Where
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family, Given
-from tf_compleak.studies.audit.settings import Audit, Where
 from tf_compleak.studies.audit.token_ids import tokenized
 from tf_compleak.types import Texts, seeds
 from tf_compleak.types.progress import Tell, silent
@@ -204,7 +204,7 @@ def _report(
     needs = _needs(settings)
     crossed = family_answers.crossed(families, needs)
     answers = query.ask([*families, *crossed], asking, root, tell)
-    how = family_answers.Question(settings, asking, root, tell)
+    how = family_answers.FamilyReader(settings, asking, root, tell)
     seen, confidences = family_answers.observations(how, families, answers, needs)
     provider = ObservationFolder(settings, where.workdir)
     for name, observations in seen.items():

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from tf_compleak.engine import progress
-from tf_compleak.engine.progress import Live, Tally
+from tf_compleak.engine import live_view
+from tf_compleak.engine.live_view import Live, Tally
 
 NEWS = [
     ("train a", "missing"),
@@ -60,7 +60,7 @@ def test_a_stage_that_tells_how_far_it_is_goes_on_at_its_pace():
 
 
 def test_elsewhere_a_long_stage_says_where_it_is(monkeypatch):
-    monkeypatch.setattr(progress, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(live_view, "LONG_SECONDS", -1.0)
     out = io.StringIO()
     with Live(Console(file=out)) as live:
         live.tell("asking int8", 8192, 1_000_000, "")
@@ -68,7 +68,7 @@ def test_elsewhere_a_long_stage_says_where_it_is(monkeypatch):
 
 
 def test_elsewhere_plain_lines_now_and_then(monkeypatch):
-    monkeypatch.setattr(progress, "QUIET_SECONDS", -1.0)
+    monkeypatch.setattr(live_view, "QUIET_SECONDS", -1.0)
     out = io.StringIO()
     with Live(Console(file=out)) as live:
         told(live)

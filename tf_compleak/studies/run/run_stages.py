@@ -12,7 +12,7 @@ from tf_compleak.data import sources
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import Workdir
-from tf_compleak.leakage.stages import extras, scored
+from tf_compleak.leakage.question_stages import extras, scored
 from tf_compleak.studies.run.architecture import StudyFiles, spec
 from tf_compleak.studies.study import Study
 

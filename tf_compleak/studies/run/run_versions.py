@@ -7,7 +7,7 @@ from typing import Any
 from tf_compleak.leakage import version_record
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.metrics import intervals
-from tf_compleak.studies.run.stages import Observation, Training, VersionFile
+from tf_compleak.studies.run.run_stages import Observation, Training, VersionFile
 from tf_compleak.types import ORIGINAL, Failure, Version
 
 _WHAT = (
