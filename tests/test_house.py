@@ -63,7 +63,7 @@ def test_keras_nlp_is_reached_by_one_bridge_only():
         ),
         ("from tf_compleak.inference import interpreter, observe", "tensorflow tf_keras keras"),
         ("from tf_compleak.data import sources, splits", "tensorflow tf_keras keras sklearn"),
-        ("from tf_compleak.report import text", "tensorflow matplotlib sklearn"),
+        ("from tf_compleak.report import terminal_report", "tensorflow matplotlib sklearn"),
     ],
 )
 def test_what_is_not_needed_is_not_loaded(statement, absent):

@@ -173,7 +173,7 @@ def test_only_drawings_are_not_escaped():
 def test_the_template_engine_is_loaded_when_a_page_is_made():
     code = (
         "import sys; from tf_compleak.cli import main, states; "
-        "from tf_compleak.report import figures, report, text, gate, report_folder; "
+        "from tf_compleak.report import figures, gate, report, report_folder, terminal_report; "
         "assert 'jinja2' not in sys.modules; from tf_compleak.report import html; "
         "assert 'jinja2' in sys.modules"
     )

@@ -187,9 +187,9 @@ class Workdir:
         validators.name("attack", attack)
         return self.root / "attacks" / attack / (f"{name} ({variant})" if variant else name)
 
-    def added(self) -> StorePath:
-        """What each version adds."""
-        return self.root / "marginal"
+    def added(self, versions: tuple[str, ...]) -> StorePath:
+        """What each of these versions adds."""
+        return self.root / "marginal" / slug(versions)
 
     def figures(self) -> StorePath:
         """What the report says, before where and when it was made are added."""

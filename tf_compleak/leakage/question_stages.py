@@ -101,7 +101,7 @@ class WhatEachAdds(Declaration):
         return "tabular"
 
     def folder(self, source: Provider) -> os.PathLike:
-        return source.workdir.added()
+        return source.workdir.added(self.usable)
 
     def inputs(self, source: Provider) -> dict[str, Any]:
         return {
