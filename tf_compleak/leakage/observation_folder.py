@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_compleak.engine import bounded_reads
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import Damaged, Stage, digest, fingerprint, read
 from tf_compleak.engine.workdir import Workdir
@@ -47,12 +48,11 @@ class ObservationFolder:
         self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
     ) -> Observations:
         """What was saved of a family, as some versions said it."""
-        saved = self._part(family, release, kinds)
+        members = self._array(family, "members")
         if null:
-            members = drawing(self.question.seed, family).permutation(saved.members)
-            saved = dataclasses.replace(saved, members=members)
-        observations = saved.take(self._order(family, saved.members))
-        if "aside" not in kinds or not self._facts(family)["aside"]:
+            members = drawing(self.question.seed, family).permutation(members)
+        observations = self._part(family, release, kinds, self._order(family, members), members)
+        if "aside" not in kinds or not self._family(family)["aside"]:
             return observations
         aside = self._part(f"{family}-aside", release, kinds)
         return dataclasses.replace(observations, aside=aside)
@@ -62,36 +62,44 @@ class ObservationFolder:
         shuffled = seeds.generator(self.question.seed, "order", family).permutation(len(members))
         return np.argsort(~members, kind="stable")[shuffled]
 
-    def _part(self, name: str, release: Release, kinds: tuple[str, ...]) -> Observations:
-        folder, facts = self._folder(name), self._facts(name)
+    def _array(self, name: str, of: str) -> np.ndarray:
+        return np.load(self._folder(name) / f"{of}.npy", allow_pickle=False)
+
+    def _part(
+        self,
+        name: str,
+        release: Release,
+        kinds: tuple[str, ...],
+        order: np.ndarray | slice = slice(None),
+        members: np.ndarray | None = None,
+    ) -> Observations:
+        """Rows in an order, each array put into it as it is read; `members` in place of its own."""
+        facts = self._family(name)
         for version in release:
             validators.choice("release", version, facts["versions"])
         places = [facts["versions"].index(version) for version in release]
 
-        def array(of: str) -> np.ndarray:
-            return np.load(folder / f"{of}.npy", allow_pickle=False)
+        def rows(of: str) -> np.ndarray:
+            array = self._array(name, of)
+            return array[..., order] if of.startswith("augmented") else array[order]
 
         more = {
-            of: np.stack([array(f"{of}-{place}") for place in places])
+            of: np.stack([rows(f"{of}-{place}") for place in places])
             for of in ARRAYS
-            if (of == "probabilities" or of in kinds) and facts["digests"].get(f"{of}-0")
+            if (of == "probabilities" or of in kinds) and f"{of}-0" in facts["digests"]
         }
         return Observations(
             versions=release,
-            labels=array("labels"),
-            members=array("members"),
-            ids=array("ids"),
+            labels=rows("labels"),
+            members=rows("members") if members is None else members[order],
+            ids=rows("ids"),
             resolutions=tuple(facts["resolutions"][place] for place in places),
             **more,
         )
 
     def ids(self, family: str) -> np.ndarray:
         """[N] ids of a family's examples, in the order of its observations."""
-        folder = self._folder(family)
-        ids, members = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("ids", "members")
-        )
-        return ids[self._order(family, members)]
+        return self._array(family, "ids")[self._order(family, self._array(family, "members"))]
 
     def observed(
         self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
@@ -101,8 +109,8 @@ class ObservationFolder:
         for family in families:
             parts = [family, f"{family}-aside"] if "aside" in kinds else [family]
             for part in parts:
-                if part == family or self._facts(family)["aside"]:
-                    prints[part] = _digests(self._facts(part), release)
+                if part == family or self._family(family)["aside"]:
+                    prints[part] = _digests(self._family(part), release, kinds)
         return prints
 
     def asked(
@@ -113,7 +121,8 @@ class ObservationFolder:
 
     def versions(self, names: Sequence[str]) -> tuple[Version, ...]:
         """The records that were saved."""
-        saved = json.loads((self._folder("versions") / "versions.json").read_text("utf-8"))
+        file = self._folder("versions") / "versions.json"
+        saved = bounded_reads.json_object(file, follow=False)["versions"]
         versions = {values["name"]: Version.from_json(values) for values in saved}
         return tuple(versions[name] for name in names)
 
@@ -152,6 +161,27 @@ class ObservationFolder:
             )
         return record["facts"]
 
+    def _family(self, name: str) -> dict[str, Any]:
+        """The facts of a family; Damaged where they are not those that `save_family` wrote."""
+        facts = self._facts(name)
+        try:
+            count = len(facts["versions"])
+            sound = (
+                all(isinstance(version, str) for version in facts["versions"])
+                and count == len(facts["resolutions"])
+                and all(type(step) in (int, float) for step in facts["resolutions"])
+                and all(isinstance(sha256, str) for sha256 in facts["digests"].values())
+                and isinstance(facts["aside"], bool)
+            )
+        except (KeyError, TypeError, AttributeError):
+            sound = False
+        if not sound:
+            raise Damaged(
+                f"{self._path(name)}: its stage.json is not what was written; the same command "
+                "makes it again."
+            )
+        return facts
+
     def _folder(self, name: str) -> os.PathLike:
         """A folder of this machine with the files, whose checksums are compared."""
         path = self._path(name)
@@ -181,7 +211,9 @@ class ObservationFolder:
 
     def save_versions(self, versions: Sequence[Version]) -> None:
         """Keep the records of the target's versions."""
-        text = json.dumps([version.to_json() for version in versions], indent=1, allow_nan=False)
+        text = json.dumps(
+            {"versions": [version.to_json() for version in versions]}, indent=1, allow_nan=False
+        )
         self._save("versions", {}, {"sha256": fingerprint(text=text)}, {"versions.json": text})
 
     def save_inputs(self, inputs: Inputs) -> None:
@@ -207,13 +239,13 @@ class ObservationFolder:
             facts.update(known, digests=digests)
 
 
-def _digests(facts: dict[str, Any], release: Release) -> dict[str, Any]:
-    """Of the arrays of some versions, and of what they have in common."""
-    places = {str(facts["versions"].index(name)) for name in release if name in facts["versions"]}
-    digests = {
-        name: sha256
-        for name, sha256 in facts["digests"].items()
-        if "-" not in name or name.rpartition("-")[2] in places
+def _digests(facts: dict[str, Any], release: Release, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Of what some versions said, beyond the confidences of `kinds` alone, and of the examples."""
+    places = [facts["versions"].index(name) for name in release if name in facts["versions"]]
+    names = ["labels", "members", "ids"]
+    names += [f"{of}-{p}" for of in ("probabilities", *sorted(kinds)) for p in sorted(places)]
+    steps = [facts["resolutions"][place] for place in sorted(places)]
+    return {
+        "resolutions": steps,
+        **{name: facts["digests"][name] for name in names if name in facts["digests"]},
     }
-    steps = [facts["resolutions"][int(place)] for place in sorted(places)]
-    return {**digests, "resolutions": steps}
