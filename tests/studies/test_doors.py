@@ -13,6 +13,7 @@ import tiny
 import tf_compleak
 from tf_compleak.cli import main as cli
 from tf_compleak.studies.audit.audit_settings import Where
+from tf_compleak.types import Texts
 
 NAMES = ("original", "small")
 CLASSES, FEATURES = 4, 6
@@ -265,3 +266,51 @@ def test_runs_have_exposures_a_budget_and_what_each_version_adds(tmp_path, capsy
     assert cli.main(["show", str(root)]) == 0
     text = capsys.readouterr().out
     assert "done    loss original (label)" in text and "done    what each version adds" in text
+
+
+def test_answers_go_by_the_vocabulary_and_the_types_of_inputs(tmp_path):
+    """What is asked is in the fingerprint of the answers: ids, and how numbers are prepared."""
+    from tf_compleak.data.sides import of_arrays
+    from tf_compleak.studies.audit import query, token_ids
+    from tf_compleak.studies.audit.audit_settings import Audit
+
+    texts = Texts.of([f"good film {index}" for index in range(30)])
+    side = of_arrays(texts, np.arange(30) % 2, "--members")
+    family = query.Family("target", {"a": "a.tflite"}, (side, side), ("1", "2"))
+    prints = set()
+    for words in (("good", "film"), ("film", "good")):
+        path = tmp_path / "vocab.txt"
+        path.write_text("\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words)) + "\n")
+        settings = Audit(versions=(("a", "b"),), members="", non_members="", vocabulary=str(path))
+        prints.add(token_ids.tokenized(family, settings).digests)
+    assert len(prints) == 2
+    bytes_, floats = (
+        of_arrays(np.full((30, 4), 7, kind), np.arange(30) % 2, "x") for kind in ("u1", "f4")
+    )
+    assert query._kinds(bytes_) != query._kinds(floats)
+
+
+def test_the_order_of_attacks_is_the_order_of_scores(folders, tmp_path):
+    """The same rows in another order are other files."""
+    first = audited(folders, tmp_path / "a", shadows=False, attacks=("loss", "tabular"))
+    turned = audited(folders, tmp_path / "a", shadows=False, attacks=("tabular", "loss"))
+    assert [row.attack for row in turned.results] != [row.attack for row in first.results]
+    for index, row in enumerate(turned.results):
+        same = [(r.attack, r.release) for r in first.results].index((row.attack, row.release))
+        np.testing.assert_array_equal(turned.scored.values[index], first.scored.values[same])
+
+
+def test_arrays_with_ids_of_objects_and_answers_on_copies(tmp_path):
+    import dataclasses
+
+    *shadows, target = planted.halves(0, 2.0, 3)
+    rng = np.random.default_rng(0)
+
+    def changed(family):
+        copies = rng.random((len(family.versions), 2, len(family)), dtype=np.float32)
+        return dataclasses.replace(family, ids=family.ids.astype(object), augmented=copies)
+
+    target, *shadows = map(changed, (target, *shadows))
+    report = tf_compleak.run_attacks(target, shadows, ["loss", "lira-boosted"], marginal="none")
+    assert {row.attack for row in report.results} == {"loss", "lira-boosted"}
+    assert report.study["queries"] == 2 and len(report.scored.ids) == len(target)

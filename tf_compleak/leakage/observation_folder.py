@@ -191,9 +191,9 @@ class ObservationFolder:
 
     def save_family(self, family: str, observations: Observations) -> None:
         """Keep what a family answered, and what it said of examples aside."""
-        self._save_part(family, observations, observations.aside is not None)
         if observations.aside is not None:
             self._save_part(f"{family}-aside", observations.aside, False)
+        self._save_part(family, observations, observations.aside is not None)
 
     def _save_part(self, name: str, observations: Observations, aside: bool) -> None:
         arrays = {of: getattr(observations, of) for of in ("labels", "members", "ids")}

@@ -13,6 +13,10 @@ from tf_compleak.types import Failure, Release, default_releases
 
 TARGET = "target"
 NULL_RUN = "null run"
+TOKENS_HAVE_NO_NEIGHBOURS = (
+    "not applicable: sensitivities need inputs that noise can move a little; token ids have no "
+    "such neighbours, and the embeddings lie inside the .tflite file"
+)
 Key = tuple[str, Release]  # attack, release
 
 

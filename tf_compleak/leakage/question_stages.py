@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tf_compleak.engine.declaration import Declaration
-from tf_compleak.engine.stage import fingerprint
+from tf_compleak.engine.stage import SCHEMA, fingerprint
 from tf_compleak.leakage.plan import Plan, Run, kinds
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.leakage.sanity import BLIND
@@ -108,6 +108,7 @@ class WhatEachAdds(Declaration):
             "exposure": source.question.exposure[0],
             "release": list(self.usable),
             "families": list(self.families),
+            "versions": source.versions_from(),
             "observed": source.observed(self.families, self.usable),
         }
 
@@ -139,6 +140,7 @@ class Figures(Declaration):
         return {
             "versions": source.versions_from(),
             "usable": list(self.plan.usable),
+            "rows": [[attack, *release] for attack, release in self.plan.row_keys()],
             "scores": {stage.title: content(stage, source) for stage in stages},
         }
 
@@ -146,7 +148,9 @@ class Figures(Declaration):
 def content(stage: Declaration, source: Any) -> str | None:
     """A digest of what is there, whatever it was made from; None where nothing is."""
     record = stage.stage(source).record()
-    return fingerprint(files=record["files"], facts=record["facts"]) if record else None
+    if record is None or record.get("schema") != SCHEMA:
+        return None
+    return fingerprint(files=record["files"], facts=record["facts"])
 
 
 def scored(plan: Plan) -> list[Declaration]:

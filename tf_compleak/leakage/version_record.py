@@ -19,7 +19,8 @@ def record(name: str, target: Observations | None, **facts) -> Version:
     """
     if target is None:
         return Version(name=name, **facts)
-    classes = dict(zip(target.versions, target.probabilities.argmax(axis=2), strict=True))
+    beside = [other for other in (ORIGINAL, name) if other in target.versions]
+    classes = {of: target.select([of]).probabilities[0].argmax(axis=1) for of in set(beside)}
     right, members = classes[name] == target.labels, target.members
     agreement = None
     if ORIGINAL in classes and name != ORIGINAL:

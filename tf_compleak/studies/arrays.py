@@ -58,6 +58,7 @@ def run_attacks(
         non-members, or where no attack suits a release.
     """
     asked = _question(target, shadows, attacks, releases, seed, question)
+    target, *shadows = (_plain_ids(family) for family in (target, *shadows))
     plan = _plan(asked, target, len(shadows))
     with _heard(tell) as tell, tempfile.TemporaryDirectory(prefix="tf-compleak-") as root:
         provider = ObservationFolder(asked, root)
@@ -88,6 +89,8 @@ def _question(target, shadows, attacks, releases, seed: int, question: dict) -> 
             )
     validators.at_least("seed", seed, 0)
     _check_families(target, shadows)
+    if target.augmented is not None:
+        question = {"queries": target.augmented.shape[1], **question}
     try:
         asked = Question(attacks=tuple(attacks), seed=seed, **question)
     except TypeError as error:
@@ -106,6 +109,14 @@ def _plan(asked: Question, target: Observations, num_shadows: int) -> Plan:
         names = ", ".join(asked.attacks)
         raise ValueError(f"attacks: none of {names} suits a release of {releases}.")
     return plan
+
+
+def _plain_ids(family: Observations) -> Observations:
+    """Ids that can be saved without pickle: those that are objects, as text."""
+    if family.ids.dtype.kind != "O":
+        return family
+    aside = None if family.aside is None else _plain_ids(family.aside)
+    return dataclasses.replace(family, ids=family.ids.astype(str), aside=aside)
 
 
 def _in_order(scored: Scored, ids: np.ndarray) -> Scored:

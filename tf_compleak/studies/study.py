@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
-from tf_compleak.leakage.plan import TARGET, Plan, kinds
+from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import Question
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
 from tf_compleak.types import LEAST, Release, validators
@@ -16,10 +16,6 @@ SPLITS = ("disjoint", "halves")
 CALIBRATIONS = ("validation", "members")
 TUNED = ("pruning", "clustering", "quantization")
 OPTIMIZERS = ("sgd", "adamw")  # as `models.trainer` has them, which loads TensorFlow
-TOKENS_HAVE_NO_NEIGHBOURS = (
-    "not applicable: sensitivities need inputs that noise can move a little; token ids have no "
-    "such neighbours, and the embeddings lie inside the .tflite file"
-)
 DEFAULT_ATTACKS = (
     *("entropy", "modified-entropy", "nasr-lr", "nasr-mlp", "sr2-lr", "sr2-mlp", "mr", "tabular"),
 )

@@ -93,7 +93,7 @@ def would_run(
     families, _ = _families(given, where)
     given.settings.check_measurable(len(families[0].sides[1]))
     asking = _asking(given.settings, where)
-    asked = [*families, *family_answers.crossed(families, _needs(given.settings))]
+    asked = [*families, *family_answers.crossed(families, _needs(given.settings), given.settings)]
     tasks = [
         (query.title(family, name), why)
         for family in asked
@@ -202,7 +202,7 @@ def _report(
 ) -> Report:
     root, asking = Workdir(where.workdir).root, _asking(settings, where)
     needs = _needs(settings)
-    crossed = family_answers.crossed(families, needs)
+    crossed = family_answers.crossed(families, needs, settings)
     answers = query.ask([*families, *crossed], asking, root, tell)
     how = family_answers.FamilyReader(settings, asking, root, tell)
     seen, confidences = family_answers.observations(how, families, answers, needs)
@@ -213,17 +213,19 @@ def _report(
     has_inputs = _has_inputs(families[0])
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
-    del seen, confidences  # gigabytes, which workers read from their files
+    facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
+    del seen, confidences, answers  # gigabytes, which workers read from their files
     workers = attackers(where, settings.threads, sum(map(len, families[0].sides)))
     with door.executor(settings, where, workers) as executor:
         findings = investigate(settings.plan(has_inputs), provider, executor, (), tell)
-    facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
     return door.reported(findings, settings, where, started, facts)
 
 
 def _needs(settings: Audit) -> set[str]:
     """What else than confidences its attacks need."""
-    return {kind for attack in settings.attacks for kind in kinds(settings, attack)}
+    lost = dict(settings.plan(False).inapplicable)
+    attacks = [attack for attack in settings.attacks if attack not in lost]
+    return {kind for attack in attacks for kind in kinds(settings, attack)}
 
 
 def _has_inputs(target: Family) -> bool:

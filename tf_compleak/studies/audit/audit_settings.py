@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.inference import prepare
-from tf_compleak.leakage.plan import TARGET, Plan
+from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import Question
 from tf_compleak.models import TEXT
 from tf_compleak.studies.audit import repeat
@@ -95,7 +95,16 @@ class Audit(Question):
 
     def plan(self, has_inputs: bool) -> Plan:
         """What is run."""
-        return Plan(self, self.families, self.names, self.names, has_inputs=has_inputs)
+        lost = ()
+        if self.vocabulary:
+            lost = tuple(
+                (attack, TOKENS_HAVE_NO_NEIGHBOURS)
+                for attack in self.attacks
+                if "sensitivities" in kinds(self, attack)
+            )
+        return Plan(
+            self, self.families, self.names, self.names, inapplicable=lost, has_inputs=has_inputs
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; versions as they are written on the command line."""

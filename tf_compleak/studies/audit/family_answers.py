@@ -17,6 +17,7 @@ from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.checks import Confidences
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Answers, Family
+from tf_compleak.studies.audit.token_ids import tokenized
 from tf_compleak.types import Version
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell
@@ -35,14 +36,21 @@ class FamilyReader:
     tell: Tell
 
 
-def asked_about(family: Family, other: Family) -> Family:
-    """The versions of a family, to be asked about the examples of another."""
-    return dataclasses.replace(
-        other, name=f"{family.name} of {other.name}", versions=family.versions
+def asked_about(family: Family, other: Family, settings: Audit) -> Family:
+    """The versions of a family, to be asked about the examples of another.
+
+    Texts are the ids of the vocabulary that the asked versions were trained with.
+    """
+    crossed = dataclasses.replace(
+        other,
+        name=f"{family.name} of {other.name}",
+        versions=family.versions,
+        vocabulary=family.vocabulary,
     )
+    return tokenized(crossed, settings) if settings.vocabulary else crossed
 
 
-def crossed(families: Sequence[Family], kinds: Sequence[str]) -> list[Family]:
+def crossed(families: Sequence[Family], kinds: Sequence[str], settings: Audit) -> list[Family]:
     """Every family about every other's examples, where attacks need that and all can be asked."""
     can = all(
         isinstance(given, str) or callable(given)
@@ -51,7 +59,7 @@ def crossed(families: Sequence[Family], kinds: Sequence[str]) -> list[Family]:
     )
     if "aside" not in kinds or not can:
         return []
-    return [asked_about(a, b) for a in families for b in families if a is not b]
+    return [asked_about(a, b, settings) for a in families for b in families if a is not b]
 
 
 def observations(
@@ -69,7 +77,7 @@ def observations(
     seen = {
         family.name: _family(how, family, confidences[family.name], kinds) for family in families
     }
-    pairs = {family.name: family for family in crossed(families, kinds)}
+    pairs = {family.name: family for family in crossed(families, kinds, how.settings)}
     for family in families:
         others = [other for other in families if f"{family.name} of {other.name}" in pairs]
         if others:
@@ -141,7 +149,7 @@ def _observations(how: FamilyReader, by_version, labels, ids, sizes, moved=None)
 
 def _aside(how: FamilyReader, family: Family, other: Family, answers: Answered) -> Observations:
     """What a family's versions say of another's examples, none of which they were trained on."""
-    about = asked_about(family, other)
+    about = asked_about(family, other, how.settings)
     by_version = {
         name: checks.confidences(answers[about.name, name], how.settings.outputs)
         for name in how.settings.names

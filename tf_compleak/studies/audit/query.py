@@ -113,7 +113,8 @@ def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) ->
 
 
 def outputs_of(given: Given) -> Given:
-    """A text that names two `.npy` files of outputs, as these arrays; anything else as it is."""
+    """A text that names two `.npy` files of outputs, as these arrays; a path as text."""
+    given = str(given) if isinstance(given, Path) else given
     if not isinstance(given, str) or not given.endswith(".npy"):
         return given
     paths = given.split("+")
@@ -239,7 +240,8 @@ class _Parts(NamedTuple):
 def _parts(path: str, family: Family, name: str, asking: Asking, root: Path) -> _Parts:
     identity = content(path)
     mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
-    examples = fingerprint(data=family.digests, seed=asking.seed, family=family.name)
+    kinds = [_kinds(side) for side in family.sides]
+    examples = fingerprint(data=family.digests, kinds=kinds, seed=asking.seed, family=family.name)
     print_ = fingerprint(
         stage="answers/2",
         file=identity.pop("sha256"),
@@ -253,6 +255,14 @@ def _parts(path: str, family: Family, name: str, asking: Asking, root: Path) -> 
 
     numbered = [stage(f"{number:05}") for number in range(len(mixed.parts))]
     return _Parts(identity, mixed, numbered, stage("again"))
+
+
+def _kinds(side: Side) -> list[list]:
+    """Names, types and shapes of inputs: how they are prepared goes by these."""
+    return [
+        [name, str(array.dtype), list(array.shape[1:])]
+        for name, array in sorted(side.inputs.items())
+    ]
 
 
 def why(family: Family, name: str, asking: Asking, root: Path) -> str:

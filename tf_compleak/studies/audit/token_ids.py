@@ -6,6 +6,7 @@ import dataclasses
 
 from tf_compleak.data import vocabularies
 from tf_compleak.data.sides import Side, X
+from tf_compleak.engine.stage import digest
 from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.query import Family
 
@@ -23,7 +24,8 @@ def tokenized(family: Family, settings: Audit) -> Family:
     path = family.vocabulary or settings.vocabulary
     vocabulary = vocabularies.read(settings.tokenizer, path)
     sides = tuple(_with_ids(side, vocabulary, settings.sequence_length) for side in family.sides)
-    return dataclasses.replace(family, sides=sides)
+    prints = tuple(digest(side.inputs[X]) for side in sides if side.texts is not None)
+    return dataclasses.replace(family, sides=sides, digests=(*family.digests, *prints))
 
 
 def _with_ids(side: Side, vocabulary: vocabularies.Vocabulary, length: int) -> Side:
