@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tf_compleak.types.findings import Findings
 
@@ -12,6 +14,12 @@ from tf_compleak.types.findings import Findings
 @dataclass(frozen=True, repr=False)
 class Report(Findings):
     """What one study found; `report.json` is its saved form. See `Findings` for the fields."""
+
+    @classmethod
+    def of(cls, findings: Findings, **changes: Any) -> Report:
+        """The report of findings, some of its fields given anew."""
+        fields = {f.name: getattr(findings, f.name) for f in dataclasses.fields(Findings)}
+        return cls(**fields | changes)
 
     def summary(self) -> str:
         """Plain text: the verdict, the best rows of every tier, failures and warnings."""

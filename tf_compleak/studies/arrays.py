@@ -70,10 +70,9 @@ def run_attacks(
         with executors.executor(name, workers, asked.threads, logs) as executor:
             findings = investigate(plan, provider, executor, (), tell)
     findings = dataclasses.replace(findings, scored=_in_order(findings.scored, target.ids))
-    fields = {f.name: getattr(findings, f.name) for f in dataclasses.fields(findings)}
     study = {**asked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
     made = {"seed": seed, "num_shadows": len(shadows)}
-    return Report(**fields | {"study": study, "provenance": made})
+    return Report.of(findings, study=study, provenance=made)
 
 
 def _question(target, shadows, attacks, releases, seed: int, question: dict) -> Question:

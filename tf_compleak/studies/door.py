@@ -65,8 +65,7 @@ def reported(
       facts: of the door, for the provenance.
     """
     workdir = Workdir(options.workdir)
-    fields = {field.name: getattr(findings, field.name) for field in dataclasses.fields(Findings)}
-    report = Report(**fields | {"study": question.to_json()})
+    report = Report.of(findings, study=question.to_json())
     if (saved := _saved(workdir, report)) is not None:
         return saved
     made = {
