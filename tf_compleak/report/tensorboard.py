@@ -85,20 +85,24 @@ def write(
       OSError: in one line, where the log folder cannot be made or written.
     """
     try:
+        os.makedirs(logdir, exist_ok=True)  # before TensorFlow is loaded, which takes seconds
+    except OSError as error:
+        raise _refusal(logdir, error) from error
+    try:
         import tensorflow as tf
         from tensorboard.plugins.hparams import api as hp
     except ImportError as error:
         raise ValueError("TensorBoard is not installed; pip install tensorboard.") from error
-
     try:
-        os.makedirs(logdir, exist_ok=True)
         _write(tf, hp, reports, logdir, curves or {})
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
-        reason = " ".join(str(reason).split())[:200]
-        raise OSError(
-            f"--logdir={logdir}: cannot be made or written ({reason}); name another folder."
-        ) from error
+        raise _refusal(logdir, error) from error
+
+
+def _refusal(logdir: str | os.PathLike, error: Exception) -> OSError:
+    reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
+    reason = " ".join(str(reason).split())[:200]
+    return OSError(f"--logdir={logdir}: cannot be made or written ({reason}); name another folder.")
 
 
 def _write(tf, hp, reports: Mapping[str, Findings], logdir, curves) -> None:
