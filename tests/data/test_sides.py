@@ -111,27 +111,12 @@ def test_sides_must_be_alike():
         sides.paired(sides.of_arrays(x, y, "--members"), sides.of_arrays(None, y, "--non_members"))
 
 
-def test_overlap_is_found_by_content_and_dropped_on_both_sides():
-    x, y = arrays(60)
-    members = sides.of_arrays(x[:40], y[:40], "--members")
-    others = sides.of_arrays(np.float64(x[35:]), y[35:], "--non_members")
-    with pytest.raises(ValueError, match=r"--non_members: 5 example\(s\) .* \(first: member 35\)"):
-        sides.without_overlap(members, others, drop=False)
-    with pytest.raises(ValueError, match="without the overlap"):  # 35 are left, and 20 are not
-        sides.without_overlap(members.take(np.arange(20, 40)), others, drop=True)
-    mine, rest, count, digests = sides.without_overlap(members, others, drop=True)
-    assert count == 5 and len(mine) == 35 and len(rest) == 20
-    assert not np.isin(*digests).any() and len(digests[0]) == 35
-    apart = sides.without_overlap(mine, rest, drop=False)
-    assert apart[2] == 0 and apart[0] is mine
-
-
 def texts_of(path, words, labels):
     path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(words, labels, strict=True)))
     return sources.load_side(f"text:{path}", f"--{path.stem}")
 
 
-def test_sides_of_texts_share_classes_and_are_compared_by_content(tmp_path):
+def test_sides_of_texts_share_classes(tmp_path):
     words = [f"größe {index}" for index in range(60)]
     mine = texts_of(tmp_path / "members.tsv", words[:40], ["a", "c"] * 20)
     others = texts_of(tmp_path / "non_members.tsv", words[35:], ["b", "c", "b", "c", "b"] * 5)
@@ -139,11 +124,6 @@ def test_sides_of_texts_share_classes_and_are_compared_by_content(tmp_path):
     mine, others = sides.paired(mine, others)
     assert mine.classes == others.classes == ("a", "b", "c")
     assert set(mine.labels) == {0, 2} and set(others.labels) == {1, 2}
-    with pytest.raises(ValueError, match=r"--non_members=text:.*: 5 example\(s\) are among"):
-        sides.without_overlap(mine, others, drop=False)
-    mine, others, count, _ = sides.without_overlap(mine, others, drop=True)
-    assert count == 5 and mine.texts[np.arange(35)] == words[:35]
-    assert others.texts[np.arange(20)] == words[40:]
 
 
 def test_texts_are_paired_with_texts_only(tmp_path):

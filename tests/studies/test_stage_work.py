@@ -1,6 +1,7 @@
 """Stages: what is kept and what is done again."""
 
 import numpy as np
+import pytest
 from tiny import made
 
 from tf_compleak.leakage.plan import Run
@@ -85,3 +86,42 @@ def test_what_changes_a_training_changes_its_fingerprint_and_nothing_else_does(t
     ):
         assert training(**changes) != plain, changes
     assert training(depth=5, width=16) == plain  # the architecture's own, spelled out
+
+
+def with_copies(path, copied):
+    """120 examples and the first `copied` of them once more, as `.npz`."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((120, 4, 4)), np.arange(120) % 3
+    np.savez(path, x=np.concatenate([x, x[:copied]]), y=np.concatenate([y, y[:copied]]))
+
+
+@pytest.mark.parametrize("split", ["disjoint", "halves"])
+def test_no_two_examples_of_any_split_have_the_same_content(tmp_path, split):
+    path, root = tmp_path / "data.npz", str(tmp_path / "w")
+    with_copies(path, copied=100)
+    sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
+    study = Study(dataset=f"npz:{path}", num_population=10, split=split, **sizes)
+    facts = made(Data(), DataFolder(study, root, None))
+    src = source.Source(study, root)
+    everyone = [src.splits[name].scored for name in study.families]
+    everyone += [src.splits["target"].validation, src.splits["target"].population]
+    rows = np.unique(np.concatenate(everyone))
+    assert len(np.unique(src.examples.x[rows].reshape(len(rows), -1), axis=0)) == len(rows)
+    assert len(src.examples) == 120 and facts["duplicates"] == {
+        "examples": 220,
+        "count": 100,
+        "relabelled": 0,
+    }
+    assert src.dropped.sentence().startswith("100 of 220 examples were left out before the split")
+
+
+def test_too_few_examples_of_different_content_are_refused_in_one_line(tmp_path):
+    path, root = tmp_path / "data.npz", str(tmp_path / "w")
+    with_copies(path, copied=100)
+    sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 30)
+    study = Study(dataset=f"npz:{path}", num_population=10, **sizes)
+    with pytest.raises(ValueError) as error:
+        made(Data(), DataFolder(study, root, None))
+    line = str(error.value)
+    assert "120 examples, 160 needed" in line and "\n" not in line
+    assert "100 of 220 examples were left out before the split" in line

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.types import LEAST, Texts, validators
+from tf_compleak.types import Texts, validators
 
 BLOCK = 4096  # examples that are held as floats at a time
 LABEL_MOST = 2**31 - 1
@@ -154,42 +152,3 @@ def _renumbered(side: Side, classes: tuple[str, ...]) -> Side:
         return side
     numbers = np.array([classes.index(name) for name in side.classes])
     return dataclasses.replace(side, labels=numbers[side.labels], classes=classes)
-
-
-def digests(side: Side) -> np.ndarray:
-    """S16[N], a digest of the text, or of the inputs whatever their number type, of each."""
-    if side.texts is not None:
-        spans = (side.texts.content[a:b] for a, b in itertools.pairwise(side.texts.ends))
-        return np.array([hashlib.blake2b(s, digest_size=16).digest() for s in spans], "S16")
-    rows_digests = []
-    for block in side.blocks():
-        flat = [rows.astype(np.float32).reshape(len(rows), -1) for _, rows in sorted(block.items())]
-        table = np.ascontiguousarray(np.concatenate(flat, axis=1) + np.float32(0))
-        rows_digests += [hashlib.blake2b(row.data, digest_size=16).digest() for row in table]
-    return np.array(rows_digests, dtype="S16")
-
-
-def without_overlap(
-    members: Side, non_members: Side, drop: bool
-) -> tuple[Side, Side, int, tuple[np.ndarray, np.ndarray]]:
-    """Both sides without examples that are in both, how many these are, and digests of the rest.
-
-    Raises:
-      ValueError: when there are some and `drop` is false, naming the first and the count.
-    """
-    mine, others = digests(members), digests(non_members)
-    common = np.intersect1d(mine, others)
-    if not len(common):
-        return members, non_members, 0, (mine, others)
-    in_mine, in_others = np.isin(mine, common), np.isin(others, common)
-    if not drop:
-        first = int(np.flatnonzero(in_mine)[0])
-        raise ValueError(
-            f"{non_members.where}: {len(common)} example(s) are among the members, too (first: "
-            f"member {members.ids[first]}); mend the lists, or pass --drop_overlap to leave them "
-            "out on both sides."
-        )
-    distinct = members.take(np.flatnonzero(~in_mine)), non_members.take(np.flatnonzero(~in_others))
-    for side in distinct:
-        validators.at_least(f"{side.where}: examples without the overlap", len(side), LEAST)
-    return *distinct, len(common), (mine[~in_mine], others[~in_others])

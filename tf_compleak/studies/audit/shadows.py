@@ -16,7 +16,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from tf_compleak.data import sides, sources
+from tf_compleak.data import duplicates, sides, sources
 from tf_compleak.data.sides import Side
 from tf_compleak.studies.audit import query
 from tf_compleak.studies.audit.query import Family, Given
@@ -31,7 +31,7 @@ def family(
 ) -> tuple[Family, int]:
     """A family of these versions and sides, and how many examples were on both sides."""
     if mine.inputs or mine.texts is not None:
-        mine, others, dropped, found = sides.without_overlap(mine, others, drop)
+        mine, others, dropped, found = duplicates.without_overlap(mine, others, drop)
         digests = tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in found)
     else:
         dropped = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,6 +116,8 @@ def _provenance(source: Source) -> dict[str, Any]:
             study.calibration
         ],
         "data_sha256": source.sha256,
+        "duplicates": dataclasses.asdict(source.dropped),
+        **({"cautions": [source.dropped.sentence()]} if source.dropped.count else {}),
         **_text_provenance(source),
         "training": {
             family: Training(family).stage(source).fingerprint for family in study.families

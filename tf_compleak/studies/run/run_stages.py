@@ -43,9 +43,9 @@ class DataFolder:
 
 @dataclass(frozen=True)
 class Data(Declaration):
-    """The decoded data set."""
+    """The decoded data set, without duplicates."""
 
-    name: ClassVar[str] = "data/2"
+    name: ClassVar[str] = "data/3"
     work: ClassVar[str] = "tf_compleak.studies.run.stage_work:data"
     depends: ClassVar[tuple[str, ...]] = ("dataset", "tfds_split")
     resources: ClassVar[str] = "data"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tf_compleak.data import splits, vocabularies
+from tf_compleak.data.duplicates import Dropped
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import Stage, digest
 from tf_compleak.engine.workdir import Workdir
@@ -37,6 +38,7 @@ class Source:
         stage = Data().stage(DataFolder(study, root, None))
         folder, facts = stage.folder(), stage.facts()
         self.study, self.root, self.sha256 = study, root, facts["sha256"]
+        self.dropped = Dropped(**facts["duplicates"])
         self.workdir = Workdir(root)
         self.examples = Examples(
             _inputs(folder),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tf_compleak.compression import Tuning, compress, left_alone, recipes
-from tf_compleak.data import sources
+from tf_compleak.data import duplicates, sources
 from tf_compleak.data import vocabularies as texts
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import write_text
@@ -35,17 +35,22 @@ from tf_compleak.types.progress import Progress
 
 
 def data(progress: Progress, source: DataFolder, stage: Data, folder: Path, facts: dict) -> None:
-    """Load the data set once and keep it in memory-mapped form."""
+    """Load the data set once and keep it, without duplicates, in memory-mapped form."""
     study, where = source.study, {"data_dir": source.data_dir}
     stamp = sources.stamp(study.dataset, **where)
     examples = sources.load(study.dataset, **where, tfds_split=study.tfds_split)
     check(study, examples)
-    splits_of(study, examples)
+    examples, dropped = duplicates.without_duplicates(examples)
+    try:
+        splits_of(study, examples)
+    except ValueError as error:
+        raise ValueError(f"{error} {dropped.sentence()}".strip()) from error
     arrays = _arrays_of(examples)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     facts["classes"] = examples.classes
     facts["shape"] = list(examples.x.shape)
+    facts["duplicates"] = dataclasses.asdict(dropped)
     facts["sha256"] = digest(*arrays.values())
     facts["stamp"] = stamp
 

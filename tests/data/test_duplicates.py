@@ -1,0 +1,93 @@
+"""Examples of the same content: one rule for runs and audits."""
+
+import numpy as np
+import pytest
+from test_sides import arrays, texts_of
+
+from tf_compleak.data import duplicates, sides
+from tf_compleak.types import Examples, Texts
+
+
+def doubled(x, y, ids=None):
+    """Every row twice, shuffled."""
+    order = np.random.default_rng(1).permutation(np.repeat(np.arange(len(y)), 2))
+    ids = np.arange(len(order)) + 1000 if ids is None else ids
+    return Examples(x[order], y[order], ids, int(y.max()) + 1), order
+
+
+def test_of_copies_the_first_is_kept_with_its_id_and_label():
+    x, y = arrays(30)
+    examples, order = doubled(x, y)
+    distinct, dropped = duplicates.without_duplicates(examples)
+    assert (len(distinct), dropped.count, dropped.relabelled) == (30, 30, 0)
+    firsts = [int(np.flatnonzero(order == row)[0]) for row in range(30)]
+    np.testing.assert_array_equal(distinct.ids, np.sort(firsts) + 1000)
+    np.testing.assert_array_equal(distinct.x, examples.x[np.sort(firsts)])
+    assert distinct.classes == examples.classes
+
+
+def test_copies_under_another_label_are_copies_and_are_counted():
+    x, y = arrays(30)
+    copied = np.concatenate([x, x[:7]])
+    labels = np.concatenate([y, (y[:5] + 1) % 3, y[5:7]])
+    examples = Examples(copied, labels, np.arange(37), 3)
+    distinct, dropped = duplicates.without_duplicates(examples)
+    assert (dropped.count, dropped.relabelled) == (7, 5)
+    np.testing.assert_array_equal(distinct.y, y)
+    assert dropped.sentence() == (
+        "7 of 37 examples were left out before the split, since an earlier one has the same "
+        "content; 5 of them had another label than the one that was kept."
+    )
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64, np.float32, bool])
+def test_copies_of_every_kind_of_number(kind):
+    values = np.random.default_rng(0).integers(0, 2, (64, 9)) if kind is bool else None
+    x = (values if kind is bool else 50 * arrays(64)[0].reshape(64, 16)).astype(kind)
+    expected = len(np.unique(x, axis=0))
+    examples, _ = doubled(x, np.arange(64) % 3)
+    distinct, dropped = duplicates.without_duplicates(examples)
+    assert len(distinct) == expected and dropped.count == 128 - expected
+    assert distinct.x.dtype == kind
+
+
+def test_where_there_are_no_copies_the_examples_are_the_same_object():
+    x, y = arrays(30)
+    examples = Examples(x, y, np.arange(30), 3)
+    distinct, dropped = duplicates.without_duplicates(examples)
+    assert distinct is examples and not dropped.count and dropped.sentence() == ""
+
+
+def test_texts_are_copies_where_their_letters_are():
+    words = ["größe", "grosse", "größe", "größe ", "grosse", "Größe"]
+    examples = Examples(Texts.of(words), np.array([0, 1, 0, 1, 0, 1]), np.arange(6), 2)
+    distinct, dropped = duplicates.without_duplicates(examples)
+    assert list(distinct.x) == ["größe", "grosse", "größe ", "Größe"]
+    assert (dropped.count, dropped.relabelled) == (2, 1)
+
+
+def test_overlap_is_found_by_content_and_dropped_on_both_sides():
+    x, y = arrays(60)
+    members = sides.of_arrays(x[:40], y[:40], "--members")
+    others = sides.of_arrays(np.float64(x[35:]), y[35:], "--non_members")
+    with pytest.raises(ValueError, match=r"--non_members: 5 example\(s\) .* \(first: member 35\)"):
+        duplicates.without_overlap(members, others, drop=False)
+    with pytest.raises(ValueError, match="without the overlap"):  # 35 are left, and 20 are not
+        duplicates.without_overlap(members.take(np.arange(20, 40)), others, drop=True)
+    mine, rest, count, digests = duplicates.without_overlap(members, others, drop=True)
+    assert count == 5 and len(mine) == 35 and len(rest) == 20
+    assert not np.isin(*digests).any() and len(digests[0]) == 35
+    apart = duplicates.without_overlap(mine, rest, drop=False)
+    assert apart[2] == 0 and apart[0] is mine
+
+
+def test_texts_on_both_sides_are_found_by_content(tmp_path):
+    words = [f"größe {index}" for index in range(60)]
+    mine = texts_of(tmp_path / "members.tsv", words[:40], ["a", "c"] * 20)
+    others = texts_of(tmp_path / "non_members.tsv", words[35:], ["b", "c", "b", "c", "b"] * 5)
+    mine, others = sides.paired(mine, others)
+    with pytest.raises(ValueError, match=r"--non_members=text:.*: 5 example\(s\) are among"):
+        duplicates.without_overlap(mine, others, drop=False)
+    mine, others, count, _ = duplicates.without_overlap(mine, others, drop=True)
+    assert count == 5 and mine.texts[np.arange(35)] == words[:35]
+    assert others.texts[np.arange(20)] == words[40:]

@@ -1,0 +1,101 @@
+"""Duplicates: examples of the same content, by one rule for runs and audits.
+
+Two examples are one where their texts are the same letters, or their inputs the same numbers in
+float32, which is what models take; labels and ids do not count. A duplicate of a member is in the
+training set whatever side it is put on, so it never stands among the non-members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_compleak.data import sides
+from tf_compleak.data.sides import Side
+from tf_compleak.types import LEAST, Examples, Texts, validators
+
+
+def digests(side: Side) -> np.ndarray:
+    """S16[N], a digest of the text, or of the inputs whatever their number type, of each."""
+    if side.texts is not None:
+        spans = (side.texts.content[a:b] for a, b in itertools.pairwise(side.texts.ends))
+        return np.array([hashlib.blake2b(s, digest_size=16).digest() for s in spans], "S16")
+    rows_digests = []
+    for block in side.blocks():
+        flat = [rows.astype(np.float32).reshape(len(rows), -1) for _, rows in sorted(block.items())]
+        table = np.ascontiguousarray(np.concatenate(flat, axis=1) + np.float32(0))
+        rows_digests += [hashlib.blake2b(row.data, digest_size=16).digest() for row in table]
+    return np.array(rows_digests, dtype="S16")
+
+
+# Runs: one set of examples, from which all splits are drawn ---------------------------------------
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What was left out of so many `examples`: how many, and how many of these by another label."""
+
+    examples: int
+    count: int
+    relabelled: int
+
+    def sentence(self) -> str:
+        """What a reader should know; "" where nothing was left out."""
+        if not self.count:
+            return ""
+        labels = f"; {self.relabelled} of them had another label than the one that was kept"
+        return (
+            f"{self.count} of {self.examples} examples were left out before the split, since an "
+            f"earlier one has the same content{labels if self.relabelled else ''}."
+        )
+
+
+def without_duplicates(examples: Examples) -> tuple[Examples, Dropped]:
+    """The first example of every content, in order, and what was left out.
+
+    The label of the first counts, too. Texts are held in memory, arrays are copied; where there are
+    no duplicates, the same object is returned.
+    """
+    side = sides.of_arrays(examples.x, examples.y, "data", examples.ids)
+    _, first, of_content = np.unique(digests(side), return_index=True, return_inverse=True)
+    relabelled = int((examples.y != examples.y[first][of_content]).sum())
+    dropped = Dropped(len(examples), len(examples) - len(first), relabelled)
+    if not dropped.count:
+        return examples, dropped
+    rows = np.sort(first)
+    x = Texts.of(examples.x[rows]) if isinstance(examples.x, Texts) else examples.x[rows]
+    distinct = dataclasses.replace(examples, x=x, y=examples.y[rows], ids=examples.ids[rows])
+    return distinct, dropped
+
+
+# Audits: two sides ---------------------------------------------------------------------------------
+
+
+def without_overlap(
+    members: Side, non_members: Side, drop: bool
+) -> tuple[Side, Side, int, tuple[np.ndarray, np.ndarray]]:
+    """Both sides without examples that are in both, how many these are, and digests of the rest.
+
+    Raises:
+      ValueError: when there are some and `drop` is false, naming the first and the count.
+    """
+    mine, others = digests(members), digests(non_members)
+    common = np.intersect1d(mine, others)
+    if not len(common):
+        return members, non_members, 0, (mine, others)
+    in_mine, in_others = np.isin(mine, common), np.isin(others, common)
+    if not drop:
+        first = int(np.flatnonzero(in_mine)[0])
+        raise ValueError(
+            f"{non_members.where}: {len(common)} example(s) are among the members, too (first: "
+            f"member {members.ids[first]}); mend the lists, or pass --drop_overlap to leave them "
+            "out on both sides."
+        )
+    distinct = members.take(np.flatnonzero(~in_mine)), non_members.take(np.flatnonzero(~in_others))
+    for side in distinct:
+        validators.at_least(f"{side.where}: examples without the overlap", len(side), LEAST)
+    return *distinct, len(common), (mine[~in_mine], others[~in_others])
