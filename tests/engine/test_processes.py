@@ -1,6 +1,8 @@
 """Executors: order, failures, a dying worker, nothing left behind."""
 
+import errno
 import os
+import re
 import signal
 import sys
 import time
@@ -19,7 +21,53 @@ def add(progress, a, b):
 
 
 def fail(progress, kind):
-    raise {"value": ValueError, "type": TypeError, "disk": OSError}[kind](f"a {kind} error")
+    raise {"value": ValueError, "type": TypeError}[kind](f"a {kind} error")
+
+
+def meet(progress, number, path):
+    """Meet an error of the system."""
+    raise OSError(number, os.strerror(number), path)
+
+
+def exhaust(progress, text):
+    raise MemoryError(text)
+
+
+def fail_of_a_full_disk(progress):
+    """What a library makes of a disk that takes no more."""
+    try:
+        meet(progress, errno.ENOSPC, "scores.npy")
+    except OSError as error:
+        raise RuntimeError("cannot save") from error
+
+
+MENDABLE = {  # tasks that fail alone, and what their row says
+    "lost file": (f"{HERE}:meet", (errno.ENOENT, "gone.npy"), "No such file or directory.*gone"),
+    "no right": (f"{HERE}:meet", (errno.EACCES, "locked.npy"), "Permission denied.*locked"),
+    "no address": (f"{HERE}:exhaust", ("Unable to allocate 9 TiB",), "not enough memory.*9 TiB"),
+    "no memory": (f"{HERE}:exhaust", ("",), "^not enough memory; .*--workers"),
+}
+FATAL = {
+    "full": (f"{HERE}:meet", (errno.ENOSPC, "a.npy"), "No space left on device: 'a.npy'"),
+    "quota": (f"{HERE}:meet", (errno.EDQUOT, "a.npy"), "quota exceeded: 'a.npy'"),
+    "read-only": (f"{HERE}:meet", (errno.EROFS, "a.npy"), "Read-only file system: 'a.npy'"),
+    "wrapped": (f"{HERE}:fail_of_a_full_disk", (), "No space left on device: 'scores.npy'"),
+}
+
+
+def check_errors_of_the_system(pool):
+    """What one task alone has met is its row; what every task would meet ends the run."""
+    mendable = [Task(name, function, args) for name, (function, args, _) in MENDABLE.items()]
+    sound = Task("sound", f"{HERE}:add", (1, 2))
+    waits = Task("waits", f"{HERE}:add", (3, 4), needs=("lost file",))
+    outcomes = pool.run([*mendable, waits, sound], quiet)
+    assert outcomes["sound"].value == 3
+    for name, (_, _, reason) in MENDABLE.items():
+        assert re.search(reason, outcomes[name].error), name
+    assert outcomes["waits"].error == outcomes["lost file"].error
+    for name, (function, args, reason) in FATAL.items():
+        with pytest.raises(OSError, match=reason):
+            pool.run([Task(name, function, args)], quiet)
 
 
 def die(progress):
@@ -62,10 +110,10 @@ def test_values_needs_and_progress(tmp_path):
         assert ("a", 1, 2, "half") in told
 
 
-def test_a_full_disk_ends_the_run(tmp_path):
-    for executor in executors(tmp_path):
-        with executor, pytest.raises(OSError, match="a disk error"):
-            executor.run([Task("a", f"{HERE}:fail", ("disk",))], quiet)
+@pytest.mark.parametrize("index", [0, 1], ids=["inline", "processes"])
+def test_only_a_disk_that_takes_nothing_ends_the_run(tmp_path, index):
+    with executors(tmp_path)[index] as pool:
+        check_errors_of_the_system(pool)
 
 
 def test_a_crash_of_native_code_ends_one_task_only(tmp_path):
@@ -101,6 +149,7 @@ def test_tasks_that_share_a_graph_go_to_the_worker_that_has_it(tmp_path):
         for kind in ("x", "y")
     ]
     with Processes(2, 1, tmp_path) as executor:
+        executor.run([Task(str(i), f"{HERE}:pid", (0.5,)) for i in range(2)], quiet)  # both are up
         outcomes = executor.run(tasks, quiet)
     homes = {kind: {outcomes[f"{kind}{i}"].value for i in range(4)} for kind in "xy"}
     assert len(homes["x"]) == len(homes["y"]) == 1 and homes["x"] != homes["y"]

@@ -33,6 +33,20 @@ def test_a_report_from_arrays_and_its_failures():
     assert Report.from_json(report.to_json()).results[3].auc == report.results[3].auc
 
 
+@pytest.mark.parametrize("error", [MemoryError("9 TiB"), FileNotFoundError(2, "gone", "a.npy")])
+def test_what_one_attack_lacks_is_its_row_and_the_others_go_on(monkeypatch, error):
+    class Lacking:
+        def fit(self, shadows, *, seed):
+            raise error
+
+    monkeypatch.setattr(classifiers, "Linear", Lacking)
+    family, names = planted.family(0, 1.0), ["nasr-lr", "loss"]
+    report = tf_compleak.run_attacks(family, [family], names, releases=[("original",)])
+    assert [row.attack for row in report.results] == ["loss"]
+    (failure,) = [row for row in report.failures if row.name.startswith("nasr-lr")]
+    assert "9 TiB" in failure.reason or "a.npy" in failure.reason
+
+
 def test_members_first_arrays_do_not_tell_an_attack_by_their_order(monkeypatch):
     class ByPlace:
         threshold = 0.0

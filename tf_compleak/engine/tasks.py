@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import traceback
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tf_compleak.types.progress import Tell
+
+NOTHING_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other task could keep a result
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returned, or why it failed; `fatal` when nothing else can go well either."""
+    """What a task returned, or why it failed; `fatal`: on a disk that takes nothing from others."""
 
     value: Any = None
     error: str | None = None
@@ -51,7 +54,7 @@ class Executor:
     def run(self, tasks: Sequence[Task], tell: Tell) -> dict[str, Outcome]:
         """The outcome of every task by name; a task whose needs failed fails with their reason.
 
-        OSError when a task meets a full disk or the like.
+        OSError when a task meets a full or read-only disk: see `NOTHING_WRITTEN`.
         """
         raise NotImplementedError
 
@@ -63,10 +66,27 @@ def call(task: Task, tell: Tell) -> Outcome:
         work = getattr(importlib.import_module(module), function)
         return Outcome(work(functools.partial(_progress, tell, task.name), *task.args))
     except Exception as error:
-        fatal = isinstance(error, (OSError, MemoryError))
-        plain = (fatal or isinstance(error, ValueError)) and str(error)
-        text = str(error) if plain else f"{type(error).__name__}: {error}"
-        return Outcome(error=text, fatal=fatal, trace=traceback.format_exc())
+        disk = _disk_error(error)
+        reason = _reason(disk or error)
+        return Outcome(error=reason, fatal=disk is not None, trace=traceback.format_exc())
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """The error of a disk that takes nothing which is, or is behind, this one; None: another."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NOTHING_WRITTEN:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """Why a task failed, in words."""
+    if isinstance(error, MemoryError):
+        detail = f" ({error})" if str(error) else ""
+        return f"not enough memory{detail}; try fewer --workers, or fewer examples"
+    plain = isinstance(error, ValueError | OSError) and str(error)
+    return str(error) if plain else f"{type(error).__name__}: {error}"
 
 
 def _progress(tell: Tell, name: str, done: int, total: int, text: str = "") -> None:
