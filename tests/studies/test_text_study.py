@@ -93,9 +93,9 @@ def test_what_a_preset_refuses(capsys, tmp_path, texts, preset):
 
 def test_tables_refuse_what_is_for_images(capsys, tmp_path):
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "t.npz", x=rng.integers(0, 2, (300, 6)), y=np.arange(300) % 2)
+    np.savez(tmp_path / "t.npz", x=rng.integers(0, 2, (300, 30)), y=np.arange(300) % 2)
     flags = [f"--dataset=npz:{tmp_path / 't.npz'}", "--model=dense", "--depth=2"]
-    assert "the data has inputs of shape (6,)" in line(capsys, tmp_path, *flags, "--queries=1")
+    assert "the data has inputs of shape (30,)" in line(capsys, tmp_path, *flags, "--queries=1")
     assert "takes images" in line(capsys, tmp_path, *flags, "--model=resnet")
 
 

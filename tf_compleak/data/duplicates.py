@@ -72,7 +72,7 @@ def without_duplicates(examples: Examples) -> tuple[Examples, Dropped]:
     return distinct, dropped
 
 
-# Audits: two sides ---------------------------------------------------------------------------------
+# Audits: two sides --------------------------------------------------------------------------------
 
 
 def without_overlap(
