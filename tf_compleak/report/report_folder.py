@@ -1,9 +1,10 @@
-"""Who is exposed: for every example of the target, what every attack says of it.
+"""Who is exposed: for every example of every target, what every attack says of it.
 
 Saved with a report, under `examples/`: `scores.npy` f64[R, N] (raw scores in the order of the rows;
-a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`, `rows.csv`
-(attack and release of each of the R rows), `examples.csv` and `exposed.csv`, the members most at
-risk, and `SHA256SUMS` of all these and of `report.json`.
+a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`,
+`targets.npy` (which of the pooled targets, from 0), `rows.csv` (attack and release of each of the R
+rows), `examples.csv` and `exposed.csv`, the members most at risk with the rate of false discoveries at which an attacker names them, and `SHA256SUMS` of all
+these and of `report.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,11 @@ import numpy as np
 from tf_compleak.data import array_files
 from tf_compleak.engine import bounded_reads, file_store
 from tf_compleak.engine.file_store import write_text
+from tf_compleak.metrics.false_discovery import false_discovery_rates
 from tf_compleak.types.findings import Findings, OtherSchema, Scored
 
 MOST = 1000
-ARRAYS = ("ids", "labels", "members")
+ARRAYS = ("ids", "labels", "members", "targets")
 SUMS = "SHA256SUMS"  # of the report and of all that is beside these; for sha256sum -c
 REPORT = "report.json"
 ARRAY_MOST = 2**34  # bytes
@@ -44,6 +47,21 @@ def caught_at(values: np.ndarray, members: np.ndarray) -> np.ndarray:
     above = above - (~members)  # not counting itself
     count = len(others) - (~members)
     return (above + 1) / (count + 1)
+
+
+def _by_target(figure: Callable[..., np.ndarray], scored: Scored, *arrays: np.ndarray):
+    """f64[..., N]: a figure of examples, made of the columns of one target at a time."""
+    columns = [np.flatnonzero(scored.targets == target) for target in np.unique(scored.targets)]
+    figures = [figure(*(array[..., part] for array in arrays)) for part in columns]
+    together = np.empty((*figures[0].shape[:-1], len(scored.ids)))
+    for part, of in zip(columns, figures, strict=True):
+        together[..., part] = of
+    return together
+
+
+def _rates(values: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """f64[R, N]: `caught_at` of every row."""
+    return np.stack([caught_at(row, members) for row in values])
 
 
 def agreement(scores: np.ndarray) -> np.ndarray:
@@ -109,9 +127,11 @@ def differing(folder: os.PathLike) -> str:
 def _read_examples(folder: Path, report: Findings) -> Scored | None:
     """None where there are no files, or those of another report."""
     try:
-        scored = Scored(
-            *(_array(folder / f"{name}.npy") for name in ARRAYS), _array(folder / "scores.npy")
-        )
+        arrays = {name: _array(folder / f"{name}.npy") for name in ARRAYS if name != "targets"}
+        values, file = _array(folder / "scores.npy"), folder / "targets.npy"
+        # Reports of earlier versions have the scores of the first target alone, and no such file.
+        targets = _array(file) if file.exists() else np.zeros(len(arrays["ids"]), np.int64)
+        scored = Scored(**arrays, values=values, targets=targets)
         _check_scored(scored)
     except FileNotFoundError:
         return None
@@ -129,33 +149,35 @@ def _check_scored(scored: Scored) -> None:
     """Refuse what `_write_examples` would not have written."""
     count = len(scored.ids) if scored.ids.ndim == 1 else -1
     rows = len(scored.values) if scored.values.ndim == 2 else -1
-    shapes = {"labels": (count,), "members": (count,), "values": (rows, count)}
+    shapes = dict.fromkeys(("labels", "members", "targets"), (count,)) | {"values": (rows, count)}
     for name, shape in shapes.items():
         array = getattr(scored, name)
         if array.shape != shape:
             raise ValueError(f"{name} of shape {array.shape}, ids of {scored.ids.shape}")
     if scored.values.dtype.kind != "f" or not np.isfinite(scored.values).all():
         raise ValueError("scores that are no numbers")
-    if scored.members.dtype != bool or scored.labels.dtype.kind not in "iu":
-        raise ValueError("labels or members of another kind")
+    whole = all(of.dtype.kind in "iu" for of in (scored.labels, scored.targets))
+    if scored.members.dtype != bool or not whole:
+        raise ValueError("labels, members or targets of another kind")
 
 
 def _write_examples(folder: Path, report: Findings, text: str) -> None:
-    seen = report.scored
-    rates = np.stack([caught_at(row, seen.members) for row in seen.values])
-    ranks = agreement(seen.values)
+    scored = report.scored
+    rates = _by_target(_rates, scored, scored.values, scored.members)
+    ranks = _by_target(agreement, scored, scored.values)
     names = [(row.attack, "+".join(row.release)) for row in report.results]
     aside = file_store.scratch(folder)
     try:
         for name in ARRAYS:
-            np.save(aside / f"{name}.npy", getattr(seen, name), allow_pickle=False)
-        np.save(aside / "scores.npy", seen.values, allow_pickle=False)
+            np.save(aside / f"{name}.npy", getattr(scored, name), allow_pickle=False)
+        np.save(aside / "scores.npy", scored.values, allow_pickle=False)
         np.save(aside / "fpr.npy", rates, allow_pickle=False)
         numbered = [(index, *name) for index, name in enumerate(names)]
         _csv(aside / "rows.csv", ["row", "attack", "release"], numbered)
-        people = zip(seen.ids, seen.labels, seen.members.astype(int), ranks, strict=True)
-        _csv(aside / "examples.csv", ["id", "class", "member", "agreement"], people)
-        _csv(aside / "exposed.csv", *_exposed(seen, names, rates, ranks))
+        columns = (scored.ids, scored.labels, scored.members.astype(int), ranks, scored.targets)
+        head = ["id", "class", "member", "agreement", "target"]
+        _csv(aside / "examples.csv", head, zip(*columns, strict=True))
+        _csv(aside / "exposed.csv", *_exposed(scored, names, ranks))
         _write_sums(aside, text)
         file_store.put(aside, folder, SUMS, OURS)
     except BaseException:
@@ -171,18 +193,25 @@ def _write_sums(folder: Path, report: str) -> None:
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def _exposed(seen: Scored, names, rates, ranks):
-    """Header and rows: members, the one highest in agreement first."""
-    members = np.flatnonzero(seen.members)
+def _exposed(scored: Scored, names, ranks):
+    """Header and rows: members of all targets, the one highest in agreement first.
+
+    A rate of false discoveries is that of naming all who score as high by one order: by agreement,
+    then by each row of the report. The least of several would be right for none.
+    """
+    members = np.flatnonzero(scored.members)
     order = members[np.argsort(-ranks[members], kind="stable")][:MOST]
-    head = ["id", "class", "agreement", "smallest_fpr", "smallest_fpr_row"]
-    head += [f"score {attack} {release}" for attack, release in names]
-    best = rates.argmin(axis=0)
-    rows = (
-        [seen.ids[i], seen.labels[i], ranks[i], rates[best[i], i], best[i], *seen.values[:, i]]
-        for i in order
+    titles = [f"{attack} {release}" for attack, release in names]
+    head = ["id", "class", "target", "agreement", "false_discovery_rate"]
+    head += [f"score {title}" for title in titles]
+    head += [f"false_discovery_rate {title}" for title in titles]
+    agreed, *by_row = (
+        _by_target(false_discovery_rates, scored, values, scored.members)[order]
+        for values in (ranks, *scored.values)
     )
-    return head, rows
+    columns = (scored.ids, scored.labels, scored.targets, ranks)
+    facts = (*(column[order] for column in columns), agreed)
+    return head, zip(*facts, *scored.values[:, order], *by_row, strict=True)
 
 
 def _csv(path: Path, head, rows) -> None:
