@@ -33,7 +33,7 @@ def report():
         results=tuple(report_rows.row(key, own, rng) for key, own in scores.items()),
         failures=(),
         sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=report_rows.scored(scores, family),
+        scored=report_rows.scored(scores, [family]),
     )
 
 

@@ -59,7 +59,8 @@ def investigate(
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
         raise ValueError(f"no attack could be run: {reasons}")
     findings = _kept(plan, provider, table, failures, tell)
-    return dataclasses.replace(findings, scored=report_rows.scored(table.scores, table.target))
+    targets = [table.target, *_other_targets(plan, provider)]
+    return dataclasses.replace(findings, scored=report_rows.scored(table.scores, targets))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +130,20 @@ def _pooled(
     return pooled
 
 
+def _other_targets(plan: Plan, provider: Provider) -> list[Observations]:
+    """The examples of the families that play the target after the first, by users' names."""
+    return [
+        dataclasses.replace(
+            provider.observations(family, plan.usable[:1]), ids=provider.names(family)
+        )
+        for family in plan.families[1 : plan.targets]
+    ]
+
+
 def _shown(plan: Plan, provider: Provider) -> Observations:
-    """What the first exposure shows of the target."""
+    """What the first exposure shows of the target, its examples by the names that users know."""
     target = provider.observations(TARGET, plan.usable)
+    target = dataclasses.replace(target, ids=provider.names(TARGET))
     return exposures.shown(target, plan.question.exposure[0])
 
 

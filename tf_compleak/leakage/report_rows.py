@@ -198,12 +198,17 @@ def _slice(
     return Slice(name, best.tier, best.release, best.attack, *sizes, auc, count)
 
 
-def scored(scores: Mapping[Key, Pooled], target: Observations) -> Scored:
-    """What the rows of `scores` say of the (first) target's examples.
+def scored(scores: Mapping[Key, Pooled], targets: Sequence[Observations]) -> Scored:
+    """What the rows of `scores` say of the examples of every target.
 
     Args:
-      scores: rows whose first len(target) scores are the target's, in its order.
-      target: with members known.
+      scores: rows whose scores are those of all targets, one after the other.
+      targets: in that order, with members known.
     """
-    values = np.stack([pooled.values[: len(target)] for pooled in scores.values()])
-    return Scored(np.asarray(target.ids), target.labels, target.members, values)
+    return Scored(
+        ids=np.concatenate([np.asarray(target.ids) for target in targets]),
+        labels=np.concatenate([target.labels for target in targets]),
+        members=np.concatenate([target.members for target in targets]),
+        values=np.stack([pooled.values for pooled in scores.values()]),
+        targets=np.repeat(np.arange(len(targets)), [len(target) for target in targets]),
+    )

@@ -95,7 +95,9 @@ def _short(value: float, sign: bool) -> str:
 
 
 def _versions(report: Findings, wide: bool) -> Table:
-    table = _table("Versions", "version", wide)
+    pooled = wording.num_targets(report)
+    title = "Versions" if pooled == 1 else f"Versions of the first of {pooled} targets"
+    table = _table(title, "version", wide)
     table.add_column("status")
     names = ("member accuracy", "non-member accuracy") if wide else ("members", "others")
     _figure_columns(table, *names)

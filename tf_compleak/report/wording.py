@@ -124,6 +124,11 @@ def sample(report: Findings) -> str:
     )
 
 
+def num_targets(report: Findings) -> int:
+    """How many models play the target; the versions of a report are those of the first."""
+    return max((row.num_targets for row in report.results), default=1)
+
+
 def strongest(report: Findings) -> list[Result]:
     """Of the attacker-strength rows: those of each tier's row that is best with all shadows."""
     found = []

@@ -137,17 +137,20 @@ class Sanity(Record):
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What every row of a report says of every example of the (first) target.
+    """What every row of a report says of every example of every target.
 
     Attributes:
-      ids: [N]; labels: int64[N]; members: bool[N].
+      ids: [N]; labels: int64[N]; members: bool[N], of the example's target.
       values: f64[R, N] raw scores, higher = member, in the order of the report's rows.
+      targets: int64[N], which of the models that play the target the scores are of: 0, the one
+        whose versions the report describes, and up. All scores of a target stand together.
     """
 
     ids: np.ndarray
     labels: np.ndarray
     members: np.ndarray
     values: np.ndarray
+    targets: np.ndarray
 
 
 @dataclass(frozen=True, repr=False)
