@@ -183,17 +183,19 @@ def test_tpr_at_fpr_is_wider_than_at_a_known_threshold():
     assert found.high - found.low > 1.5 * (alone.high - alone.low)
 
 
-@pytest.mark.parametrize(
-    "shape, low, high", [("constant", 0.0, 0.0), ("apart", 1.0, 1.0), ("saturated", 0.0, 0.0)]
-)
-def test_tpr_at_fpr_of_extreme_scores(shape, low, high):
+@pytest.mark.parametrize("shape, value", [("constant", 0.1), ("apart", 1.0), ("saturated", 0.1)])
+def test_tpr_at_fpr_of_extreme_scores(shape, value):
     members = np.arange(400) < 200
     scores = members * 1.0
     if shape != "apart":
         scores = np.zeros(400) if shape == "constant" else (np.arange(400) % 2).astype(float)
     found = intervals.tpr_at_fpr_estimate(scores, members, 0.1, rng=np.random.default_rng(0))
-    assert found.value == low == high
-    assert found.low <= found.value <= found.high and 0.005 < found.high - found.low < 0.03
+    assert found.value == pytest.approx(value)
+    assert found.low <= found.value <= found.high
+    assert 0.005 < found.high - found.low < (0.03 if shape == "apart" else 0.13)
+    tied = {"constant": "a tie of 200 members and 200 non-members", "saturated": "a tie of 100"}
+    assert tied.get(shape, "") in found.method
+    assert ("tie" in found.method) == (shape in tied)
 
 
 def test_too_few_non_members_are_said_to_be():
@@ -396,6 +398,27 @@ def tpr_coverage(fpr, n, shift, times, n_members=None):
 @designs("fpr, n", [(0.1, 350)], [(0.01, 1000)])
 def test_tpr_at_fpr_coverage(fpr, n):
     assert 0.93 <= tpr_coverage(fpr, n, 1.0, times=1000) <= 0.975
+
+
+SATURATED = 0.8  # scores above it are all equal: 21 % of non-members
+
+
+def saturated_tpr(shift, fpr):
+    """Closed form, ties broken at random."""
+    outside, inside = stats.norm.sf([SATURATED, SATURATED - shift])
+    return float(fpr / outside * inside) if fpr <= outside else binormal_tpr(shift, fpr)
+
+
+@designs("fpr, n", [(0.1, 350)], [(0.01, 1000), (0.2, 350), (0.3, 350)])
+def test_tpr_at_fpr_coverage_of_saturated_scores(fpr, n):
+    """Conservative: the interval holds the chance of the coins, too."""
+
+    def draw(rng):
+        scores, members = binormal(rng, n, n, 1.0)
+        return intervals.tpr_at_fpr_estimate(np.minimum(scores, SATURATED), members, fpr, rng=rng)
+
+    found = coverage(draw, saturated_tpr(1.0, fpr), 1000)
+    assert 0.93 <= found <= (0.975 if fpr == 0.3 else 1)
 
 
 def test_auc_coverage_of_probabilities_in_256_steps():

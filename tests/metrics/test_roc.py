@@ -28,7 +28,14 @@ def naive_curve(scores, members):
 
 
 def naive_tpr_at_fpr(scores, members, fpr):
-    return max(t for f, t in zip(*naive_curve(scores, members), strict=True) if f <= fpr)
+    """The best step, then of the tie at which the next one stands the share that fits."""
+    outside, inside = scores[~members], scores[members]
+    allowed = int(fpr * len(outside))
+    if allowed == len(outside):
+        return 1.0
+    cut = np.sort(outside)[::-1][allowed]  # the first non-member that may not be called a member
+    share = (allowed - (outside > cut).sum()) / (outside == cut).sum()
+    return (inside > cut).mean() + share * (inside == cut).mean()
 
 
 CASES = [sample(seed, step=step) for seed in range(4) for step in (0.0, 0.25, 1.0)]
@@ -54,7 +61,7 @@ def test_auc_is_the_area_of_the_curve(scores, members):
 
 @pytest.mark.parametrize("scores, members", [*CASES, CONSTANT])
 @pytest.mark.parametrize("fpr", [0, 0.01, 0.02, 0.1, 0.1 * 3, 0.5, 1])
-def test_tpr_at_fpr_equals_the_best_step(scores, members, fpr):
+def test_tpr_at_fpr_equals_the_best_step_and_its_share_of_a_tie(scores, members, fpr):
     naive = naive_tpr_at_fpr(scores, members, fpr + 1e-9)
     assert roc.tpr_at_fpr(scores, members, fpr) == pytest.approx(naive)
 
@@ -109,13 +116,37 @@ def test_balanced_accuracy_does_not_depend_on_the_share_of_members():
     assert roc.balanced_accuracy(more, labels, 0.4) == pytest.approx(expected)
 
 
-def test_tpr_at_fpr_does_not_interpolate():
+def test_tpr_at_fpr_does_not_interpolate_between_scores():
     scores, members = np.array([3.0, 2.0, 1.0, 0.0]), np.array([False, True, False, True])
     assert roc.tpr_at_fpr(scores, members, 0.49) == 0.0
     assert roc.tpr_at_fpr(scores, members, 0.5) == 0.5
-    tied = np.zeros(4)  # a chord from (0, 0) to (1, 1) would give 0.9
-    assert roc.tpr_at_fpr(tied, members, 0.9) == 0.0
-    assert np.interp(0.9, *roc.roc_curve(tied, members)) == pytest.approx(0.9)
+
+
+def test_tpr_at_fpr_of_a_tie_is_that_of_ties_broken_at_random():
+    """Saturated scores: the best step has TPR 0, an attacker who tosses coins has more."""
+    rng = np.random.default_rng(0)
+    members = np.arange(4000) < 2000
+    scores = np.minimum(rng.normal(size=4000) + members, 0.8)
+    coins = [roc.tpr_at_fpr(scores + 1e-9 * rng.random(4000), members, 0.01) for _ in range(400)]
+    tied = (scores == 0.8)[~members].sum()
+    assert tied > 200  # above the 20 that are allowed: the best step has TPR 0
+    assert roc.tpr_at_fpr(scores, members, 0.01) == pytest.approx(np.mean(coins), abs=1 / tied)
+
+
+@pytest.mark.parametrize("fpr", [0.0, 0.1, 0.25, 0.9, 1.0])
+def test_a_score_that_is_the_same_for_all_has_the_tpr_of_its_fpr(fpr):
+    assert roc.tpr_at_fpr(np.zeros(60), np.arange(60) < 20, fpr) == pytest.approx(fpr)
+
+
+def test_the_tie_at_an_fpr_is_counted():
+    scores, members = (
+        np.array([9.0, 5, 5, 5, 5, 1]),
+        np.array([True, True, False, False, True, False]),
+    )
+    assert roc.tie_at_fpr(scores, members, 0.5) == roc.Tie(2, 2)
+    assert roc.tie_at_fpr(scores, members, 0.1) == roc.Tie(2, 2)
+    assert roc.tie_at_fpr(scores, members, 0.7) is None  # the next non-member stands alone
+    assert roc.tie_at_fpr(scores, members, 1.0) is None
 
 
 def test_binormal_closed_forms():

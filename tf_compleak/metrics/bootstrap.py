@@ -20,6 +20,8 @@ def paired_tpr_difference(
 ) -> Estimate:
     """TPR at `fpr` of `first` less that of `second`, on the same examples; percentile bootstrap.
 
+    Ties are broken at random, as in `roc.tpr_at_fpr`.
+
     Members and non-members are resampled apart, both scores together. Conservative: resampling
     overstates how far the quantile of a tail moves, so 95 % intervals cover 95 to 99 % (the more,
     the fewer non-members lie above the threshold and the rarer the two disagree). A pseudo-count
@@ -41,19 +43,20 @@ def paired_tpr_difference(
     """
     validators.at_least("draws", draws, intervals.LEAST_DRAWS)
     intervals.normal_quantile(level)
-    first, members = roc.checked(first, members)
-    second, _ = roc.checked(second, members)
+    first, members = roc.scores_and_members(first, members)
+    second, _ = roc.scores_and_members(second, members)
     inside, outside = np.flatnonzero(members), np.flatnonzero(~members)
     if (few := intervals.few_non_members(len(outside), fpr)) is not None:
         return Estimate.unmeasurable(few, len(members), level)
     value = roc.tpr_at_fpr(first, members, fpr) - roc.tpr_at_fpr(second, members, fpr)
-    rank = len(outside) - 1 - roc.allowed(len(outside), fpr)
+    allowed = roc.allowed(len(outside), fpr)
     differences = np.empty(draws)
     for draw in range(draws):
         draw_inside = inside[rng.integers(len(inside), size=len(inside))]
         draw_outside = outside[rng.integers(len(outside), size=len(outside))]
         rates = [
-            _share_above(scores, draw_inside, draw_outside, rank) for scores in (first, second)
+            _expected_tpr(scores[draw_inside], scores[draw_outside], allowed)
+            for scores in (first, second)
         ]
         differences[draw] = rates[0] - rates[1]
     pseudo = rng.gamma(0.5, size=(2, draws))  # counts: caught by the first, by the second only
@@ -64,8 +67,14 @@ def paired_tpr_difference(
     return Estimate(float(value), low, high, level, "paired bootstrap", len(members))
 
 
-def _share_above(scores: np.ndarray, inside: np.ndarray, outside: np.ndarray, rank: int) -> float:
-    """Share of `inside` above the score of that ascending rank, from 0, among `outside`."""
+def _expected_tpr(inside: np.ndarray, outside: np.ndarray, allowed: int) -> float:
+    """TPR of scores of members and non-members, of which `allowed` may be false positives.
+
+    As `roc.tpr_at_fpr`, without a sort.
+    """
+    rank = len(outside) - 1 - allowed
     if rank < 0:
         return 1.0
-    return float(np.mean(scores[inside] > np.partition(scores[outside], rank)[rank]))
+    cut = np.partition(outside, rank)[rank]
+    share = (allowed - np.count_nonzero(outside > cut)) / np.count_nonzero(outside == cut)
+    return float(np.mean(inside > cut) + share * np.mean(inside == cut))

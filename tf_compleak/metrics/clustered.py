@@ -112,7 +112,7 @@ def clustered_auc_difference(
     """
     intervals.normal_quantile(level)
     pool = _pool(scores_a, members, clusters)
-    scores_b, _ = roc.checked(scores_b, members)
+    scores_b, _ = roc.scores_and_members(scores_b, members)
     if pool.few is not None:
         return Estimate.unmeasurable(pool.few, len(scores_b), level)
     a, b = _placements(pool.scores, pool.members), _placements(scores_b, pool.members)
@@ -178,7 +178,7 @@ def clustered_tpr_at_fpr_estimate(
     level: float = 0.95,
     draws: int = 1000,
 ) -> Estimate:
-    """The step value of TPR at `fpr`, pooled over targets; Bayesian bootstrap of the examples.
+    """TPR at `fpr`, ties broken at random, pooled over targets; Bayesian bootstrap of examples.
 
     Each draw gives every example one exponential weight, which all its scores share, and reads the
     weighted TPR at the weighted FPR; the threshold lies between two non-members (either side, by a
@@ -212,16 +212,18 @@ def clustered_tpr_at_fpr_estimate(
     if (few := _few_false_positives(pool, fpr)) is not None:
         return Estimate.unmeasurable(few, len(scores), level)
     fp, tp = roc.step_counts(pool.scores, pool.members)
-    caught = int(roc.true_positives(fp, tp, roc.allowed(int(fp[-1]), fpr)))
-    rates = _weighted_rates(pool, fp, tp, fpr, _design_effect(pool, caught), draws, rng)
-    value = caught / int(tp[-1])
+    allowed = roc.allowed(int(fp[-1]), fpr)
+    crossing = roc.crossing(fp, tp, allowed)
+    rates = _weighted_rates(pool, fp, tp, fpr, _design_effect(pool, crossing), draws, rng)
+    value = float(crossing.expected() / tp[-1])
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
-    return Estimate(value, low, high, level, "Bayesian bootstrap of examples", len(scores))
+    method = "Bayesian bootstrap of examples" + intervals.tie_words(roc.tie(fp, tp, allowed))
+    return Estimate(value, low, high, level, method, len(scores))
 
 
 def _pool(scores: np.ndarray, members: np.ndarray, clusters: np.ndarray) -> _Pool:
-    scores, members = roc.checked(scores, members)
+    scores, members = roc.scores_and_members(scores, members)
     clusters = np.asarray(clusters)
     if clusters.shape != scores.shape or clusters.dtype.kind not in "iu":
         raise ValueError(
@@ -291,13 +293,14 @@ def _few_false_positives(pool: _Pool, fpr: float) -> str | None:
     return f"needs false positives worth {least} examples, has {counts.sum()} worth {effective:.1f}"
 
 
-def _design_effect(pool: _Pool, caught: int) -> float:
-    """Variance of the share `caught`, clustered, over the variance of independent members; >= 1."""
+def _design_effect(pool: _Pool, crossing: roc.Crossing) -> float:
+    """Variance of the share caught, clustered, over the variance of independent members; >= 1."""
     largest = pool.members.sum() / pool.occupied[0]
     order = np.argsort(-pool.scores[pool.members], kind="stable")
     hit = np.zeros(len(order))
-    hit[order[:caught]] = 1
-    share = caught / len(order)
+    hit[order[: crossing.before]] = 1
+    hit[order[crossing.before : crossing.after]] = crossing.share
+    share = float(crossing.expected() / len(order))
     if share in (0, 1):
         return float(largest)
     excess = np.bincount(pool.clusters[pool.members], hit - share)
@@ -325,8 +328,9 @@ def _weighted_rates(
         false_positives = (cumulative <= fpr * cumulative[:, -1:]).sum(axis=1) - rng.integers(
             0, 2, len(cumulative)
         )
-        caught = roc.true_positives(fp, tp, np.maximum(false_positives, 0))
-        hits = _sums_of_first(weights, inside, caught)
+        before, after, share = roc.crossing(fp, tp, np.maximum(false_positives, 0))
+        hits, more = (_sums_of_first(weights, inside, counts) for counts in (before, after))
+        hits += share * (more - hits)
         total = weights @ np.bincount(inside, minlength=pool.count)
         pseudo_counts = effect * rng.gamma(0.5, size=(2, len(hits)))
         rates.append((hits + pseudo_counts[0]) / (total + pseudo_counts.sum(axis=0)))

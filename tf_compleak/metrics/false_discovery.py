@@ -30,7 +30,7 @@ def false_discovery_rates(scores: np.ndarray, members: np.ndarray) -> np.ndarray
     Barber & Candes, Annals of Statistics 2015 (E[V' / (1 + V)] is at most 1 at such a threshold,
     and x / (1 + x) is concave); Zhao et al., ICCV 2025, for membership inference.
     """
-    scores, members = roc.checked(scores, members)
+    scores, members = roc.scores_and_members(scores, members)
     inside, outside = np.sort(scores[members]), np.sort(scores[~members])
     thresholds, inverse = np.unique(scores, return_inverse=True)
     named = len(inside) - np.searchsorted(inside, thresholds)

@@ -40,7 +40,7 @@ def auc_estimate(scores: np.ndarray, members: np.ndarray, level: float = 0.95) -
     few examples: Newcombe, Statistics in Medicine 2006, method 5.
     """
     z = normal_quantile(level)
-    scores, members = roc.checked(scores, members)
+    scores, members = roc.scores_and_members(scores, members)
     if (few := too_few(members)) is not None:
         return Estimate.unmeasurable(few, len(scores), level)
     value, variance = _delong(*wins(scores, members))
@@ -80,8 +80,8 @@ def auc_difference(
     Psychological Methods 2007 (the method of variance estimates recovery, MOVER).
     """
     z = normal_quantile(level)
-    scores_a, members = roc.checked(scores_a, members)
-    scores_b, members = roc.checked(scores_b, members)
+    scores_a, members = roc.scores_and_members(scores_a, members)
+    scores_b, members = roc.scores_and_members(scores_b, members)
     if (few := too_few(members)) is not None:
         return Estimate.unmeasurable(few, len(members), level)
     a, b = wins(scores_a, members), wins(scores_b, members)
@@ -140,7 +140,7 @@ def balanced_accuracy_estimate(
     Wilson, JASA 1927, combined as in Newcombe, Statistics in Medicine 1998 (method 10).
     """
     z = normal_quantile(level)
-    scores, members = roc.checked(scores, members)
+    scores, members = roc.scores_and_members(scores, members)
     value = roc.balanced_accuracy(scores, members, threshold)
     positive = scores >= threshold
     tpr, tpr_low, tpr_high = _wilson(positive[members], z)
@@ -171,8 +171,8 @@ def balanced_accuracy_difference(
     Statistics in Medicine 1998.
     """
     z = normal_quantile(level)
-    margins_a, members = roc.checked(margins_a, members)
-    margins_b, members = roc.checked(margins_b, members)
+    margins_a, members = roc.scores_and_members(margins_a, members)
+    margins_b, members = roc.scores_and_members(margins_b, members)
     right_a, right_b = ((margins >= 0) == members for margins in (margins_a, margins_b))
     value = centre = variance = 0.0
     for kind in (members, ~members):
@@ -198,14 +198,15 @@ def tpr_at_fpr_estimate(
     level: float = 0.95,
     draws: int = 2000,
 ) -> Estimate:
-    """The step value of TPR at `fpr`; the interval counts the noise of threshold and TPR alike.
+    """TPR at `fpr`, ties broken at random; the interval counts the noise of threshold and TPR.
 
     The number of non-members above the population's threshold is Binomial(n, fpr). A draw of it
     places the threshold among the non-members (between two of them: either side, by a coin), and
     Beta(c + 1/2, m - c + 1/2) is the TPR of the c of m members above. The interval is a range of
-    quantiles of such draws: O(N log N + draws log N), nothing is resampled. Not measurable with
-    fewer than 10 / fpr non-members. With few distinct scores, one of them at `fpr` exactly, the
-    population's value itself jumps there and the interval covers less than it says.
+    quantiles of such draws: O(N log N + draws log N), nothing is resampled. Within a tie, c grows
+    in a straight line, as in `roc.tpr_at_fpr`, so nothing jumps where few scores are distinct; the
+    interval then holds the chance of the coins, too, and is wide rather than narrow. The method
+    names the tie, if any. Not measurable with fewer than 10 / fpr non-members.
 
     Args:
       scores: f64[N], higher = member.
@@ -228,13 +229,24 @@ def tpr_at_fpr_estimate(
     n = n_non_members + n_members
     if (few := few_non_members(n_non_members, fpr)) is not None:
         return Estimate.unmeasurable(few, n, level)
-    value = float(roc.true_positives(fp, tp, roc.allowed(n_non_members, fpr)) / n_members)
+    allowed = roc.allowed(n_non_members, fpr)
+    value = float(roc.crossing(fp, tp, allowed).expected() / n_members)
     false_positives = rng.binomial(n_non_members, fpr, draws) - rng.integers(0, 2, draws)
-    caught = roc.true_positives(fp, tp, np.maximum(false_positives, 0))
+    caught = roc.crossing(fp, tp, np.maximum(false_positives, 0)).expected()
     rates = rng.beta(caught + 0.5, n_members - caught + 0.5)
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
-    return Estimate(value, low, high, level, "binomial threshold, Beta rate", n)
+    method = "binomial threshold, Beta rate" + tie_words(roc.tie(fp, tp, allowed))
+    return Estimate(value, low, high, level, method, n)
+
+
+def tie_words(tie: roc.Tie | None) -> str:
+    """What a method says of the tie that was broken at random: nothing where there is none."""
+    if tie is None:
+        return ""
+    return (
+        f"; a tie of {tie.members:,} members and {tie.non_members:,} non-members broken at random"
+    )
 
 
 def measurable(n_non_members: int, fpr: float) -> bool:

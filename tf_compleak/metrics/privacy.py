@@ -74,7 +74,7 @@ def epsilon_lower_bound(
     intervals.normal_quantile(level)
     if not 0 <= delta < 1:
         raise ValueError(f"delta: must be at least 0 and below 1, such as 1e-5, got {delta!r}.")
-    scores, members = roc.checked(scores, members)
+    scores, members = roc.scores_and_members(scores, members)
     if min(members.sum(), (~members).sum()) < _LEAST:
         reason = f"needs {_LEAST} members and {_LEAST} non-members, has "
         reason += f"{members.sum()} and {(~members).sum()}"

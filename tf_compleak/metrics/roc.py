@@ -1,9 +1,12 @@
 """Receiver operating characteristics, exactly, ties included. A higher score means a member.
 
-Every curve here is a set of steps: examples with the same score change sides together.
+Every curve here is a set of steps: examples with the same score change sides together. A rate at a
+fixed false positive rate is that of an attacker who breaks ties at random.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +15,27 @@ from tf_compleak.types import Roc, Scores, validators
 _SLACK = 1e-12  # relative: a rate of 0.3 written as 0.1 * 3 stays the same rate
 
 
-def checked(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Tie(NamedTuple):
+    """Examples with one and the same score: how many members, how many non-members."""
+
+    members: int
+    non_members: int
+
+
+class Crossing(NamedTuple):
+    """True positives (counts) before and after the tie that a count of false positives falls into,
+    and the share of the tie's non-members that this count still holds."""
+
+    before: np.ndarray
+    after: np.ndarray
+    share: np.ndarray
+
+    def expected(self) -> np.ndarray:
+        """True positives where the tie is broken at random, f64."""
+        return self.before + self.share * (self.after - self.before)
+
+
+def scores_and_members(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f64[N] and bool[N]; ValueError unless finite, of one length, with both kinds of examples."""
     values, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
     valid = Scores(values, members, 0.0)
@@ -30,7 +53,7 @@ def balanced_accuracy(scores: np.ndarray, members: np.ndarray, threshold: float)
     Raises:
       ValueError: scores not finite, or members not bool or all of one kind.
     """
-    scores, members = checked(scores, members)
+    scores, members = scores_and_members(scores, members)
     positive = scores >= _threshold(threshold)
     return float((positive[members].mean() + (~positive[~members]).mean()) / 2)
 
@@ -48,7 +71,7 @@ def best_threshold(scores: np.ndarray, members: np.ndarray) -> float:
     Raises:
       ValueError: scores not finite, or members not bool or all of one kind.
     """
-    scores, members = checked(scores, members)
+    scores, members = scores_and_members(scores, members)
     fp, tp = _counts(scores, members)
     gain = tp * fp[-1] - fp * tp[-1]  # (TPR - FPR) times members times non-members: exact
     cut = int(gain.argmax())
@@ -75,7 +98,12 @@ def roc_curve(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def tpr_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> float:
-    """The largest true positive rate whose false positive rate does not exceed `fpr`: no chords.
+    """The largest true positive rate whose false positive rate does not exceed `fpr`.
+
+    A step value, no chord between scores. Where the next step is a tie of several non-members, some
+    of which `fpr` still allows, the share of its members that goes with them is added: what an
+    attacker who breaks ties at random attains on average. Without it a saturated score, whose tie
+    lies above `fpr`, would look safe.
 
     Args:
       scores: f64[N], higher = member.
@@ -84,9 +112,27 @@ def tpr_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> float:
 
     Raises:
       ValueError: `fpr` outside [0, 1], scores not finite, or members all of one kind.
+
+    The randomized test of Neyman & Pearson, 1933 (Lehmann & Romano 2005, section 3.2).
     """
     fp, tp = step_counts(scores, members)
-    return float(true_positives(fp, tp, allowed(int(fp[-1]), fpr)) / tp[-1])
+    return float(crossing(fp, tp, allowed(int(fp[-1]), fpr)).expected() / tp[-1])
+
+
+def tie_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> Tie | None:
+    """The tie that is broken at random in `tpr_at_fpr`; None where no tie of members and several
+    non-members is cut by `fpr`. Arguments and errors are those of `tpr_at_fpr`."""
+    fp, tp = step_counts(scores, members)
+    return tie(fp, tp, allowed(int(fp[-1]), fpr))
+
+
+def tie(fp: np.ndarray, tp: np.ndarray, false_positives: int) -> Tie | None:
+    """The same from the steps of `step_counts` and a count of false positives."""
+    step = int(np.searchsorted(fp, false_positives, side="right"))
+    if step == len(fp):
+        return None
+    size = Tie(int(tp[step] - tp[step - 1]), int(fp[step] - fp[step - 1]))
+    return size if size.members and size.non_members > 1 else None
 
 
 def auc(scores: np.ndarray, members: np.ndarray) -> float:
@@ -136,7 +182,7 @@ def thin(fpr: np.ndarray, tpr: np.ndarray, points: int = 200) -> Roc:
 
 def step_counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positives, int64[K] each, of the steps of `roc_curve`; raises as it does."""
-    return _counts(*checked(scores, members))
+    return _counts(*scores_and_members(scores, members))
 
 
 def allowed(n_non_members: int, fpr: float) -> int:
@@ -145,9 +191,12 @@ def allowed(n_non_members: int, fpr: float) -> int:
     return int(np.floor(n_non_members * fpr * (1 + _SLACK)))
 
 
-def true_positives(fp: np.ndarray, tp: np.ndarray, false_positives: int | np.ndarray) -> np.ndarray:
-    """True positives (counts) of the largest step with no more than `false_positives` (>= 0)."""
-    return tp[np.searchsorted(fp, false_positives, side="right") - 1]
+def crossing(fp: np.ndarray, tp: np.ndarray, false_positives: int | np.ndarray) -> Crossing:
+    """Where that many false positives (>= 0) lie among the steps of `step_counts`."""
+    step = np.searchsorted(fp, false_positives, side="right") - 1
+    following = np.minimum(step + 1, len(fp) - 1)
+    share = (false_positives - fp[step]) / np.maximum(fp[following] - fp[step], 1)
+    return Crossing(tp[step], tp[following], share)
 
 
 def _counts(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from tf_compleak.report import figures, svg, wording
 from tf_compleak.types import Estimate, Release, Version
-from tf_compleak.types.findings import NO_INPUTS, Findings, Result, holds_chance
+from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.soundness import NO_INPUTS, holds_chance
 
 TITLE = "What the versions of this model leak about its training data"
 
@@ -146,9 +147,13 @@ class Check:
 
 
 def _checks(report: Findings) -> list[Check]:
-    null = "Null run: an attack on shuffled membership"
+    name, sanity = "Null run: an attack on shuffled membership", report.sanity
+    nulls = [
+        _check(f"{name}, {run.attack} on {wording.release_name(run.release, report)}", run.auc)
+        for run in sanity.null_runs
+    ]
     blind = "Blind baseline: a classifier that sees the inputs only"
-    return [_check(null, report.sanity.null_auc), _check(blind, report.sanity.blind_auc)]
+    return [*(nulls or [_check(name, sanity.null_auc)]), _check(blind, sanity.blind_auc)]
 
 
 def _check(name: str, auc: Estimate) -> Check:
@@ -179,7 +184,7 @@ def _fitted(report: Findings) -> str:
 
 
 def _methods(report: Findings) -> dict[str, list[str]]:
-    """The interval methods that the rows name, figure by figure."""
+    """The interval methods that the rows name, figure by figure; without a row's own tie."""
     rows = report.results
     estimates: dict[str, list[Estimate]] = {
         "Balanced accuracy": [row.accuracy for row in rows],
@@ -188,7 +193,7 @@ def _methods(report: Findings) -> dict[str, list[str]]:
         "Gain": [row.auc_gain for row in rows if row.auc_gain],
     }
     methods = {
-        figure: list(dict.fromkeys(estimate.method for estimate in of))
+        figure: list(dict.fromkeys(estimate.method.partition("; ")[0] for estimate in of))
         for figure, of in estimates.items()
     }
     return {figure: names for figure, names in methods.items() if names}
