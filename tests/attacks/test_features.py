@@ -66,3 +66,31 @@ def test_joined_shadows_keep_their_sensitivities():
     np.testing.assert_array_equal(joined.sensitivities[:, 60:], second.sensitivities)
     bare = dataclasses.replace(second, sensitivities=None)
     assert features.join([first, bare]).sensitivities is None
+
+
+def sure(gaps, classes=10):
+    """Float32 softmax rows that are ever surer of class 0, as an overfitted model gives them."""
+    logits = np.zeros((len(gaps), classes), np.float32)
+    logits[:, 0] = gaps
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    rows = powers / powers.sum(axis=1, keepdims=True)
+    labels = np.zeros(len(gaps), np.int64)
+    return Observations(("v",), rows[None], labels, None, np.arange(len(gaps)))
+
+
+def test_sure_answers_keep_their_order_where_float32_rounds_to_one():
+    family = sure(np.linspace(15, 36, 60))
+    assert (family.probabilities[0, :, 0] == 1).sum() > 40
+    confidence, loss = features.confidence(family)[0], features.loss(family)[0]
+    assert (np.diff(confidence) > 0).all() and (np.diff(loss) < 0).all()
+    expected = np.log1p(9 * np.exp(-np.linspace(15, 36, 60)))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_others_that_were_rounded_away_do_not_speak_for_the_label():
+    """Confidences of four decimals, or of steps: what the others lack is not the label's."""
+    rounded = one([0.9999, 0.0, 0.0], 0)
+    assert features.confidence(rounded)[0, 0] == np.float32(0.9999)
+    steps = one([255 / 256, 0.0, 0.0], 0, resolution=1 / 256)
+    assert features.confidence(steps)[0, 0] == 255 / 256
+    assert features.loss(steps)[0, 0] == -math.log(255 / 256)

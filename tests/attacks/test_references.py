@@ -70,15 +70,19 @@ def test_lira_equals_the_ratio_of_normal_densities(models):
 def test_rmia_equals_the_share_of_beaten_population_examples(models):
     *shadows, target = models
     scores = rmia.Rmia().fit(shadows, seed=0).score(target.hidden())
-    _, outside = naive(shadows, target.ids, features.right)
-    z, mean_z = features.right(target.aside), []
+    _, outside = naive(shadows, target.ids, features.floored_confidence)
+    z, mean_z = features.floored_confidence(target.aside), []
     for column in range(len(target.aside)):
-        mean_z.append(np.mean([features.right(s.aside)[:, column] for s in shadows], axis=0))
+        mean_z.append(
+            np.mean([features.floored_confidence(s.aside)[:, column] for s in shadows], axis=0)
+        )
     ratio_z = (z / np.array(mean_z).T).prod(axis=0)
     for column, name in list(enumerate(target.ids))[:50]:
         if outside[name]:
             mean = np.mean(outside[name], axis=0)
-            ratio = (features.right(target)[:, column] / ((1.5 * mean + 0.5) / 2)).prod()
+            ratio = (
+                features.floored_confidence(target)[:, column] / ((1.5 * mean + 0.5) / 2)
+            ).prod()
             wins = ((ratio > ratio_z) + 0.5 * (ratio == ratio_z)).mean()
             np.testing.assert_allclose(scores[column], wins, atol=1 / len(ratio_z))
 

@@ -12,6 +12,7 @@ import numpy as np
 from tf_compleak.types.observations import Observations
 
 FLOOR = 1e-12
+ROUNDING = 2.0**-20  # how far the float32 classes of a softmax may be from adding up to one
 CEILING = 2.0**-25  # half a float32 step below one: the smallest 1 - p that a float32 p can mean
 
 
@@ -30,13 +31,16 @@ def join(shadows: Sequence[Observations]) -> Observations:
             raise ValueError("shadows: each needs known members and non-members.")
     if len(shadows) == 1:
         return first
-    ids = [f"{index}/{name}" for index, shadow in enumerate(shadows) for name in shadow.ids]
+    ids = None
+    if all(shadow.ids is not None for shadow in shadows):
+        pairs = [f"{index}/{name}" for index, shadow in enumerate(shadows) for name in shadow.ids]
+        ids = np.array(pairs)
     return Observations(
         versions=first.versions,
         probabilities=np.concatenate([shadow.probabilities for shadow in shadows], axis=1),
         labels=np.concatenate([shadow.labels for shadow in shadows]),
         members=np.concatenate([shadow.members for shadow in shadows]),
-        ids=np.array(ids),
+        ids=ids,
         sensitivities=_joined_sensitivities(shadows),
         resolutions=tuple(np.max([shadow.resolutions for shadow in shadows], axis=0).tolist()),
     )
@@ -58,19 +62,49 @@ def _floors(observations: Observations, least: float) -> np.ndarray:
 
 
 def confidence(observations: Observations) -> np.ndarray:
-    """Probability of the label p_y of every version, f64[V, N]; higher = more likely member."""
-    rows = np.arange(len(observations))
-    return np.float64(observations.probabilities[:, rows, observations.labels])
+    """Probability of the label p_y of every version, f64[V, N]; higher = more likely member.
+
+    From the other classes (`complement`), so that answers of which float32 rounds p_y to one keep
+    their order.
+    """
+    return 1 - complement(observations)
 
 
-def right(observations: Observations) -> np.ndarray:
+def floored_confidence(observations: Observations) -> np.ndarray:
     """p_y of every version, floored, f64[V, N]."""
     return np.maximum(confidence(observations), _floors(observations, FLOOR)[:, :, 0])
 
 
+def complement(observations: Observations) -> np.ndarray:
+    """1 - p_y of every version, f64[V, N].
+
+    The sum of the other classes, wherever 1 - p_y equals it up to the rounding of float32: close to
+    one a float32 p_y says little of it. Where the two differ by more (outputs in steps, confidences
+    of few decimals, which are rounded class by class), p_y is taken at its word.
+    """
+    rows = np.arange(len(observations))
+    others = np.stack(
+        [
+            _sum_of_others(confidences, observations.labels)
+            for confidences in observations.probabilities
+        ]
+    )
+    direct = 1 - np.float64(observations.probabilities[:, rows, observations.labels])
+    return np.where(np.abs(direct - others) <= ROUNDING, others, direct)
+
+
+def _sum_of_others(confidences: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """f64[N]: the sum of the classes beside the label of f32[N, C]."""
+    others = confidences.copy()
+    others[np.arange(len(labels)), labels] = 0
+    return others.sum(axis=1, dtype=np.float64)
+
+
 def loss(observations: Observations) -> np.ndarray:
-    """Cross-entropy -log p_y of every version, f64[V, N]."""
-    return -np.log(right(observations))
+    """Cross-entropy -log p_y of every version, f64[V, N]; exact for p_y near one, too."""
+    others = complement(observations)
+    rare = -np.log(np.maximum(1 - others, _floors(observations, FLOOR)[:, :, 0]))
+    return np.where(others < 0.5, -np.log1p(-np.minimum(others, 0.5)), rare)
 
 
 def logit(observations: Observations) -> np.ndarray:
@@ -90,12 +124,9 @@ def logits(confidences: np.ndarray, labels: np.ndarray, resolution: float = 0.0)
 
     1 - p_y is the sum of the other classes: a float32 p_y near one says little of it.
     """
-    rows, floor = np.arange(len(labels)), max(resolution / 2, FLOOR)
-    others = confidences.copy()
-    others[rows, labels] = 0
-    complement = others.sum(axis=1, dtype=np.float64)
-    p_y = np.float64(confidences[rows, labels])
-    return np.log(np.maximum(p_y, floor)) - np.log(np.maximum(complement, floor))
+    floor, others = max(resolution / 2, FLOOR), _sum_of_others(confidences, labels)
+    p_y = np.float64(confidences[np.arange(len(labels)), labels])
+    return np.log(np.maximum(p_y, floor)) - np.log(np.maximum(others, floor))
 
 
 def margin(observations: Observations) -> np.ndarray:
@@ -118,13 +149,13 @@ def modified_entropy(observations: Observations) -> np.ndarray:
 
     (1 - p_y) log p_y + sum over i != y of p_i log(1 - p_i); higher = more likely member.
     """
-    p, p_y = observations.probabilities, confidence(observations)
+    p = observations.probabilities
     floors = np.float32(np.log(_floors(observations, CEILING)))
     with np.errstate(divide="ignore"):
         others = np.maximum(np.log1p(-np.minimum(p, np.float32(1))), floors)
     others[:, np.arange(len(observations)), observations.labels] = 0
     total = np.einsum("vnc,vnc->vn", p, others, dtype=np.float64)
-    return (1 - p_y) * -loss(observations) + total
+    return complement(observations) * -loss(observations) + total
 
 
 def table(observations: Observations, label: bool = True) -> np.ndarray:

@@ -46,7 +46,7 @@ class Rmia:
 
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """The threshold is the best one for shadows that play the target in turn."""
-        panel = Panel(shadows, features.right)
+        panel = Panel(shadows, features.floored_confidence)
         references = panel.at(panel.ids)
         if not references.outside.any():
             raise ValueError(
@@ -90,4 +90,4 @@ def _mean_out(
 
 
 def _log_ratios(observations: Observations, reference_mean: np.ndarray) -> np.ndarray:
-    return (np.log(features.right(observations)) - np.log(reference_mean)).sum(axis=0)
+    return (np.log(features.floored_confidence(observations)) - np.log(reference_mean)).sum(axis=0)
