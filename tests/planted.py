@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tf_compleak.inference.observe import softmax
-from tf_compleak.leakage import report_rows, scoring
+from tf_compleak.leakage import pooled_scores, scoring
 from tf_compleak.types.observations import Observations
 
 VERSIONS = ("original", "pruning-0.60", "int8-ptq")
@@ -46,7 +46,8 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
     """Half members, half not; `leak` is added to the members' logit of the right class.
 
     Every version sees the example through noise of its own; "int8-ptq" answers in steps of 1/256.
-    Sensitivities are p (1 - p): what noise on its own logit does to a confidence.
+    Sensitivities are p (1 - p): what noise on its own logit does to a confidence. No two seeds
+    have an example, or an id, in common.
     """
     rng = np.random.default_rng(seed)
     members = rng.permutation(n) < n // 2
@@ -64,7 +65,7 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
         probabilities=probabilities,
         labels=labels,
         members=members,
-        ids=np.arange(n),
+        ids=seed * 1_000_000 + np.arange(n),
         sensitivities=np.float32(probabilities * (1 - probabilities)),
         resolutions=tuple(1 / 256 if "int8" in name else 0.0 for name in versions),
     )
@@ -73,4 +74,4 @@ def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERS
 def pooled(values, observations):
     """Scores of one attack on one target, as rows of a report are made of."""
     scores = scoring.RunScores(values, values, observations.members)
-    return report_rows.pool([scores], [observations.ids], 1)
+    return pooled_scores.pool([scores], [observations.ids], 1)

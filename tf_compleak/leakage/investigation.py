@@ -9,21 +9,24 @@ from dataclasses import dataclass
 
 from tf_compleak.engine.declaration import Declaration, executed
 from tf_compleak.engine.tasks import Executor
-from tf_compleak.leakage import exposures, report_rows, sanity, scoring
+from tf_compleak.leakage import exposures, pooled_scores, report_rows, sanity, scoring
 from tf_compleak.leakage.plan import TARGET, Key, Plan
+from tf_compleak.leakage.pooled_scores import Pooled
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.leakage.question_stages import (
     BlindBaseline,
     Figures,
     Scoring,
-    scored,
+    measured_stages,
+    null_runs,
+    unfinished,
     what_each_adds,
 )
-from tf_compleak.leakage.report_rows import Pooled
 from tf_compleak.types import Failure
-from tf_compleak.types.findings import Exposed, Findings, Marginal, Result, Sanity
+from tf_compleak.types.findings import Exposed, Findings, Marginal, Result
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell
+from tf_compleak.types.soundness import Sanity
 
 SAVED = "report.json"
 
@@ -51,9 +54,7 @@ def investigate(
             f"and --attacks={','.join(plan.question.attacks)} suit none of their releases "
             f"({len(plan.releases())} releases)."
         )
-    outcomes = executed(executor, [*first, *scored(plan)], provider, tell)
-    failed = [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
-    failures = [*lost, *plan.failures(), *failed]
+    failures = [*lost, *plan.failures(), *_run(plan, provider, executor, first, tell)]
     table = Table(_pooled(plan, provider), _shown(plan, provider))
     if not table.scores:
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
@@ -61,6 +62,17 @@ def investigate(
     findings = _kept(plan, provider, table, failures, tell)
     targets = [table.target, *_other_targets(plan, provider)]
     return dataclasses.replace(findings, scored=report_rows.scored(table.scores, targets))
+
+
+def _run(
+    plan: Plan, provider: Provider, executor: Executor, first: Sequence[Declaration], tell: Tell
+) -> list[Failure]:
+    """Run the stages, then null runs of the attacks that are finished; what failed."""
+    stages = measured_stages(plan)
+    outcomes = executed(executor, [*first, *stages], provider, tell)
+    nulls = null_runs(plan, unfinished(stages, provider))
+    outcomes |= executed(executor, nulls, provider, tell)
+    return [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +138,7 @@ def _pooled(
         if all(stage.facts() is not None for stage in stages):
             parts = [scoring.read(stage) for stage in stages]
             ids = [provider.ids(run.target) for run in runs] if len(runs) > 1 else []
-            pooled[key] = report_rows.pool(parts, ids, len(runs[0].shadows))
+            pooled[key] = pooled_scores.pool(parts, ids, len(runs[0].shadows))
     return pooled
 
 
@@ -167,9 +179,12 @@ def _exposed(plan: Plan, provider: Provider, rows, tell: Tell) -> tuple[Exposed,
 
 
 def _sanity(plan: Plan, provider: Provider, errors: Mapping[str, str]) -> Sanity:
-    null = Scoring(plan.null_run()).stage(provider)
+    nulls = null_runs(plan, unfinished(measured_stages(plan), provider))
+    stages = {
+        (null.run.attack, null.run.release): (null.title, null.stage(provider)) for null in nulls
+    }
     blind = BlindBaseline().stage(provider) if plan.has_inputs else None
-    return sanity.sanity(null, blind, errors)
+    return sanity.sanity(stages, blind, errors)
 
 
 def _marginal(plan: Plan, provider: Provider) -> Marginal | None:

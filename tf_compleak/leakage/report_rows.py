@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tf_compleak.engine.workdir import slug
-from tf_compleak.leakage import crossfit
+from tf_compleak.leakage.gains import with_gains
 from tf_compleak.leakage.plan import Key
-from tf_compleak.leakage.scoring import RunScores
+from tf_compleak.leakage.pooled_scores import Pooled
 from tf_compleak.metrics import advantage, clustered, intervals, privacy, roc, slices
 from tf_compleak.types import Estimate, seeds, tier
 from tf_compleak.types.findings import Findings, Result, Scored, Slice
@@ -21,55 +20,7 @@ from tf_compleak.types.progress import Tell, silent
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95
 POINTS = 100
-CROSS = "cross-fitting"
 SHADOWS_ONLY = "needs an attack fitted on shadows: cross-fitted scores are not independent"
-
-
-@dataclass(frozen=True, eq=False)
-class Pooled:
-    """Scores of one attack on one release over all its targets.
-
-    Attributes:
-      values: f64[M] raw scores; members: bool[M].
-      margins: f64[M], the scores minus the threshold that belongs to their target.
-      examples: int64[M], which example each score is of, where targets share examples; or None.
-      num_targets, num_shadows: counts.
-      noise: of cross-fitted scores, whose intervals must be wider (see `crossfit`); None of others.
-    """
-
-    values: np.ndarray
-    members: np.ndarray
-    margins: np.ndarray
-    examples: np.ndarray | None
-    num_targets: int
-    num_shadows: int
-    noise: float | None = None
-
-    def widened(self, estimate: Estimate, auc: float, bounds: tuple[float, float]) -> Estimate:
-        """An estimate of these scores, whose AUC is given, with the interval that they take."""
-        return estimate if self.noise is None else self.wider(estimate, auc, bounds, self.noise)
-
-    def wider(self, estimate: Estimate, auc: float, bounds, noise: float) -> Estimate:
-        """The same for scores of that noise."""
-        inside = int(self.members.sum())
-        factor = crossfit.widening(auc, inside, len(self.members) - inside, noise)
-        return estimate.widened(factor, CROSS, bounds)
-
-
-def pool(parts: Sequence[RunScores], ids: Sequence[np.ndarray], num_shadows: int) -> Pooled:
-    """The scores of several targets as one sample; `ids` are those of every target's examples."""
-    examples = None
-    if len(parts) > 1:
-        examples = np.unique(np.concatenate(ids), return_inverse=True)[1]
-    return Pooled(
-        values=np.concatenate([part.values for part in parts]),
-        members=np.concatenate([part.members for part in parts]),
-        margins=np.concatenate([part.margins for part in parts]),
-        examples=examples,
-        num_targets=len(parts),
-        num_shadows=num_shadows,
-        noise=parts[0].noise,
-    )
 
 
 def rows(
@@ -82,7 +33,7 @@ def rows(
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
         table.append(row(key, pooled, rng, delta))
     tell("figures with intervals", 1, 1, "")
-    return with_gains(table, scores)
+    return with_gains(table, scores, seed)
 
 
 def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) -> Result:
@@ -139,28 +90,6 @@ def _epsilon(scores: Pooled, delta: float, rng: np.random.Generator) -> Estimate
         reason = "needs independent scores, examples repeat over targets"
         return Estimate.unmeasurable(reason, len(scores.values))
     return privacy.epsilon_lower_bound(scores.values, scores.members, delta=delta, rng=rng)
-
-
-def with_gains(table: Sequence[Result], scores: Mapping[Key, Pooled]) -> tuple[Result, ...]:
-    """The rows, those of SR and MR with the paired gain over the best NR row."""
-    best = max((r for r in table if r.tier == "NR"), key=lambda r: r.auc.value, default=None)
-    if best is None:
-        return tuple(table)
-    return tuple(row if row.tier == "NR" else _with_gain(row, scores, best) for row in table)
-
-
-def _with_gain(row: Result, scores: Mapping[Key, Pooled], best: Result) -> Result:
-    pooled, reference = scores[row.attack, row.release], scores[best.attack, best.release]
-    if pooled.examples is None:
-        gain = intervals.auc_difference(pooled.values, reference.values, pooled.members)
-    else:
-        gain = clustered.clustered_auc_difference(
-            pooled.values, reference.values, pooled.members, pooled.examples
-        )
-    if pooled.noise is not None:
-        noise = max(pooled.noise, reference.noise)
-        gain = pooled.wider(gain, row.auc.value, (-1, 1), noise)
-    return dataclasses.replace(row, auc_gain=gain, gain_over=(best.release, best.attack))
 
 
 def sliced(

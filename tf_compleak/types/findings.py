@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from tf_compleak.types.comparisons import FamilyAccuracy, Gain
 from tf_compleak.types.estimates import Estimate, Roc
 from tf_compleak.types.marginal_leakage import Marginal
 from tf_compleak.types.records import (
@@ -22,10 +23,10 @@ from tf_compleak.types.records import (
     Rates,
     Record,
 )
+from tf_compleak.types.soundness import Sanity
 from tf_compleak.types.versions import Failure, Release, Tier, Version
 
 SCHEMA = 1
-NO_INPUTS = "not run: no inputs were given"
 
 
 class OtherSchema(ValueError):
@@ -46,8 +47,11 @@ class Result(Record):
       n_members, n_non_members: scores; examples count once for every target that they stand for.
       advantage: TPR minus FPR at the threshold chosen on the shadows.
       epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
-      auc_gain: paired difference in AUC to the best NR row (`gain_over`: release, attack), on SR
-        and MR rows only.
+      gain_same, gain_any: of SR and MR rows, over the best NR row on one of the release's own
+        versions: by the same attack, where it has such rows, and by any attack.
+      to_original: of NR rows of other versions, over the same attack on the original.
+      auc_gain, gain_over: `gain_any` in short, its AUC and what that is over (release, attack). In
+        reports of earlier versions it is over the best NR row of all versions.
       num_shadows: shadows that the attack was fitted on.
       num_targets: models that played the target, their scores pooled.
     """
@@ -62,6 +66,9 @@ class Result(Record):
     tpr_at_fpr: Rates[Estimate]
     auc_gain: Estimate | None = None
     gain_over: Pair[Release, Name] | None = None
+    gain_same: Gain | None = None
+    gain_any: Gain | None = None
+    to_original: Gain | None = None
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
@@ -98,43 +105,6 @@ class Exposed(Record):
         return _best(self.results, tier)
 
 
-def holds_chance(auc: Estimate) -> bool:
-    """Whether 0.5 lies within the interval of an AUC."""
-    return auc.low <= 0.5 <= auc.high
-
-
-@dataclass(frozen=True)
-class Sanity(Record):
-    """AUC of the null run (membership shuffled) and of the blind baseline (inputs only).
-
-    Either is unmeasurable where its run failed.
-    """
-
-    null_auc: Estimate
-    blind_auc: Estimate
-
-    def warnings(self) -> tuple[str, ...]:
-        """One sentence for each of the two that does not hold 0.5 within its interval."""
-        sentences = [
-            f"{name} could not be made ({auc.method}): the figures of this report are unchecked."
-            for name, auc in (("Null run", self.null_auc), ("Blind baseline", self.blind_auc))
-            if not auc.measurable and auc.method != NO_INPUTS
-        ]
-        if self.null_auc.measurable and not holds_chance(self.null_auc):
-            sentences.append(
-                f"Null run failed: with shuffled membership the attack's AUC is {self.null_auc}; "
-                "0.5 lies outside. Membership reaches the attack some other way, or this is the "
-                "one sound run in a hundred: repeat with another seed before trusting the figures."
-            )
-        if self.blind_auc.measurable and not holds_chance(self.blind_auc):
-            sentences.append(
-                f"Blind baseline failed: a classifier that sees only the inputs tells members from "
-                f"non-members with AUC {self.blind_auc}. The two sets differ in distribution: "
-                "the audit is void."
-            )
-        return tuple(sentences)
-
-
 @dataclass(frozen=True, eq=False)
 class Scored:
     """What every row of a report says of every example of every target.
@@ -159,7 +129,8 @@ class Findings(Record):
 
     `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
     on some of the examples, `exposed` all rows for each of several exposures; `scored` holds the
-    scores of single examples, which are saved beside the JSON.
+    scores of single examples, which are saved beside the JSON. `families` holds the accuracies of
+    the target and of its shadows, which should be alike.
     """
 
     schema: Literal[1] = field(default=SCHEMA, kw_only=True)
@@ -173,6 +144,7 @@ class Findings(Record):
     slices: Items[Slice] = ()
     exposed: Items[Exposed] = ()
     marginal: Marginal | None = None
+    families: Items[FamilyAccuracy] = ()
     scored: Beside[Scored] = field(
         default=None, compare=False, repr=False, metadata={"exclude": True}
     )

@@ -47,6 +47,8 @@ class Version(Record):
       bytes, gzip_bytes: size of the file, plain and compressed by gzip level 9.
       member_accuracy, non_member_accuracy, validation_accuracy: top-1 share.
       agreement: share of examples that it gives the class that the original gives.
+      relative_loss: share that it lost of what the original's accuracy has above guessing, 0 to 1:
+        on validation examples where there are some, else on non-members.
       status: "ok", or "failed" (see the report's failures for the reason).
       resolution: step of the output (1/256 for INT8 softmax), 0 for float outputs.
       notes: facts a reader should know, such as what the calibration saw.
@@ -64,6 +66,7 @@ class Version(Record):
     non_member_accuracy: Estimate | None = None
     validation_accuracy: Estimate | None = None
     agreement: Estimate | None = None
+    relative_loss: Estimate | None = None
     status: Literal["ok", "failed"] = "ok"
     resolution: Magnitude = 0.0
     notes: Items[str] = ()

@@ -1,0 +1,180 @@
+"""Gains: how far a row lies above those on the versions of its own release, paired.
+
+What further versions add is measured against what the release itself holds: the best row on one of
+its versions, by the same attack and by any. Which one is best is seen on the target, and a
+difference to the one so chosen would need a level of its own. So the gain is the least of the
+differences to all of them, with an interval that holds for the least of the true ones, whichever
+row that belongs to:
+
+- its low end is the least of the low ends: below the least true difference whenever the low end of
+  that one is (an intersection-union test, Berger, Technometrics 1982: no correction is due);
+- its high end is the least of the high ends, each stretched to the level 1 - (1 - level) / k for k
+  rows (Bonferroni): any of them could be too low.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from tf_compleak.engine.workdir import slug
+from tf_compleak.leakage.plan import Key
+from tf_compleak.leakage.pooled_scores import Pooled
+from tf_compleak.metrics import clustered, intervals
+from tf_compleak.metrics.paired_rates import ClusteredRates, Row, tpr_difference
+from tf_compleak.types import ORIGINAL, Estimate, seeds
+from tf_compleak.types.comparisons import Gain
+from tf_compleak.types.findings import Result
+
+
+def with_gains(
+    table: Sequence[Result], scores: Mapping[Key, Pooled], seed: int
+) -> tuple[Result, ...]:
+    """The rows: those of SR and MR with their gains, those of NR with what tells them apart from
+    the original."""
+    differences = _Differences(table, scores, seed)
+    singles = [row for row in table if row.tier == "NR"]
+    return tuple(_with_gains(row, singles, differences) for row in table)
+
+
+def _with_gains(row: Result, singles: Sequence[Result], differences: _Differences) -> Result:
+    def gain(references: Sequence[Result]) -> Gain | None:
+        return over_best(row, references, differences) if references else None
+
+    same = [single for single in singles if single.attack == row.attack]
+    if row.tier == "NR":
+        original = [single for single in same if single.release == (ORIGINAL,)]
+        return dataclasses.replace(row, to_original=gain(original if row not in original else ()))
+    within = [single for single in singles if single.release[0] in row.release]
+    over = gain(within)
+    return dataclasses.replace(
+        row,
+        gain_same=gain([single for single in same if single in within]),
+        gain_any=over,
+        auc_gain=over and over.auc,
+        gain_over=over and (over.release, over.attack),
+    )
+
+
+def over_best(row: Result, references: Sequence[Result], differences: _Differences) -> Gain:
+    """How far a row lies above the best of some others, figure by figure."""
+    best = max(references, key=lambda reference: reference.auc.value)
+    auc = _least(row, references, lambda of: of.auc, differences.auc)
+    rates = {
+        fpr: _least(
+            row,
+            references,
+            lambda of, fpr=fpr: of.tpr_at_fpr[fpr],
+            lambda one, other, fpr=fpr: differences.tpr(one, other, fpr),
+        )
+        for fpr in row.tpr_at_fpr
+    }
+    return Gain(best.release, best.attack, len(references), auc, rates)
+
+
+def _least(
+    row: Result,
+    references: Sequence[Result],
+    figure: Callable[[Result], Estimate],
+    difference: Callable[[Result, Result], Estimate],
+) -> Estimate:
+    """The least difference, with its joint interval.
+
+    A reference so far below the best that neither end of its interval can be the least is not
+    looked at: a difference varies no more than its two figures together.
+    """
+    for of in (row, *references):
+        if not figure(of).measurable:
+            return figure(of)
+    estimates: list[Estimate] = []
+    low = high = math.inf
+    stretch = _stretch(figure(row).level, len(references))
+    for reference in sorted(references, key=lambda of: -figure(of).value):
+        gap = figure(row).value - figure(reference).value
+        most = _half_width(figure(row)) + _half_width(figure(reference))
+        if gap - most >= low and gap >= high:
+            continue
+        estimate = difference(row, reference)
+        if not estimate.measurable:
+            return estimate
+        estimates.append(estimate)
+        low = min(low, estimate.low)
+        high = min(high, estimate.value + stretch * (estimate.high - estimate.value))
+    least = estimates[0]
+    if len(references) == 1:
+        return least
+    method = f"{least.method}; the least of {len(references)}"
+    return dataclasses.replace(least, low=low, high=min(high, 1.0), method=method)
+
+
+def _half_width(estimate: Estimate) -> float:
+    return max(estimate.high - estimate.value, estimate.value - estimate.low)
+
+
+def _stretch(level: float, count: int) -> float:
+    """How much wider, on the normal scale, an interval is at the level for `count` together."""
+    normal, alpha = NormalDist(), (1 - level) / 2
+    return normal.inv_cdf(1 - alpha / count) / normal.inv_cdf(1 - alpha)
+
+
+class _Differences:
+    """Paired differences of rows, every one made once."""
+
+    def __init__(self, table: Sequence[Result], scores: Mapping[Key, Pooled], seed: int):
+        self._scores, self._seed, self._kept = scores, seed, {}
+        self._rows: dict[Key, Row] = {}
+        self._clustered: ClusteredRates | None = None
+        self._fprs = sorted({fpr for row in table for fpr in row.tpr_at_fpr})
+
+    def auc(self, row: Result, reference: Result) -> Estimate:
+        """In AUC."""
+        return self._once(row, reference, 0.0, self._auc)
+
+    def tpr(self, row: Result, reference: Result, fpr: float) -> Estimate:
+        """In TPR at `fpr`."""
+        return self._once(row, reference, fpr, self._tpr)
+
+    def _once(self, row: Result, reference: Result, fpr: float, make) -> Estimate:
+        keys = _key(row), _key(reference)
+        if (*keys, fpr) not in self._kept:
+            first, second = (self._scores[key] for key in keys)
+            estimate = make(*keys, fpr)
+            self._kept[*keys, fpr] = first.widened_beside(second, estimate, row.auc.value)
+        return self._kept[*keys, fpr]
+
+    def _auc(self, key: Key, reference: Key, fpr: float) -> Estimate:
+        first, second = self._scores[key], self._scores[reference]
+        if first.examples is None:
+            return intervals.auc_difference(first.values, second.values, first.members)
+        return clustered.clustered_auc_difference(
+            first.values, second.values, first.members, first.examples
+        )
+
+    def _tpr(self, key: Key, reference: Key, fpr: float) -> Estimate:
+        if self._scores[key].examples is not None:
+            return self._pooled().difference(key, reference, fpr)
+        names = [part for attack, release in (key, reference) for part in (attack, slug(release))]
+        rng = seeds.generator(self._seed, "gain", *names, str(fpr))
+        return tpr_difference(self._row(key), self._row(reference), fpr, rng=rng)
+
+    def _row(self, key: Key) -> Row:
+        if key not in self._rows:
+            pooled = self._scores[key]
+            self._rows[key] = Row.of(pooled.values, pooled.members)
+        return self._rows[key]
+
+    def _pooled(self) -> ClusteredRates:
+        if self._clustered is None:
+            rows = {key: self._row(key) for key in self._scores}
+            examples: np.ndarray = next(iter(self._scores.values())).examples
+            rng = seeds.generator(self._seed, "gain")
+            self._clustered = ClusteredRates(rows, examples, self._fprs, rng)
+        return self._clustered
+
+
+def _key(row: Result) -> Key:
+    return row.attack, row.release
