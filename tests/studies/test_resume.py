@@ -14,6 +14,7 @@ import tiny
 from tf_compleak.cli import main as cli
 from tf_compleak.cli import states
 from tf_compleak.engine import stage
+from tf_compleak.engine.live_view import Tally
 from tf_compleak.engine.stage import SCHEMA
 from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, stage_work
@@ -37,10 +38,15 @@ def run(workdir, told=None, overwrite=False, **changes):
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("resume") / "w"
-    assert len(run(workdir)) == 19
-    return workdir
+def first_and_told(tmp_path_factory):
+    workdir, told = tmp_path_factory.mktemp("resume") / "w", []
+    assert len(run(workdir, told)) == 19
+    return workdir, told
+
+
+@pytest.fixture(scope="module")
+def first(first_and_told):
+    return first_and_told[0]
 
 
 @pytest.fixture
@@ -56,8 +62,20 @@ def would_run(workdir, **changes):
     return dict(states.would_run(study(**changes), Options(workdir=str(workdir), overwrite=True)))
 
 
+def test_the_whole_plan_is_told_before_anything_is_done(first_and_told):
+    _, told = first_and_told
+    begun = next(index for index, (_, _, total, _) in enumerate(told) if total)
+    titles = {task for task, *_ in told[:begun]}
+    assert titles == {task for task, *_ in told} - {"figures with intervals"}
+    assert titles >= {"train target", "loss original", "ask int8-ptq shadow-0"}
+
+
 def test_nothing_is_done_twice(finished):
-    assert run(finished) == []
+    told, tally = [], Tally()
+    assert run(finished, told) == []
+    for news in told:
+        tally.hear(*news)
+    assert not tally.titles and tally.seconds_to_go() is None  # all of the plan is called off
 
 
 def computed(told):

@@ -260,18 +260,21 @@ def _run(arguments: list[str]) -> int:
         return _dry_run(states.would_run(study, options))
     from tf_compleak.studies.run import pipeline
 
-    with _live() as tell:
+    from tf_compleak.engine import executors
+
+    workers = executors.side_by_side(options.executor, options.workers, study.threads)
+    with _live(workers) as tell:
         report = pipeline.run(study, options, tell)
     return _show(report, options.workdir, values.fail_if)
 
 
 @contextlib.contextmanager
-def _live() -> Iterator[Tell]:
+def _live(workers: int = 0) -> Iterator[Tell]:
     from rich.console import Console
 
     from tf_compleak.engine.live_view import Live
 
-    with Live(Console(stderr=True)) as live:
+    with Live(Console(stderr=True), workers) as live:
         yield live.tell
 
 

@@ -17,6 +17,13 @@ def workers_of(workers: int, threads: int) -> int:
     return workers or max(1, min(cores, 8) // threads)
 
 
+def side_by_side(name: str, workers: int, threads: int) -> int:
+    """How many tasks that of `--executor=name` runs at once; 0: Ray's cluster decides."""
+    if name == "inline":
+        return 1
+    return workers if name == "ray" else workers_of(workers, threads)
+
+
 def executor(
     name: str,
     workers: int,

@@ -1,7 +1,9 @@
 """What happened to each stage, kept in the workdir: `logs/stages.jsonl` and a log for each stage.
 
 What is told, as (task, done, total, text):
-  (task, 0, 0, why)        it is to be done, and why
+  (task, weight, 0, "")    it is to be done later; `weight`: see `declaration.Declaration`
+  (task, 0, 0, "")         it is not to be done, or not any more
+  (task, weight, 0, why)   it is to be done, and why
   (task, 0, 1, "")         a worker has begun it (or begins it again: a text says why)
   (task, done, total, text)    it has come that far
   (task, 1, 1, error)      it has ended; an empty text: well
@@ -36,12 +38,10 @@ class Journal:
         self._tell(task, done, total, text)
 
     def _note(self, task: str, done: int, total: int, text: str) -> None:
-        if total == 0:
+        if total == 0 and text:
             self._planned.add(task)
-        if task not in self._planned:
-            return
-        if total == 0:
             self._say(task, f"to do: {text}")
+        if total == 0 or task not in self._planned:
             return
         if (done, total) == (0, 1):
             self._began[task] = time.monotonic()

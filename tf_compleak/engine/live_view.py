@@ -5,6 +5,9 @@ What is told is described in `journal.py`.
 
 from __future__ import annotations
 
+import math
+import re
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,28 +21,35 @@ from rich.text import Text
 QUIET_SECONDS = 10.0
 LONG_SECONDS = 30.0  # between two lines on a stage that goes on
 TELLING = 0.02  # share of a stage from which its own pace says how long the rest takes
+SHORTEST = 0.01  # seconds that a kind of stage counts for at least
+RECENT = 6  # kinds measured last, by which those that were not are judged
+OVERDUE = 0.2  # of what it took so long: what a stage that takes longer than its kind still takes
 DAMAGED = "damaged"
 
 
 class Tally:
-    """Counts what is told: stages to do, running, done, failed; their rate and the time left."""
+    """Counts what is told: stages to do, running, done, failed; their rate and the time left.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
+    `workers`: how many stages can run side by side; 0: as many as did since the last pause.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, workers: int = 0):
+        self._clock, self._workers = clock, workers
         self._started: float | None = None
         self._seconds: dict[str, list[float]] = defaultdict(list)  # by kind, of finished stages
+        self._weights: dict[str, int] = {}  # by title, where one was told
         self._most = 1
         self.titles: set[str] = set()
         self.running: dict[str, float] = {}
         self._shares: dict[str, float] = {}  # of running stages that tell how far they are
-        self.done = 0
-        self.failed = 0
+        self._ended: dict[str, bool] = {}  # by title: whether it is done
 
     def hear(self, task: str, done: int, total: int, text: str) -> None:
         """Take one piece of news."""
-        self.titles.add(task)
         if total == 0:
+            self._expect(task, done, text)
             return
+        self.titles.add(task)
         now = self._clock()
         self._started = now if self._started is None else self._started
         if done == total == 1:
@@ -47,47 +57,86 @@ class Tally:
             self._shares.pop(task, None)
             if began is not None and not text:
                 self._seconds[_kind(task)].append(now - began)
-            self.failed += bool(text)
-            self.done += not text
+            self._ended[task] = not text
         else:
             self.running.setdefault(task, now)
             if total > 1:
                 self._shares[task] = done / total
             self._most = max(self._most, len(self.running))
 
+    def _expect(self, task: str, weight: int, why: str) -> None:
+        """Take the news that a stage is to be done, or is not."""
+        if not weight and not why:
+            if task not in self._ended:
+                self.titles.discard(task)
+            return
+        self.titles.add(task)
+        if weight:
+            self._weights[task] = weight
+        if not self.running:  # another part of the study, which may run fewer side by side
+            self._most = 1
+
     @property
-    def ended(self) -> int:
-        """Stages that are done or have failed."""
-        return self.done + self.failed
+    def done(self) -> int:
+        """Stages that went well."""
+        return sum(self._ended.values())
+
+    @property
+    def failed(self) -> int:
+        """Stages that have failed."""
+        return len(self._ended) - self.done
 
     def rate(self) -> float:
         """Stages a minute that have ended."""
         passed = 0.0 if self._started is None else self._clock() - self._started
-        return 60 * self.ended / passed if passed > 0 else 0.0
+        return 60 * len(self._ended) / passed if passed > 0 else 0.0
 
     def seconds_to_go(self) -> float | None:
-        """Seconds to go, over the workers; None: not known.
+        """Seconds to go, over the workers; None: not known, or nothing is.
 
         A running stage goes on at its own pace where it tells how far it is; others take what
-        stages of the same kind took.
+        stages of the same kind took. Kinds that were not measured yet take by their weights, on
+        the scale of those measured last. Where workers are idle, what waits does so for what runs.
         """
-        every = [value for values in self._seconds.values() for value in values]
-        open_, now = len(self.titles) - self.ended, self._clock()
-        paced = {
-            task: (now - self.running[task]) * (1 - share) / share
-            for task, share in self._shares.items()
-            if share > TELLING
-        }
-        waiting = open_ - len(paced)
-        if not open_ or (waiting and not every):
+        means = self._means()
+        waiting = self.titles - self._ended.keys() - self.running.keys()
+        if not means or not (waiting or self.running):
             return None
-        mean = sum(every) / len(every) if every else 0.0
-        work = mean * (open_ - len(self.running)) + sum(paced.values())
-        for task, began in self.running.items():
-            if task not in paced:
-                kind_seconds = self._seconds[_kind(task)] or [mean]
-                work += max(0.0, sum(kind_seconds) / len(kind_seconds) - (now - began))
-        return work / self._most
+        recent = list(means.values())[-RECENT:]
+        scale = math.exp(statistics.fmean(math.log(s / w) for s, w in recent))
+        running = [self._rest(task, means, scale) for task in self.running]
+        after = [_expected(task, self._weight(task), means, scale) for task in waiting]
+        width = self._workers or self._most
+        longest = max(running, default=0.0)
+        if len(running) < width:
+            return longest + max(sum(after) / width, max(after, default=0.0))
+        return max(longest, (sum(running) + sum(after)) / width, *after)
+
+    def _means(self) -> dict[str, tuple[float, float]]:
+        """By kind: mean seconds of a stage, as far as any tells, and the mean weight of these."""
+        seconds = {kind: list(values) for kind, values in self._seconds.items() if values}
+        for task, share in self._shares.items():
+            if share > TELLING:
+                passed = self._clock() - self.running[task]
+                seconds.setdefault(_kind(task), []).append(passed / share)
+        weights = defaultdict(list)
+        for task in self.titles:
+            weights[_kind(task)].append(self._weight(task))
+        return {
+            kind: (max(statistics.fmean(values), SHORTEST), statistics.fmean(weights[kind]))
+            for kind, values in seconds.items()
+        }
+
+    def _weight(self, task: str) -> int:
+        return self._weights.get(task, 1)
+
+    def _rest(self, task: str, means: dict, scale: float) -> float:
+        """Seconds that a running stage still takes."""
+        passed, share = self._clock() - self.running[task], self._shares.get(task, 0.0)
+        if share > TELLING:
+            return passed * (1 - share) / share
+        expected = _expected(task, self._weight(task), means, scale)
+        return max(expected - passed, OVERDUE * passed)
 
     def line(self) -> str:
         """The numbers in words."""
@@ -103,7 +152,14 @@ class Tally:
 
 
 def _kind(task: str) -> str:
-    return task.split(" ", 1)[0]
+    """What tasks of one kind begin with: "pruning" of "pruning-0.60 target"."""
+    return re.sub(r"-[\d.]+$", "", task.split(" ", 1)[0])
+
+
+def _expected(task: str, weight: int, means: dict, scale: float) -> float:
+    """Seconds of a stage: those of its kind where it was measured, else by its weight."""
+    seconds, _ = means.get(_kind(task), (weight * scale, weight))
+    return seconds
 
 
 def _minutes(seconds: float) -> str:
@@ -115,9 +171,9 @@ def _minutes(seconds: float) -> str:
 class Live:
     """Shows what `pipeline.run` tells."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, workers: int = 0):
         self._console = console
-        self.tally = Tally()
+        self.tally = Tally(workers=workers)
         self._bars: dict[str, int] = {}
         self._failure = ""
         self._spoken = time.monotonic()

@@ -21,7 +21,7 @@ class Task:
     """A call of `function` ("module:name") with a progress callback and `args`.
 
     Tasks of one `affinity` share traced graphs; `resources` is what `--ray_resources` calls it by,
-    empty for the function's name.
+    empty for the function's name; `weight`: see `declaration.Declaration`.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Task:
     affinity: str = ""
     needs: tuple[str, ...] = ()
     resources: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True)
