@@ -14,13 +14,15 @@ class Entry:
     """Where an attack lives ("module:factory"), the tiers of release it is made for, its needs.
 
     `needs` names what of `Observations` must be queried beyond the confidences: "aside",
-    "sensitivities"; "augmented" is used where `--queries` asks for it.
+    "sensitivities"; "augmented" is used where `--queries` asks for it. `weight`: of its seconds,
+    beside other stages', see `engine.declaration.Declaration`.
     """
 
     target: str
     tiers: tuple[Tier, ...]
     needs: tuple[str, ...] = ()
     least_shadows: int = 1
+    weight: int = 1
 
 
 EVERY: tuple[Tier, ...] = ("NR", "SR", "MR")
@@ -34,25 +36,25 @@ ATTACKS = {
     "entropy-global": Entry("thresholds:entropy_global", ("NR",)),
     "modified-entropy": Entry("thresholds:modified_entropy", ("NR",)),
     "modified-entropy-global": Entry("thresholds:modified_entropy_global", ("NR",)),
-    "shokri-lr": Entry("classifiers:UnlabelledLinear", ("NR",)),
-    "shokri-rf": Entry("classifiers:UnlabelledForest", ("NR",)),
-    "shokri-mlp": Entry("classifiers:UnlabelledMlp", ("NR",)),
-    "nasr-lr": Entry("classifiers:Linear", ("NR",)),
-    "nasr-rf": Entry("classifiers:Forest", ("NR",)),
-    "nasr-mlp": Entry("classifiers:Mlp", ("NR",)),
-    "samia": Entry("samia:Samia", ("NR",), ("sensitivities",)),
-    "sr1-lr": Entry("classifiers:UnlabelledLinear", ("SR",)),
-    "sr1-rf": Entry("classifiers:UnlabelledForest", ("SR",)),
-    "sr1-mlp": Entry("classifiers:UnlabelledMlp", ("SR",)),
-    "sr2-lr": Entry("classifiers:Linear", ("SR",)),
-    "sr2-rf": Entry("classifiers:Forest", ("SR",)),
-    "sr2-mlp": Entry("classifiers:Mlp", ("SR",)),
-    "mr": Entry("stack:Stack", ("MR",)),
-    "tabular": Entry("tabular:Tabular", EVERY),
+    "shokri-lr": Entry("classifiers:UnlabelledLinear", ("NR",), weight=5),
+    "shokri-rf": Entry("classifiers:UnlabelledForest", ("NR",), weight=15),
+    "shokri-mlp": Entry("classifiers:UnlabelledMlp", ("NR",), weight=15),
+    "nasr-lr": Entry("classifiers:Linear", ("NR",), weight=5),
+    "nasr-rf": Entry("classifiers:Forest", ("NR",), weight=15),
+    "nasr-mlp": Entry("classifiers:Mlp", ("NR",), weight=15),
+    "samia": Entry("samia:Samia", ("NR",), ("sensitivities",), weight=200),
+    "sr1-lr": Entry("classifiers:UnlabelledLinear", ("SR",), weight=5),
+    "sr1-rf": Entry("classifiers:UnlabelledForest", ("SR",), weight=15),
+    "sr1-mlp": Entry("classifiers:UnlabelledMlp", ("SR",), weight=15),
+    "sr2-lr": Entry("classifiers:Linear", ("SR",), weight=5),
+    "sr2-rf": Entry("classifiers:Forest", ("SR",), weight=15),
+    "sr2-mlp": Entry("classifiers:Mlp", ("SR",), weight=15),
+    "mr": Entry("stack:Stack", ("MR",), weight=200),
+    "tabular": Entry("tabular:Tabular", EVERY, weight=5),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
     "lira-offline": Entry("lira:offline", EVERY, ("aside",), 2),
     "lira-online": Entry("lira:online", EVERY, ("aside",), 2),
-    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented"), 2),
+    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented"), 2, weight=200),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tf_compleak.attacks import ATTACKS
 from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import SCHEMA, fingerprint
 from tf_compleak.leakage.plan import Plan, Run, kinds
@@ -34,6 +35,10 @@ class Scoring(Declaration):
     @property
     def affinity(self) -> str:
         return self.run.attack
+
+    @property
+    def weight(self) -> int:
+        return ATTACKS[self.run.attack].weight
 
     def folder(self, source: Provider) -> os.PathLike:
         attack = "null" if self.run.null else self.run.attack
@@ -66,6 +71,7 @@ class BlindBaseline(Declaration):
     name: ClassVar[str] = "blind/2"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_blind"
     depends: ClassVar[tuple[str, ...]] = ("seed",)
+    weight: ClassVar[int] = 50
 
     @property
     def title(self) -> str:
@@ -91,6 +97,7 @@ class WhatEachAdds(Declaration):
     name: ClassVar[str] = "marginal/2"
     work: ClassVar[str] = "tf_compleak.leakage.marginal:write"
     depends: ClassVar[tuple[str, ...]] = ("marginal", "subset_budget", "folds", "seed")
+    weight: ClassVar[int] = 300
 
     @property
     def title(self) -> str:

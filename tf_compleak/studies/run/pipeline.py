@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_compleak.data import vocabularies
-from tf_compleak.engine.declaration import Declaration, executed
+from tf_compleak.engine.declaration import Declaration, call_off, executed, foretell
 from tf_compleak.engine.tasks import Executor, Outcome
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.plan import TARGET
@@ -24,6 +24,7 @@ from tf_compleak.studies.run.run_stages import (
     Training,
     asking_more,
     building,
+    everything,
 )
 from tf_compleak.studies.run.source import Source
 from tf_compleak.studies.study import Study
@@ -44,10 +45,15 @@ def run(study: Study, options: Options, tell: Tell = silent) -> Report:
         door.opened(study, options, tell) as (journal, started),
         door.executor(study, options) as executor,
     ):
+        planned = everything(study, study.versions)
+        foretell(planned, journal)
         with door.claimed(study, options):
             source = _source(executor, study, options, journal)
+        call_off([stage for stage in planned if not stage.why(source, thorough=False)], journal)
         failures = _versions(executor, source, journal)
         usable = tuple(name for name in study.versions if name not in failures)
+        left = everything(study, usable)
+        call_off([stage for stage in planned if stage not in left], journal)
         findings = investigate(
             study.plan(usable),
             source,

@@ -49,6 +49,7 @@ class Data(Declaration):
     work: ClassVar[str] = "tf_compleak.studies.run.stage_work:data"
     depends: ClassVar[tuple[str, ...]] = ("dataset", "tfds_split")
     resources: ClassVar[str] = "data"
+    weight: ClassVar[int] = 20
 
     @property
     def title(self) -> str:
@@ -133,6 +134,7 @@ class Training(Declaration):
     name: ClassVar[str] = "training/2"
     work: ClassVar[str] = "tf_compleak.studies.run.stage_work:train"
     resources: ClassVar[str] = "train"
+    weight: ClassVar[int] = 400
     depends: ClassVar[tuple[str, ...]] = (
         *("model", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay"),
         *("optimizer", "augmentation", "early_stopping", "mixed_precision", "threads", "seed"),
@@ -200,6 +202,10 @@ class VersionFile(Declaration):
                 return f"3 clustering-{clusters}"
         return "4 export"
 
+    @property
+    def weight(self) -> int:
+        return 8 if self.affinity == "4 export" else 60
+
     def folder(self, source: StudyFiles) -> os.PathLike:
         return source.workdir.version(self.family, self.version)
 
@@ -263,6 +269,7 @@ class Extra(Declaration):
     name: ClassVar[str] = "extra/2"
     work: ClassVar[str] = "tf_compleak.studies.run.asking:ask_more"
     resources: ClassVar[str] = "extra"
+    weight: ClassVar[int] = 20
 
     @property
     def title(self) -> str:
