@@ -168,6 +168,11 @@ RUN_FLAGS = {
         ("num_shadows", "shadow models, trained on other data, that attacks are fitted on"),
         ("num_validation", "slice that best checkpoints are chosen and accuracy drops measured on"),
         ("num_population", "slice in no model's training set, for attacks that need one"),
+        (
+            "save_examples",
+            "keep every family's members and non-members as members.npz and non_members.npz beside "
+            "their lists, so that anybody can audit its versions; as large as the data in float32",
+        ),
     ],
     "Model and training": [
         (
@@ -241,7 +246,11 @@ RUN_FLAGS = {
             "validation examples are in no training set",
         ),
         ("calibration_size", "how many of them"),
-        ("max_accuracy_drop", "a version that loses more validation accuracy counts as failed"),
+        (
+            "max_accuracy_drop",
+            "a version that loses more of the validation accuracy above guessing, as a share from "
+            "0 to 1, counts as failed",
+        ),
     ],
     **QUESTION_FLAGS,
     "Running": [

@@ -8,7 +8,7 @@ from tf_compleak.leakage import version_record
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.metrics import intervals
 from tf_compleak.studies.run.run_stages import Observation, Training, VersionFile
-from tf_compleak.types import ORIGINAL, Failure, Version
+from tf_compleak.types import ORIGINAL, Estimate, Failure, Version
 
 _WHAT = (
     "attention and dense kernels and embedding tables; biases and normalization are as they were"
@@ -27,14 +27,16 @@ def record(source: Any, name: str) -> Version:
     facts = VersionFile(TARGET, name).stage(source).facts() or {}
     answers = Observation(TARGET, name).stage(source).facts()
     left = facts.get("left_alone", {"kernels": (), "share": 0.0})
-    target, validation = None, None
+    target, validation, lost = None, None, {}
     if answers:
         target = source.observations(TARGET, _beside_original(source, name))
-        count = len(source.splits[TARGET].validation)
-        validation = intervals.proportion(answers["correct_validation"], count)
+        validation = validation_accuracy(source, TARGET, name)
+        if name != ORIGINAL:
+            lost = {"relative_loss": _relative_loss(source, TARGET, name)}
     return version_record.record(
         name,
         target,
+        **lost,
         recipe=name,
         path=f"families/target/versions/{name}/model.tflite" if facts else "",
         bytes=facts.get("bytes", 0),
@@ -56,19 +58,46 @@ def _beside_original(source: Any, name: str) -> tuple[str, ...]:
 
 
 def accuracy_failure(source: Any, name: str) -> Failure | None:
-    """A Failure when the version lost too much validation accuracy in any family."""
-    for family, split in source.splits.items():
-        before = Training(family).stage(source).facts()["validation_accuracy"]
-        correct = Observation(family, name).stage(source).facts()["correct_validation"]
-        after = correct / len(split.validation)
-        if before - after > source.study.max_accuracy_drop:
+    """A Failure when the version lost too much validation accuracy in any family.
+
+    Judged by the share of what the original's has above guessing: half of a weak model is much.
+    """
+    for family in source.splits:
+        loss = _relative_loss(source, family, name)
+        if loss.value > source.study.max_accuracy_drop:
+            before = _trained_accuracy(source, family).value
+            after = validation_accuracy(source, family, name).value
             return Failure(
                 name,
-                f"validation accuracy of the {family} fell by {before - after:.3f} "
-                f"({before:.3f} to {after:.3f}, n = {len(split.validation)}), more than "
+                f"validation accuracy of the {family} lost {loss.value:.1%} of what the original "
+                f"has above guessing ({before:.3f} to {after:.3f}, guessing "
+                f"{_guessing(source, family):.3f}, n = {loss.n}), more than "
                 f"--max_accuracy_drop={source.study.max_accuracy_drop:g}",
             )
     return None
+
+
+def validation_accuracy(source: Any, family: str, name: str) -> Estimate:
+    """Of one version of a family."""
+    correct = Observation(family, name).stage(source).facts()["correct_validation"]
+    return intervals.proportion(correct, len(source.splits[family].validation))
+
+
+def _trained_accuracy(source: Any, family: str) -> Estimate:
+    """That of the model that was trained, whether it is one of the versions or not."""
+    share = Training(family).stage(source).facts()["validation_accuracy"]
+    count = len(source.splits[family].validation)
+    return intervals.proportion(round(share * count), count)
+
+
+def _guessing(source: Any, family: str) -> float:
+    return version_record.guessing(source.examples.y[source.splits[family].members])
+
+
+def _relative_loss(source: Any, family: str, name: str) -> Estimate:
+    before = _trained_accuracy(source, family)
+    after = validation_accuracy(source, family, name)
+    return version_record.relative_loss(before, after, _guessing(source, family))
 
 
 def _notes(source: Any, name: str) -> tuple[str, ...]:
