@@ -216,7 +216,7 @@ def test_a_run_leaves_a_report(finished):
         assert row["tpr_at_fpr"]["0.1"]["measurable"]
         assert row["tpr_at_fpr"]["0.001"]["value"] is None
         assert (row["auc_gain"] is None) == (row["tier"] == "NR")
-    assert set(values["sanity"]) == {"null_auc", "blind_auc"}
+    assert set(values["sanity"]) == {"null_auc", "blind_auc", "null_runs"}
     assert Report.from_json(values).best("MR") is not None
     assert "NR" in done.stdout and (workdir / "report.html").stat().st_size > 10_000
     assert not list(workdir.rglob(".aside-*"))
@@ -268,7 +268,7 @@ def test_the_order_of_the_target_tells_nothing_and_the_null_run_would_tell(finis
     values = cli._parse("run", [f"--flagfile={workdir / 'flags.cfg'}"])
     source = Source(Study(**cli._settings(Study, values)), str(workdir))
     real = Run("sr2-lr", ("original", "int8-ptq"), "target", ("shadow-0",))
-    null = dataclasses.replace(real, null=True)
+    null = dataclasses.replace(real, null=1)
     for run in (real, null):
         found = scoring.run(print, source, run, ByPlace())
         estimate = intervals.auc_estimate(found.values, found.members, level=0.999)

@@ -50,7 +50,7 @@ def test_every_row_comes_back_beside_its_label_and_id(saved):
 
 def test_the_null_run_has_the_same_rows_with_membership_of_no_meaning(saved):
     folder, _ = saved
-    real, null = (folder.observations("target", ORIGINAL, null=null) for null in (False, True))
+    real, null = (folder.observations("target", ORIGINAL, null=null) for null in (0, 1))
     assert null.members.sum() == real.members.sum()
     place = {name: index for index, name in enumerate(real.ids)}
     rows = [place[name] for name in null.ids]
@@ -63,7 +63,7 @@ def test_the_null_run_meets_the_arrangement_of_the_real_one(saved, monkeypatch):
     folder, _ = saved
     first = lambda self, family, members: np.argsort(~members, kind="stable")  # noqa: E731
     monkeypatch.setattr(ObservationFolder, "_order", first)
-    null = folder.observations("target", ORIGINAL, null=True)
+    null = folder.observations("target", ORIGINAL, null=1)
     count = int(null.members.sum())
     assert null.members[:count].all()
 

@@ -5,7 +5,7 @@ import pytest
 from tiny import made
 
 from tf_compleak.leakage.plan import Run
-from tf_compleak.leakage.question_stages import BlindBaseline, Scoring
+from tf_compleak.leakage.question_stages import BlindBaseline, NullRun
 from tf_compleak.studies.run import run_versions, source
 from tf_compleak.studies.run.run_stages import Data, DataFolder, Training, VersionFile
 from tf_compleak.studies.study import Study
@@ -36,7 +36,7 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     assert BlindBaseline().stage(after).fingerprint != blind
     assert source.opened(study, root).sha256 == after.sha256
     nulls = {
-        Scoring(Run(name, ("original",), "target", ("shadow-0",), null=True))
+        NullRun(Run(name, ("original",), "target", ("shadow-0",)))
         .stage(after)
         .fingerprint
         for name in ("entropy", "nasr-lr")

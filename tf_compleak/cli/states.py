@@ -180,7 +180,7 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
         if declared.title in errors and declared.why(source, thorough)
     }
     usable = tuple(name for name in _usable(source) if name not in broken)
-    for declared in (*everything(study, usable), Figures(study.plan(usable), thorough)):
+    for declared in (*everything(study, usable, errors), Figures(study.plan(usable), thorough)):
         yield _state(declared, source, errors, thorough)
 
 
@@ -204,7 +204,7 @@ def _audited(
     provider = ObservationFolder(settings, str(workdir.root))
     has_inputs = (workdir.root / "observations" / "inputs").exists()
     plan = settings.plan(has_inputs)
-    declared = (*scored(plan), Figures(plan, thorough))
+    declared = (*scored(plan, errors), Figures(plan, thorough))
     if missing := provider.missing(has_inputs):
         yield State(f"observations/{missing}", OPEN, "missing")
         yield from (State(stage.title, OPEN, "waits for the answers") for stage in declared)

@@ -45,12 +45,12 @@ class ObservationFolder:
         return self.question.flags(*names)
 
     def observations(
-        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
+        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: int = 0
     ) -> Observations:
         """What was saved of a family, as some versions said it."""
         members = self._array(family, "members")
         if null:
-            members = drawing(self.question.seed, family).permutation(members)
+            members = drawing(self.question.seed, family, null).permutation(members)
         observations = self._part(family, release, kinds, self._order(family, members), members)
         if "aside" not in kinds or not self._family(family)["aside"]:
             return observations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tf_compleak.attacks import ATTACKS, suits
@@ -28,7 +28,7 @@ class Run:
       shadows: the families that it is fitted on; none: it is cross-fitted over the target.
       fewer: whether there are more shadows than these (strength curve).
       exposure: what the app shows of the confidences.
-      null: under membership drawn anew, in all families.
+      null: the draw of membership that it is run under, in all families; 0: the real one.
     """
 
     attack: str
@@ -37,7 +37,7 @@ class Run:
     shadows: tuple[str, ...] = ()
     fewer: bool = False
     exposure: str = FULL
-    null: bool = False
+    null: int = 0
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -47,8 +47,6 @@ class Run:
     @property
     def title(self) -> str:
         """What it is called on the terminal and under failures."""
-        if self.null:
-            return NULL_RUN
         shown = "" if self.exposure == FULL else f" ({self.exposure})"
         target = "" if self.target == TARGET else f" on {self.target}"
         count = f", {len(self.shadows)} shadows" if self.fewer else ""
@@ -131,7 +129,7 @@ class Plan:
         return sorted(chosen | {self.num_shadows})
 
     def all_runs(self) -> list[Run]:
-        """Every run but the null run, the widest releases first."""
+        """Every run under the real membership, the widest releases first."""
         runs = []
         for key in sorted(self.row_keys(), key=lambda key: -len(key[1])):
             first, *others = self.question.exposure
@@ -141,25 +139,32 @@ class Plan:
                 runs += self.runs(key, 0, exposure)
         return runs
 
-    def null_run(self) -> Run | None:
-        """The run that is repeated with membership drawn anew: of the most versions, the last.
+    def null_runs(self, failed: Collection[str] = ()) -> list[Run]:
+        """The runs that are repeated under membership drawn anew, so that it means nothing.
 
-        None where no attack suits a release.
+        Of every kind of attack, whatever names and tiers it goes by, the run on the most versions,
+        the last of these, seen through the first exposure. What a run attained has no say in that.
+
+        Args:
+          failed: titles of runs that failed; of what remains the widest is taken.
         """
-        widest = max(reversed(self.row_keys()), key=lambda key: len(key[1]), default=None)
-        if widest is None:
-            return None
-        run = self.runs(widest, 0, self.question.exposure[0])[0]
-        return dataclasses.replace(run, null=True)
+        widest: dict[str, Run] = {}
+        for key in self.row_keys():
+            runs, kind = self.runs(key, 0, self.question.exposure[0]), ATTACKS[key[0]].target
+            if any(run.title in failed for run in runs):
+                continue
+            if kind not in widest or len(key[1]) >= len(widest[kind].release):
+                widest[kind] = runs[0]
+        return list(widest.values())
 
     def failures(self) -> list[Failure]:
         """A failure for every attack that cannot be run on such data, and for lost releases."""
-        lost = [Failure(attack, reason) for attack, reason in self.inapplicable]
+        failures = [Failure(attack, reason) for attack, reason in self.inapplicable]
         for release in self.question.releases:
             broken = [name for name in release if name not in self.usable]
             if broken and len(release) > 1:
-                lost.append(Failure("+".join(release), f"not attacked: {broken[0]} failed"))
-        return lost
+                failures.append(Failure("+".join(release), f"not attacked: {broken[0]} failed"))
+        return failures
 
 
 def kinds(question: Question, attack: str) -> tuple[str, ...]:

@@ -29,9 +29,9 @@ class Inputs:
     members: np.ndarray
 
 
-def drawing(seed: int, family: str) -> np.random.Generator:
-    """What the null run draws a family's membership by."""
-    return seeds.generator(seed, "null", family)
+def drawing(seed: int, family: str, draw: int) -> np.random.Generator:
+    """What a null run draws a family's membership by, for the first, second, ... time."""
+    return seeds.generator(seed, "null", family, str(int(draw)))
 
 
 class Provider(Protocol):
@@ -56,15 +56,16 @@ class Provider(Protocol):
         ...
 
     def observations(
-        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
+        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: int = 0
     ) -> Observations:
         """What a release says about a family's examples, with members known.
 
         Args:
           kinds: what else was asked: "aside", "sensitivities", "augmented".
-          null: with membership drawn anew (by `drawing`), and arranged as if that were the
-            family's. The models know nothing of that membership: an attack that still tells it
-            reads it elsewhere, from the order of the examples or what it should not be given.
+          null: above 0: with membership drawn anew (by `drawing`, for the `null`-th time), and
+            arranged as if that were the family's. The models know nothing of that membership: an
+            attack that still tells it reads it elsewhere, from the order of the examples or what it
+            should not be given.
         """
         ...
 

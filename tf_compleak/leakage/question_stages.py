@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import SCHEMA, fingerprint
-from tf_compleak.leakage.plan import Plan, Run, kinds
+from tf_compleak.leakage.plan import NULL_RUN, Plan, Run, kinds
 from tf_compleak.leakage.provider import Provider
-from tf_compleak.leakage.sanity import BLIND
+from tf_compleak.leakage.sanity import BLIND, DRAWS
 from tf_compleak.types import Release
 
 ADDED = "what each version adds"
@@ -21,10 +21,10 @@ FIGURES = "figures of the report"
 
 @dataclass(frozen=True)
 class Scoring(Declaration):
-    """The scores of one run of an attack, real or null."""
+    """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/6"
+    name: ClassVar[str] = "attack/7"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -41,8 +41,7 @@ class Scoring(Declaration):
         return ATTACKS[self.run.attack].weight
 
     def folder(self, source: Provider) -> os.PathLike:
-        attack = "null" if self.run.null else self.run.attack
-        return source.workdir.attack(attack, self.run.release, self.run.variant)
+        return source.workdir.attack(self.run.attack, self.run.release, self.run.variant)
 
     def flags(self, source: Provider) -> dict[str, Any]:
         folds = () if self.run.shadows else ("folds",)
@@ -52,7 +51,6 @@ class Scoring(Declaration):
         run, needs = self.run, kinds(source.question, self.run.attack)
         return {
             "attack": run.attack,
-            "null": run.null,
             "exposure": run.exposure,
             "release": list(run.release),
             "families": list(run.families),
@@ -62,6 +60,24 @@ class Scoring(Declaration):
     def needs(self, source: Provider) -> Sequence[Declaration]:
         needs = kinds(source.question, self.run.attack)
         return source.asked(self.run.families, self.run.release, needs)
+
+
+@dataclass(frozen=True)
+class NullRun(Scoring):
+    """The scores of one run under membership that is drawn anew several times."""
+
+    name: ClassVar[str] = "null run/1"
+    work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
+
+    @property
+    def title(self) -> str:
+        return f"{NULL_RUN} of {self.run.title}"
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.attack("null", self.run.release, self.run.attack)
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        return {**super().inputs(source), "draws": DRAWS}
 
 
 @dataclass(frozen=True)
@@ -132,7 +148,7 @@ class Figures(Declaration):
 
     plan: Plan
     thorough: bool = True
-    name: ClassVar[str] = "figures/2"
+    name: ClassVar[str] = "figures/3"
     depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
 
     @property
@@ -143,7 +159,9 @@ class Figures(Declaration):
         return source.workdir.figures()
 
     def inputs(self, source: Provider) -> dict[str, Any]:
-        stages = [stage for stage in scored(self.plan) if not stage.why(source, self.thorough)]
+        measured = measured_stages(self.plan)
+        stages = [*measured, *null_runs(self.plan, unfinished(measured, source, self.thorough))]
+        stages = [stage for stage in stages if not stage.why(source, self.thorough)]
         return {
             "versions": source.versions_from(),
             "usable": list(self.plan.usable),
@@ -160,25 +178,40 @@ def content(stage: Declaration, source: Any) -> str | None:
     return fingerprint(files=record["files"], facts=record["facts"])
 
 
-def scored(plan: Plan) -> list[Declaration]:
-    """Every stage that the figures are made of: attacks, the widest first, checks, what adds."""
-    null = plan.null_run()
+def scored(plan: Plan, failed: Collection[str] = ()) -> list[Declaration]:
+    """Every stage that the figures are made of: `measured_stages`, then null runs.
+
+    Args:
+      failed: titles of stages that failed.
+    """
+    return [*measured_stages(plan), *null_runs(plan, failed)]
+
+
+def measured_stages(plan: Plan) -> list[Declaration]:
+    """Attacks, the widest first, the blind baseline, what each version adds."""
     stages: list[Declaration] = [Scoring(run) for run in plan.all_runs()]
-    if null is None:
-        return stages
-    stages.append(Scoring(null))
-    if plan.has_inputs:
+    if plan.has_inputs and stages:
         stages.append(BlindBaseline())
-    if (adds := what_each_adds(plan)) is not None:
+    if stages and (adds := what_each_adds(plan)) is not None:
         stages.append(adds)
     return stages
+
+
+def null_runs(plan: Plan, failed: Collection[str] = ()) -> list[NullRun]:
+    """The null runs of the attacks, none of those that failed."""
+    return [NullRun(run) for run in plan.null_runs(failed)]
+
+
+def unfinished(stages: Sequence[Declaration], source: Provider, thorough: bool = True) -> list[str]:
+    """Titles of the stages that are not finished."""
+    return [stage.title for stage in stages if stage.why(source, thorough)]
 
 
 def what_each_adds(plan: Plan) -> WhatEachAdds | None:
     """The stage of what each version adds; None where nobody asks, or for a single version."""
     question = plan.question
-    asked = question.order_by() is not None or question.subset_budget
-    if not asked or len(plan.usable) < 2:
+    wanted = question.order_by() is not None or question.subset_budget
+    if not wanted or len(plan.usable) < 2:
         return None
     return WhatEachAdds(plan.families, plan.usable)
 

@@ -1,7 +1,20 @@
-"""The two checks of a report: the null run and the blind baseline."""
+"""The two checks of a report: null runs and the blind baseline.
+
+Both say of cross-fitted scores whether their AUC can be 0.5. Without a leak such an AUC varies with
+twice the variance that it has for given scores, since every pair of examples of different folds
+counts twice, once each way (see `crossfit`). So their intervals are `TWICE` as wide. That is right
+where nothing is told, whatever the classifier and however unequal the sides; where something is,
+the interval is too wide, and such a check fails by far.
+
+A null run is judged by the mean of its AUCs over `DRAWS` draws of membership: it varies less than
+one draw's, so that all null runs of a report can be judged at a level at which one sound report in
+a thousand fails, and still find as much.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +22,20 @@ from typing import Any
 import numpy as np
 
 from tf_compleak.engine.stage import Stage
-from tf_compleak.leakage import crossfit, report_rows, scoring
-from tf_compleak.leakage.plan import NULL_RUN
+from tf_compleak.leakage import scoring
+from tf_compleak.leakage.plan import Key
 from tf_compleak.leakage.provider import Provider
-from tf_compleak.metrics import intervals
+from tf_compleak.metrics import intervals, slices
 from tf_compleak.types import Estimate, Texts, seeds
-from tf_compleak.types.findings import NO_INPUTS, Sanity
 from tf_compleak.types.progress import Progress
+from tf_compleak.types.soundness import NO_INPUTS, NullRun, Sanity
 
-LEVEL = 0.99
+LEVEL = 0.99  # of the blind baseline
+NULL_LEVEL = 0.999  # of all null runs together
+DRAWS = 3  # of membership, for every null run
+TWICE = math.sqrt(2)  # times the width: twice the variance
 BLIND = "blind baseline"
+CROSS = "cross-fitting"
 
 
 def write_blind(
@@ -34,39 +51,103 @@ def write_blind(
     else:
         table = np.column_stack([inputs.values, inputs.labels])
         values = blind.scores(table, inputs.members, seed=seed)
-    for name, array in (("values", values), ("members", inputs.members)):
+    _save(folder, values=values, members=inputs.members)
+
+
+def write_null(
+    progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
+) -> None:
+    """The stage of a null run: values f64[DRAWS, N] and members bool[DRAWS, N] as files."""
+    draws = []
+    for draw in range(1, DRAWS + 1):
+        progress(draw - 1, DRAWS + 1, f"draw {draw} of {DRAWS}")
+        draws.append(scoring.run(_silent, provider, dataclasses.replace(declared.run, null=draw)))
+    _save(
+        folder,
+        values=np.stack([scores.values for scores in draws]),
+        members=np.stack([scores.members for scores in draws]),
+    )
+    facts["cross_fitted"] = not declared.run.shadows
+
+
+def _silent(done: int, total: int, text: str = "") -> None:
+    """What one draw says of itself is too much."""
+
+
+def _save(folder: os.PathLike, **arrays: np.ndarray) -> None:
+    for name, array in arrays.items():
         np.save(os.path.join(folder, f"{name}.npy"), array, allow_pickle=False)
 
 
-def sanity(null: Stage | None, blind_stage: Stage | None, errors: Mapping[str, str]) -> Sanity:
-    """AUCs of the null run and of the blind baseline, with 99 % intervals.
+def _load(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    folder = stage.folder()
+    values, members = (
+        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("values", "members")
+    )
+    return values, members
+
+
+def sanity(
+    null_stages: Mapping[Key, tuple[str, Stage]],
+    blind_stage: Stage | None,
+    errors: Mapping[str, str],
+) -> Sanity:
+    """AUCs of the null runs and of the blind baseline, with their intervals.
 
     Args:
+      null_stages: title and stage of the null run of every (attack, release) that has one.
       blind_stage: None where there are no inputs.
-      errors: reasons of what could not be made, by `NULL_RUN` and `BLIND`.
+      errors: reasons of what could not be made, by title.
     """
-    null_auc = Estimate.unmeasurable(errors.get(NULL_RUN, "not run"), 0, LEVEL)
-    if NULL_RUN not in errors and null is not None and null.facts() is not None:
-        null_auc = _null_auc(scoring.read(null))
-    if blind_stage is None:
-        return Sanity(null_auc, Estimate.unmeasurable(NO_INPUTS, 0, LEVEL))
-    return Sanity(null_auc, _blind_auc(blind_stage, errors.get(BLIND)))
+    level = slices.adjusted_level(NULL_LEVEL, max(1, len(null_stages)))
+    null_runs = tuple(
+        NullRun(*key, DRAWS, _null_auc(stage, errors.get(title), level))
+        for key, (title, stage) in null_stages.items()
+    )
+    blind_auc = Estimate.unmeasurable(NO_INPUTS, 0, LEVEL)
+    if blind_stage is not None:
+        blind_auc = _blind_auc(blind_stage, errors.get(BLIND))
+    return Sanity.of(null_runs, blind_auc)
 
 
-def _null_auc(scores: scoring.RunScores) -> Estimate:
-    auc = intervals.auc_estimate(scores.values, scores.members, LEVEL)
-    if scores.noise is None or not auc.measurable:
-        return auc
-    half = auc.n // 2
-    factor = crossfit.widening(auc.value, half, half, scores.noise)
-    return auc.widened(factor, report_rows.CROSS, (0, 1))
+def _null_auc(stage: Stage, error: str | None, level: float) -> Estimate:
+    if error is not None or stage.facts() is None:
+        return Estimate.unmeasurable(error or "not run", 0, level)
+    return null_estimate(*_load(stage), level, stage.facts()["cross_fitted"])
+
+
+def null_estimate(
+    values: np.ndarray, members: np.ndarray, level: float, cross_fitted: bool
+) -> Estimate:
+    """The mean AUC of a null run's draws with its interval.
+
+    The draws are independent, so the interval is made of theirs as that of a sum.
+
+    Args:
+      values: f64[D, N] scores under D draws of membership; members: bool[D, N].
+      level: of the interval.
+      cross_fitted: whether each example was scored by a fit on the others.
+
+    Zou & Donner, Statistics in Medicine 2008 (the method of variance estimates recovery, MOVER).
+    """
+    aucs = [intervals.auc_estimate(*draw, level) for draw in zip(values, members, strict=True)]
+    if (unmeasurable := next((auc for auc in aucs if not auc.measurable), None)) is not None:
+        return unmeasurable
+    mean = float(np.mean([auc.value for auc in aucs]))
+    below = math.hypot(*(auc.value - auc.low for auc in aucs)) / len(aucs)
+    above = math.hypot(*(auc.high - auc.value for auc in aucs)) / len(aucs)
+    method = f"mean of {len(aucs)} draws, MOVER of {aucs[0].method}"
+    low, high = max(0.0, mean - below), min(1.0, mean + above)
+    auc = Estimate(mean, low, high, level, method, aucs[0].n)
+    return auc.widened(TWICE if cross_fitted else 1, CROSS, (0, 1))
 
 
 def _blind_auc(stage: Stage, error: str | None) -> Estimate:
     if error is not None or stage.facts() is None:
         return Estimate.unmeasurable(error or "not run", 0, LEVEL)
-    folder = stage.folder()
-    values, members = (
-        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("values", "members")
-    )
-    return intervals.auc_estimate(values, members, LEVEL)
+    return blind_estimate(*_load(stage))
+
+
+def blind_estimate(values: np.ndarray, members: np.ndarray) -> Estimate:
+    """AUC of the blind baseline's scores f64[N], each from folds without it; members bool[N]."""
+    return intervals.auc_estimate(values, members, LEVEL).widened(TWICE, CROSS, (0, 1))

@@ -46,11 +46,33 @@ class Estimate(Record):
         return ""
 
     def __str__(self) -> str:
+        return self._text(".3f")
+
+    def beside(self, bound: float, signed: bool = False) -> str:
+        """The figure as text, with as many decimals as show on which side of `bound` its ends lie.
+
+        Three where that is enough. Wherever a decision about a bound is said beside a figure:
+        0.49996 would else read 0.500, and a sentence contradict itself.
+        """
+        ends = [end for end in (self.value, self.low, self.high) if math.isfinite(end)]
+
+        def tells(decimals: int) -> bool:
+            return all(_side(round(end, decimals), bound) == _side(end, bound) for end in ends)
+
+        decimals = next(filter(tells, range(3, 17)), 17)
+        return self._text(f"{'+z' if signed else ''}.{decimals}f")
+
+    def _text(self, form: str) -> str:
         if not self.measurable:
             return "n/a"
         if math.isnan(self.high):  # a lower bound
-            return f"at least {self.low:.3f}"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+            return f"at least {self.low:{form}}"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
+
+def _side(value: float, bound: float) -> int:
+    """-1 below the bound, 0 on it, 1 above."""
+    return (value > bound) - (value < bound)
 
 
 @dataclass(frozen=True)

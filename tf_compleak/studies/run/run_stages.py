@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -311,7 +311,13 @@ def asking_more(study: Study, usable: Sequence[str]) -> list[Declaration]:
     return [Extra(kind, family, name) for kind, name in wanted for family in study.families]
 
 
-def everything(study: Study, usable: Sequence[str]) -> list[Declaration]:
-    """Every stage of a run after data and texts, when these versions are usable."""
-    attacks = scored(study.plan(tuple(usable)))
+def everything(
+    study: Study, usable: Sequence[str], failed: Collection[str] = ()
+) -> list[Declaration]:
+    """Every stage of a run after data and texts, when these versions are usable.
+
+    Args:
+      failed: titles of the attacks that failed.
+    """
+    attacks = scored(study.plan(tuple(usable)), failed)
     return [*building(study), *asking_more(study, usable), *attacks]

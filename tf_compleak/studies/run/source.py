@@ -157,13 +157,13 @@ class Source:
         return {"data": self.sha256, "members": digest(self.ids(families[0])), **prints}
 
     def observations(
-        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: bool = False
+        self, family: str, release: Release, kinds: tuple[str, ...] = (), null: int = 0
     ) -> Observations:
         """What the release says about a family's members and non-members, ids ascending."""
         split = self.splits[family]
         asked = split.scored
         if null:
-            split = split.shuffled(drawing(self.study.seed, family))
+            split = split.shuffled(drawing(self.study.seed, family, null))
         order = np.argsort(asked)
         rows = order[np.searchsorted(asked, split.scored, sorter=order)]
         folders = {
