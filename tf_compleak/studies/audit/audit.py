@@ -14,12 +14,12 @@ import numpy as np
 
 from tf_compleak.data import sides, sources
 from tf_compleak.engine import executors
-from tf_compleak.engine.declaration import pending
+from tf_compleak.engine.declaration import foretell, pending
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.inference import prepare
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
-from tf_compleak.leakage.plan import TARGET, kinds
+from tf_compleak.leakage.plan import TARGET, Plan, kinds
 from tf_compleak.leakage.provider import Inputs
 from tf_compleak.leakage.question_stages import FIGURES, Figures, scored
 from tf_compleak.report.report import Report
@@ -35,6 +35,7 @@ from tf_compleak.types.progress import Tell, silent
 
 Examples = str | tuple | sides.Side
 BLIND_MOST = 20_000  # examples that the blind baseline sees
+ASKING_WEIGHT = 50  # of asking a version, see `engine.declaration.Declaration`
 LARGE = 500_000  # examples from which attacks run one at a time: each holds all of them
 
 
@@ -203,6 +204,8 @@ def _report(
     root, asking = Workdir(where.workdir).root, _asking(settings, where)
     needs = _needs(settings)
     crossed = family_answers.crossed(families, needs, settings)
+    has_inputs = _has_inputs(families[0])
+    _foretell([*families, *crossed], settings.plan(has_inputs), tell)
     answers = query.ask([*families, *crossed], asking, root, tell)
     how = family_answers.FamilyReader(settings, asking, root, tell)
     seen, confidences = family_answers.observations(how, families, answers, needs)
@@ -210,7 +213,6 @@ def _report(
     for name, observations in seen.items():
         provider.save_family(name, observations)
     provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
-    has_inputs = _has_inputs(families[0])
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
     facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
@@ -219,6 +221,15 @@ def _report(
     with door.executor(settings, where, workers) as executor:
         findings = investigate(settings.plan(has_inputs), provider, executor, (), tell)
     return door.reported(findings, settings, where, started, facts)
+
+
+def _foretell(families: Sequence[Family], plan: Plan, tell: Tell) -> None:
+    """Tell of all that is to come: versions that are asked, then the stages of the question."""
+    for family in families:
+        for name, version in family.versions.items():
+            if not isinstance(version, tuple):  # outputs are not asked for
+                tell(query.title(family, name), ASKING_WEIGHT, 0, "")
+    foretell(scored(plan), tell)
 
 
 def _needs(settings: Audit) -> set[str]:
