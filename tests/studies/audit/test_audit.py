@@ -116,6 +116,24 @@ def test_functions_are_asked_with_inputs():
         tf_compleak.audit({"original": lambda batch: model(batch)[0]}, *sides, **FEW)
 
 
+def test_all_that_an_audit_will_do_is_told_before_it_begins(tmp_path):
+    (versions, mine, others), told = family(n=60), []
+    logits, other_logits = versions["int8"]
+    sides = (logits, mine[1]), (other_logits, others[1])
+    tf_compleak.audit(
+        {"original": lambda batch: batch, "int8": (logits, other_logits)},
+        *sides,
+        attacks=("loss",),
+        where=Where(executor="inline"),
+        tell=lambda *news: told.append(news),
+    )
+    begun = next(index for index, (_, _, total, _) in enumerate(told) if total)
+    titles = {task for task, *_ in told[:begun]}
+    assert titles >= {"asking original", "loss original", "loss int8", "blind baseline"}
+    ended = {task for task, done, total, _ in told if done == total == 1}
+    assert titles <= ended  # no time is counted for what never comes
+
+
 def test_texts_are_sides_of_versions_given_as_outputs(tmp_path):
     versions, (_, y), (_, z) = family()
     for name, labels in (("mine", y), ("others", z)):
