@@ -25,10 +25,11 @@ import math
 import numpy as np
 
 from tf_compleak.attacks.contract import Attack
-from tf_compleak.types import seeds
+from tf_compleak.types import Estimate, seeds
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
 
+CROSS = "cross-fitting"
 COUNTED = 2.5  # times that the noise of a fit counts in the variance of what it attains
 
 
@@ -45,13 +46,13 @@ def cross_fitted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores f64[N] of each example by the attack fitted without its fold, and their margins."""
     values, margins = np.empty(len(target)), np.empty(len(target))
-    parts = np.unique(folds)
-    for done, part in enumerate(parts):
-        progress(done, len(parts) + 1, "fitting")
-        rows, known = np.flatnonzero(folds == part), np.flatnonzero(folds != part)
-        fitted = attack.fit([target.take(known)], seed=seed)
-        values[rows] = fitted.score(target.take(rows).hidden())
-        margins[rows] = values[rows] - fitted.threshold
+    numbers = np.unique(folds)
+    for done, fold in enumerate(numbers):
+        progress(done, len(numbers) + 1, "fitting")
+        left_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        fitted = attack.fit([target.take(others)], seed=seed)
+        values[left_out] = fitted.score(target.take(left_out).hidden())
+        margins[left_out] = values[left_out] - fitted.threshold
     return values, margins
 
 
@@ -61,13 +62,13 @@ def noise(target: Observations, folds: np.ndarray, attack: Attack, seed: int) ->
     From the rank correlation r of the scores, on the first fold, of fits on two halves of the
     others: a fit on both has noise (1 - r) / (1 + r) (Spearman-Brown).
     """
-    rows, known = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
-    side = folds_of(target.members[known], 2, seeds.generator(seed, "halves"))
-    found = []
+    first, others = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
+    halves = folds_of(target.members[others], 2, seeds.generator(seed, "halves"))
+    scores = []
     for half in (0, 1):
-        fitted = attack.fit([target.take(known[side == half])], seed=seed)
-        found.append(fitted.score(target.take(rows).hidden()))
-    return disagreement(*found)
+        fitted = attack.fit([target.take(others[halves == half])], seed=seed)
+        scores.append(fitted.score(target.take(first).hidden()))
+    return disagreement(*scores)
 
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:
@@ -78,6 +79,26 @@ def disagreement(first: np.ndarray, second: np.ndarray) -> float:
         return 1.0
     r = max(0.0, float(np.corrcoef(rankdata(first), rankdata(second))[0, 1]))
     return 0.0 if r > 1 - 1e-9 else (1 - r) / (1 + r)
+
+
+def widened(
+    estimate: Estimate,
+    auc: float,
+    members: np.ndarray,
+    noise: float | None,
+    bounds: tuple[float, float],
+) -> Estimate:
+    """An estimate of cross-fitted scores with the interval that they take, within `bounds`.
+
+    Args:
+      auc: of these scores; members: bool[N].
+      noise: see `noise`; None of scores that were fitted on shadows, which need no widening.
+    """
+    if noise is None or not estimate.measurable:
+        return estimate
+    inside = int(members.sum())
+    factor = widening(auc, inside, len(members) - inside, noise)
+    return estimate.widened(factor, CROSS, bounds)
 
 
 def widening(auc: float, members: int, others: int, noise: float) -> float:

@@ -6,9 +6,10 @@ what its versions say together. Fitted as in the rest of an audit: on shadows, o
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import PredefinedSplit
@@ -22,165 +23,205 @@ from tf_compleak.types.marginal_leakage import Subset
 from tf_compleak.types.observations import Observations
 
 LEVEL = 0.95
-CROSS = "cross-fitting"
+DRAWS = 20_000  # of the interval of a TPR; more where its tails hold less than ten of them
+BOUNDS = {"auc": (0, 1), "accuracy": (0, 1), "tpr": (0, 1), "advantage": (-1, 1)}
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Scores of a subset on the target: values, margins over the threshold, and their noise."""
+class SubsetAttack:
+    """The tabular attack on any subset of the versions of a target, original first; each fit once.
 
-    values: np.ndarray
-    margins: np.ndarray
-    noise: float
-
-
-class Engine:
-    """The tabular attack on any subset of the versions of a target."""
+    Margins and noise take further fits: they are made where somebody asks.
+    """
 
     def __init__(
         self, target: Observations, shadows: Sequence[Observations], folds: np.ndarray | None
     ):
         """`folds` int[N] for cross-fitting; None where there are shadows (f32[V, N, C] alike)."""
         self.target, self.folds = target, folds
-        self._known = features.join(shadows) if shadows else target
-        self._phi = [features.logit(each) for each in (self._known, target)]
-        numbers = [tabular.per_version(each) for each in (self._known, target)]
-        count = len(target.versions)
-        self._tables: list[list[np.ndarray]] = []
-        for version in range(count):
-            basis, known = splines.fit(numbers[0][version::count].T)
-            asked = known if folds is not None else basis.table(numbers[1][version::count].T)
-            self._tables.append([known, asked])
-        self._labels = [tabular.one_hot(each) for each in (self._known, target)]
+        training = features.join(shadows) if shadows else target
+        self._members = training.members
+        self._phi = [features.logit(side) for side in (training, target)]
+        self._labels = [tabular.one_hot(side) for side in (training, target)]
+        self._tables = [self._splines(numbers) for numbers in self._numbers(training)]
+        self._results: dict[tuple[str, Release], Any] = {}
 
-    def scores(self, release: Release, with_noise: bool = False) -> Scored:
-        """The attack on some versions, original first, fitted anew."""
-        places = [self.target.versions.index(name) for name in release]
-        known, asked = self._columns(places)
+    def values(self, release: Release) -> np.ndarray:
+        """f64[N] log-odds of membership, in the order of the target's examples."""
+        return self._once("values", release, self._fit)
+
+    def margins(self, release: Release) -> np.ndarray:
+        """f64[N] values over a threshold from data that does not hold the example."""
+        return self._once("margins", release, lambda r: self.values(r) - self._threshold(r))
+
+    def noise(self, release: Release) -> float | None:
+        """See `crossfit.noise`; None where there are shadows."""
+        return None if self.folds is None else self._once("noise", release, self._disagreement)
+
+    def _once(self, kind: str, release: Release, make: Callable[[Release], Any]) -> Any:
+        if (kind, release) not in self._results:
+            self._results[kind, release] = make(release)
+        return self._results[kind, release]
+
+    def _numbers(self, training: Observations) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of every version: f64[M, 5] of the examples fitted on, f64[N, 5] of those scored."""
+        count = len(training.versions)
+        sides = [tabular.per_version(side) for side in (training, self.target)]
+        return [tuple(side[version::count].T for side in sides) for version in range(count)]
+
+    def _splines(self, numbers: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Columns f32 of both sides, knots from the first; cross-fitted they are the same."""
+        basis, fitted_on = splines.fit(numbers[0])
+        return fitted_on, fitted_on if self.folds is not None else basis.table(numbers[1])
+
+    def _columns(self, release: Release) -> tuple[np.ndarray, np.ndarray]:
+        """The tables of a subset: of the examples fitted on, and of those scored."""
+        rows = [self.target.versions.index(name) for name in release]
+        parts = [self._tables[row] for row in rows]
+        if len(rows) > 1:
+            parts.append(self._splines(tuple(tabular.combined(phi[rows]).T for phi in self._phi)))
+        fitted_on, scored = (
+            [*columns, labels]
+            for columns, labels in zip(zip(*parts, strict=True), self._labels, strict=True)
+        )
+        table = np.column_stack(fitted_on)
+        return table, table if self.folds is not None else np.column_stack(scored)
+
+    def _fit(self, release: Release) -> np.ndarray:
+        table, scored = self._columns(release)
         if self.folds is None:
-            groups = PredefinedSplit(np.arange(len(known)) % tabular.FOLDS)
-            held = logistic.held_out(known, self._known.members, groups)
-            values = logistic.log_odds(logistic.fit(known, self._known.members), asked)
-            return Scored(values, values - roc.best_threshold(held, self._known.members), 0.0)
-        members = self.target.members
-        values = logistic.held_out(known, members, PredefinedSplit(self.folds))
-        margins = np.empty_like(values)
+            return logistic.log_odds(logistic.fit(table, self._members), scored)
+        return logistic.held_out(table, self._members, PredefinedSplit(self.folds))
+
+    def _threshold(self, release: Release) -> float | np.ndarray:
+        """From out-of-fold scores of all shadows; cross-fitted f64[N], of all folds but one's own.
+
+        These scores are of fits without that fold, too: the other folds' usual scores have seen it.
+        """
+        table, _ = self._columns(release)
+        if self.folds is None:
+            return self._best_threshold(table, slice(None))
+        thresholds = np.empty(len(table))
         for fold in np.unique(self.folds):
-            own = self.folds == fold
-            margins[own] = values[own] - roc.best_threshold(values[~own], members[~own])
-        return Scored(values, margins, self._noise(known) if with_noise else 1.0)
+            left_out = self.folds == fold
+            thresholds[left_out] = self._best_threshold(table, ~left_out)
+        return thresholds
 
-    def _columns(self, places: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        parts = [[self._tables[place][side] for place in places] for side in (0, 1)]
-        if len(places) > 1:
-            basis, together = splines.fit(tabular.combined(self._phi[0][places]).T)
-            parts[0].append(together)
-            parts[1].append(
-                together
-                if self.folds is not None
-                else basis.table(tabular.combined(self._phi[1][places]).T)
-            )
-        known = np.column_stack([*parts[0], self._labels[0]])
-        asked = known if self.folds is not None else np.column_stack([*parts[1], self._labels[1]])
-        return known, asked
+    def _best_threshold(self, table: np.ndarray, rows: np.ndarray | slice) -> float:
+        """Of out-of-fold scores of some rows, by fits on these rows."""
+        table, members = table[rows], self._members[rows]
+        folds = PredefinedSplit(np.arange(len(table)) % tabular.FOLDS)
+        return roc.best_threshold(logistic.held_out(table, members, folds), members)
 
-    def _noise(self, table: np.ndarray) -> float:
+    def _disagreement(self, release: Release) -> float:
         """As `crossfit.noise`."""
+        table, _ = self._columns(release)
         rows = self.folds != 0
         halves = np.cumsum(rows) % 2
-        found = []
+        scores = []
         for half in (0, 1):
             chosen = rows & (halves == half)
-            regression = logistic.fit(table[chosen], self.target.members[chosen])
-            found.append(logistic.log_odds(regression, table[~rows]))
-        return crossfit.disagreement(*found)
+            regression = logistic.fit(table[chosen], self._members[chosen])
+            scores.append(logistic.log_odds(regression, table[~rows]))
+        return crossfit.disagreement(*scores)
 
 
 class Measure:
-    """Figures of subsets by one metric."""
+    """Figures of subsets by one metric; the attack keeps their scores."""
 
-    def __init__(self, engine: Engine, metric: Metric, seed: int, facts: Sequence[Version]):
-        self.engine, self.metric, self.seed = engine, metric, seed
-        self._facts = {version.name: version for version in facts}
-        self._kept: dict[Release, Scored] = {}
-        self.members = engine.target.members
+    def __init__(
+        self, attack: SubsetAttack, metric: Metric, seed: int, versions: Sequence[Version]
+    ):
+        self.attack, self.metric, self.seed = attack, metric, seed
+        self.versions = {version.name: version for version in versions}
+        self.members = attack.target.members
 
     def by(self, metric: Metric) -> Measure:
         """The same scores by another metric."""
-        other = Measure(self.engine, metric, self.seed, tuple(self._facts.values()))
-        other._kept = self._kept
-        return other
-
-    def scored(self, release: Release) -> Scored:
-        """Scores of a subset, fitted once."""
-        if release not in self._kept:
-            self._kept[release] = self.engine.scores(release, with_noise=True)
-        return self._kept[release]
+        return Measure(self.attack, metric, self.seed, tuple(self.versions.values()))
 
     def value(self, release: Release) -> float:
         """The metric without its interval."""
-        scored = self.scored(release)
         if self.metric.name == "auc":
-            return roc.auc(scored.values, self.members)
+            return roc.auc(self.attack.values(release), self.members)
         if self.metric.name == "tpr":
-            return roc.tpr_at_fpr(scored.values, self.members, self.metric.fpr)
-        return roc.balanced_accuracy(scored.margins, self.members, 0.0)
+            return roc.tpr_at_fpr(self.attack.values(release), self.members, self.metric.fpr)
+        return roc.balanced_accuracy(self.attack.margins(release), self.members, 0.0)
 
     def figure(self, release: Release, level: float = LEVEL) -> Estimate:
-        """The metric with its interval."""
-        scored = self.scored(release)
+        """The metric with its interval, within the metric's bounds."""
         if self.metric.name == "auc":
-            found = intervals.auc_estimate(scored.values, self.members, level)
+            figure = intervals.auc_estimate(self.attack.values(release), self.members, level)
         elif self.metric.name == "tpr":
-            rng = seeds.generator(self.seed, "subset", *release)
-            found = intervals.tpr_at_fpr_estimate(
-                scored.values, self.members, self.metric.fpr, rng=rng, level=level, draws=20_000
-            )
+            figure = self._tpr(release, level)
         else:
-            found = intervals.balanced_accuracy_estimate(scored.margins, self.members, 0.0, level)
+            margins = self.attack.margins(release)
+            figure = intervals.balanced_accuracy_estimate(margins, self.members, 0.0, level)
             if self.metric.name == "advantage":
-                found = advantage.from_accuracy(found)
-        return found.widened(self._factor([scored]), CROSS, (-1, 1))
+                figure = advantage.from_accuracy(figure)
+        return self._widened(figure, (release,), BOUNDS[self.metric.name])
 
-    def gain(self, release: Release, before: Release) -> Estimate:
+    def _tpr(self, release: Release, level: float) -> Estimate:
+        rng = seeds.generator(self.seed, "subset", *release)
+        draws = max(DRAWS, math.ceil(20 / (1 - level)))
+        return intervals.tpr_at_fpr_estimate(
+            self.attack.values(release),
+            *(self.members, self.metric.fpr),
+            rng=rng,
+            level=level,
+            draws=draws,
+        )
+
+    def gain(self, release: Release, before: Release, level: float = LEVEL) -> Estimate:
         """The paired difference to a smaller subset, with its interval."""
-        own, other = self.scored(release), self.scored(before)
+        scores = self.attack.margins if self.metric.name in _AT_THRESHOLD else self.attack.values
+        pair = scores(release), scores(before), self.members
         if self.metric.name == "auc":
-            found = intervals.auc_difference(own.values, other.values, self.members)
-        else:
+            gain = intervals.auc_difference(*pair, level)
+        elif self.metric.name == "tpr":
             rng = seeds.generator(self.seed, "gain", *release)
-            rate, first, second = self.metric.fpr, own.values, other.values
-            if self.metric.name == "tpr":
-                found = bootstrap.paired_tpr_difference(first, second, self.members, rate, rng=rng)
-            else:
-                found = intervals.balanced_accuracy_difference(
-                    own.margins, other.margins, self.members
-                )
-                if self.metric.name == "advantage":
-                    found = _doubled(found)
-        return found.widened(self._factor([own, other]), CROSS, (-1, 1))
+            gain = bootstrap.paired_tpr_difference(*pair, self.metric.fpr, rng=rng, level=LEVEL)
+            gain = _stretched(gain, level)
+        else:
+            gain = intervals.balanced_accuracy_difference(*pair, level)
+            if self.metric.name == "advantage":
+                gain = _doubled(gain)
+        low, high = BOUNDS[self.metric.name]
+        return self._widened(gain, (release, before), (low - high, high - low))
 
-    def _factor(self, scored: Sequence[Scored]) -> float:
-        if self.engine.folds is None:
-            return 1.0
-        inside = int(self.members.sum())
-        auc = roc.auc(scored[0].values, self.members)
-        noise = max(each.noise for each in scored)
-        return crossfit.widening(auc, inside, len(self.members) - inside, noise)
+    def _widened(
+        self, estimate: Estimate, releases: Sequence[Release], bounds: tuple[float, float]
+    ) -> Estimate:
+        """The interval that cross-fitted scores take; the first release is the larger one."""
+        if self.attack.folds is None:
+            return estimate
+        noise = max(self.attack.noise(release) for release in releases)
+        auc = roc.auc(self.attack.values(releases[0]), self.members)
+        return crossfit.widened(estimate, auc, self.members, noise, bounds)
 
     def subset(self, release: Release, level: float = LEVEL) -> Subset:
-        """A subset with its figure, and what is known of its versions."""
-        known = [self._facts[name] for name in release]
-        accuracy = [each.non_member_accuracy.value for each in known if each.non_member_accuracy]
+        """A subset with its figure, and what its versions' records say."""
+        versions = [self.versions[name] for name in release]
+        accuracy = [v.non_member_accuracy.value for v in versions if v.non_member_accuracy]
         return Subset(
             release,
             self.figure(release, level),
             min(accuracy, default=math.nan),
-            sum(each.bytes for each in known),
-            sum(each.gzip_bytes for each in known),
+            sum(version.bytes for version in versions),
+            sum(version.gzip_bytes for version in versions),
         )
 
 
-def _doubled(found: Estimate) -> Estimate:
-    value, low, high = (2 * each for each in (found.value, found.low, found.high))
-    return Estimate(value, low, high, found.level, found.method, found.n)
+_AT_THRESHOLD = ("accuracy", "advantage")
+
+
+def _stretched(gain: Estimate, level: float) -> Estimate:
+    """A bootstrap's interval at a level whose tails hold none of its draws: as a normal one."""
+    factor = intervals.normal_quantile(level) / intervals.normal_quantile(gain.level)
+    gain = gain.widened(factor, "several figures", (-1, 1))
+    return dataclasses.replace(gain, level=level)
+
+
+def _doubled(difference: Estimate) -> Estimate:
+    """A difference of membership advantages, of one of balanced accuracies."""
+    value, low, high = (2 * end for end in (difference.value, difference.low, difference.high))
+    return dataclasses.replace(difference, value=value, low=low, high=high)
