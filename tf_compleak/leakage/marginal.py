@@ -193,8 +193,8 @@ def _within(measure: Measure, names: list[str], budget: Condition, tell: Tell) -
 def _candidates(names: list[str], affordable: dict[Release, Subset]) -> Iterator[Release]:
     """Subsets, the smaller first; `affordable` fills up meanwhile.
 
-    With more than `ALL` versions a subset is looked at only when all its parts of one version fewer
-    are affordable: a release tells at least what a part of it tells, up to the noise of the figures.
+    With more than `ALL` versions a subset is looked at only when all its parts of one version less
+    are affordable: a release tells at least what a part of it tells, up to the figures' noise.
     """
     for size in range(1, len(names) + 1):
         for release in itertools.combinations(names, size):

@@ -16,8 +16,9 @@ from sklearn.model_selection import PredefinedSplit
 
 from tf_compleak.attacks import features, logistic, splines, tabular
 from tf_compleak.leakage import crossfit
-from tf_compleak.metrics import advantage, bootstrap, intervals, roc
+from tf_compleak.metrics import advantage, intervals, roc
 from tf_compleak.metrics.grammar import Metric
+from tf_compleak.metrics.paired_rates import Row, tpr_difference
 from tf_compleak.types import Estimate, Release, Version, seeds
 from tf_compleak.types.marginal_leakage import Subset
 from tf_compleak.types.observations import Observations
@@ -179,8 +180,8 @@ class Measure:
             gain = intervals.auc_difference(*pair, level)
         elif self.metric.name == "tpr":
             rng = seeds.generator(self.seed, "gain", *release)
-            gain = bootstrap.paired_tpr_difference(*pair, self.metric.fpr, rng=rng, level=LEVEL)
-            gain = _stretched(gain, level)
+            rows = (Row.of(values, self.members) for values in pair[:2])
+            gain = _stretched(tpr_difference(*rows, self.metric.fpr, rng=rng), level)
         else:
             gain = intervals.balanced_accuracy_difference(*pair, level)
             if self.metric.name == "advantage":
@@ -215,7 +216,7 @@ _AT_THRESHOLD = ("accuracy", "advantage")
 
 
 def _stretched(gain: Estimate, level: float) -> Estimate:
-    """A bootstrap's interval at a level whose tails hold none of its draws: as a normal one."""
+    """An interval made of draws, at a level whose tails hold none of them: as a normal one."""
     factor = intervals.normal_quantile(level) / intervals.normal_quantile(gain.level)
     gain = gain.widened(factor, "several figures", (-1, 1))
     return dataclasses.replace(gain, level=level)
