@@ -10,6 +10,7 @@ import pytest
 
 from tf_compleak.engine.declaration import foretell
 from tf_compleak.engine.live_view import Tally
+from tf_compleak.leakage.sanity import DRAWS
 from tf_compleak.studies.run.run_stages import everything
 from tf_compleak.studies.study import Study
 
@@ -18,7 +19,7 @@ import schedule
 
 WITHIN = 2.5  # the estimate is at most so many times too long or too short
 WITHIN_ANYWHERE = 4.0  # the same, where some kinds take three times as long beside others
-FIRST = 0.1  # share of the run after which that holds
+FIRST, LAST = 0.1, 0.95  # shares of the run between which that holds
 STUDY = Study(
     num_shadows=1,
     attacks=("entropy", "modified-entropy", "nasr-lr", "nasr-mlp", "sr2-lr", "sr2-mlp", "mr"),
@@ -26,40 +27,50 @@ STUDY = Study(
 QUICKSTART = {  # seconds of a stage on two busy cores, by what its name begins with
     "train": 40, "pruning": 3.5, "int8-qat": 10, "clustering": 11, "original": 0.8, "int8-ptq": 0.8,
     "dynamic": 0.7, "float16": 0.9, "ask": 0.1, "entropy": 0.1, "modified": 0.1, "nasr-lr": 0.4,
-    "nasr-mlp": 1.8, "sr2-lr": 0.5, "sr2-mlp": 1.6, "mr": 25, "null": 16, "blind": 5, "what": 34,
+    "nasr-mlp": 1.8, "sr2-lr": 0.5, "sr2-mlp": 1.6, "mr": 25, "blind": 5, "what": 34,
 }  # fmt: skip
 
 
-def seconds_of(task, slower):
+OTHERS = 0.3
+EPOCHS = 40
+NULL = "null run of "
+
+
+def seconds_of(name, slower):
     """What a task takes, when its kind is so many times slower than in the quickstart."""
-    kind = next(name for name in QUICKSTART if task.name.startswith(name))
-    return QUICKSTART[kind] * slower.get(kind, 1.0)
+    if name.startswith(NULL):
+        return DRAWS * seconds_of(name.removeprefix(NULL), slower)
+    kind = next((kind for kind in QUICKSTART if name.startswith(kind)), "")
+    return QUICKSTART.get(kind, OTHERS) * slower.get(kind, 1.0)
 
 
 class Watched(schedule.Simulation):
     """The scheduler on simulated workers; a tally hears what the real ones would tell."""
 
-    def __init__(self, workers, cost, epochs=20):
+    def __init__(self, workers, cost):
         super().__init__(workers, cost)
         self.tally = Tally(lambda: self.now, workers)
-        self.epochs, self.estimates = epochs, []
+        self.estimates = []
+
+    def steps(self, task):
+        """How many a task tells of; 0: none."""
+        return EPOCHS if task.resources == "train" else DRAWS * task.name.startswith(NULL)
 
     def wait(self, lines, seconds):
         """Tasks tell how far they are until the next one ends; the estimate is noted then."""
         before, (ahead, _) = self.now, self.ends[0]
         for self.now in np.linspace(before, ahead, 6)[1:]:
             for worker in self._workers:
-                if worker.task and worker.task.resources == "train":
+                if worker.task and (steps := self.steps(worker.task)):
                     share = (self.now - worker._began) / self.cost(worker.task, False)
-                    epoch = int(self.epochs * share)
-                    self.tally.hear(worker.task.name, epoch, self.epochs, "accuracy")
+                    self.tally.hear(worker.task.name, int(steps * share * 0.999), steps, "")
             self.estimates.append((self.now, self.tally.seconds_to_go()))
         return super().wait(lines, seconds)
 
 
 def ratios(workers, slower=None):
     """Of a whole run: (share of it that is over, estimate over what is truly left)."""
-    watched = Watched(workers, lambda task, _: seconds_of(task, slower or {}))
+    watched = Watched(workers, lambda task, _: seconds_of(task.name, slower or {}))
     foretell(everything(STUDY, STUDY.versions), watched.tally.hear)
     for tasks in schedule.phases(STUDY):
         inside = {task.name for task in tasks}
@@ -73,7 +84,7 @@ def ratios(workers, slower=None):
     return [
         (now / whole, (estimate or 0.0) / (whole - now))
         for now, estimate in watched.estimates
-        if now < 0.98 * whole
+        if now < LAST * whole
     ]
 
 

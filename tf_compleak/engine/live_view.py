@@ -5,11 +5,9 @@ What is told is described in `journal.py`.
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 from rich.console import Console, Group
@@ -36,12 +34,12 @@ class Tally:
     def __init__(self, clock: Callable[[], float] = time.monotonic, workers: int = 0):
         self._clock, self._workers = clock, workers
         self._started: float | None = None
-        self._seconds: dict[str, list[float]] = defaultdict(list)  # by kind, of finished stages
+        self._measured: dict[str, list[tuple[float, int]]] = {}  # seconds and weights, by kind
         self._weights: dict[str, int] = {}  # by title, where one was told
         self._most = 1
         self.titles: set[str] = set()
         self.running: dict[str, float] = {}
-        self._shares: dict[str, float] = {}  # of running stages that tell how far they are
+        self._shares: dict[str, tuple[float, float]] = {}  # told of running stages, and after what
         self._ended: dict[str, bool] = {}  # by title: whether it is done
 
     def hear(self, task: str, done: int, total: int, text: str) -> None:
@@ -56,12 +54,14 @@ class Tally:
             began = self.running.pop(task, None)
             self._shares.pop(task, None)
             if began is not None and not text:
-                self._seconds[_kind(task)].append(now - began)
+                pair = (now - began, self._weight(task))
+                self._measured.setdefault(_kind(task), []).append(pair)
             self._ended[task] = not text
         else:
             self.running.setdefault(task, now)
-            if total > 1:
-                self._shares[task] = done / total
+            share = done / total if total > 1 else 0.0
+            if share > max(TELLING, self._shares.get(task, (0.0,))[0]):
+                self._shares[task] = (share, now - self.running[task])
             self._most = max(self._most, len(self.running))
 
     def _expect(self, task: str, weight: int, why: str) -> None:
@@ -94,49 +94,47 @@ class Tally:
     def seconds_to_go(self) -> float | None:
         """Seconds to go, over the workers; None: not known, or nothing is.
 
-        A running stage goes on at its own pace where it tells how far it is; others take what
-        stages of the same kind took. Kinds that were not measured yet take by their weights, on
-        the scale of those measured last. Where workers are idle, what waits does so for what runs.
+        A running stage goes on at its own pace where it tells how far it is; others take by their
+        weights what stages of the same kind took, or of the kinds measured last. Where workers are
+        idle, what waits does so for what runs.
         """
-        means = self._means()
+        paces = self._paces()
         waiting = self.titles - self._ended.keys() - self.running.keys()
-        if not means or not (waiting or self.running):
+        if not paces or not (waiting or self.running):
             return None
-        recent = list(means.values())[-RECENT:]
-        scale = math.exp(statistics.fmean(math.log(s / w) for s, w in recent))
-        running = [self._rest(task, means, scale) for task in self.running]
-        after = [_expected(task, self._weight(task), means, scale) for task in waiting]
-        width = self._workers or self._most
-        longest = max(running, default=0.0)
+        scale = statistics.geometric_mean(list(paces.values())[-RECENT:])
+        whole = {
+            task: self._weight(task) * paces.get(_kind(task), scale)
+            for task in waiting | self.running.keys()
+        }
+        after = [whole[task] for task in waiting]
+        running = [self._rest(task, whole[task]) for task in self.running]
+        width, longest = self._workers or self._most, max(running, default=0.0)
         if len(running) < width:
             return longest + max(sum(after) / width, max(after, default=0.0))
         return max(longest, (sum(running) + sum(after)) / width, *after)
 
-    def _means(self) -> dict[str, tuple[float, float]]:
-        """By kind: mean seconds of a stage, as far as any tells, and the mean weight of these."""
-        seconds = {kind: list(values) for kind, values in self._seconds.items() if values}
-        for task, share in self._shares.items():
-            if share > TELLING:
-                passed = self._clock() - self.running[task]
-                seconds.setdefault(_kind(task), []).append(passed / share)
-        weights = defaultdict(list)
-        for task in self.titles:
-            weights[_kind(task)].append(self._weight(task))
-        return {
-            kind: (max(statistics.fmean(values), SHORTEST), statistics.fmean(weights[kind]))
-            for kind, values in seconds.items()
+    def _paces(self) -> dict[str, float]:
+        """Seconds for a weight of 1 by kind, of stages that have ended or tell how far they are."""
+        seconds = {kind: list(pairs) for kind, pairs in self._measured.items()}
+        for task, (share, passed) in self._shares.items():
+            seconds.setdefault(_kind(task), []).append((passed / share, self._weight(task)))
+        sums = {
+            kind: [sum(column) for column in zip(*pairs, strict=True)]
+            for kind, pairs in seconds.items()
         }
+        return {kind: max(taken, SHORTEST) / weight for kind, (taken, weight) in sums.items()}
 
     def _weight(self, task: str) -> int:
         return self._weights.get(task, 1)
 
-    def _rest(self, task: str, means: dict, scale: float) -> float:
-        """Seconds that a running stage still takes."""
-        passed, share = self._clock() - self.running[task], self._shares.get(task, 0.0)
-        if share > TELLING:
-            return passed * (1 - share) / share
-        expected = _expected(task, self._weight(task), means, scale)
-        return max(expected - passed, OVERDUE * passed)
+    def _rest(self, task: str, whole: float) -> float:
+        """Seconds that a running stage still takes, which takes so many as a whole."""
+        passed = self._clock() - self.running[task]
+        if task in self._shares:
+            share, after = self._shares[task]
+            whole = after / share
+        return max(whole - passed, OVERDUE * passed)
 
     def line(self) -> str:
         """The numbers in words."""
@@ -154,12 +152,6 @@ class Tally:
 def _kind(task: str) -> str:
     """What tasks of one kind begin with: "pruning" of "pruning-0.60 target"."""
     return re.sub(r"-[\d.]+$", "", task.split(" ", 1)[0])
-
-
-def _expected(task: str, weight: int, means: dict, scale: float) -> float:
-    """Seconds of a stage: those of its kind where it was measured, else by its weight."""
-    seconds, _ = means.get(_kind(task), (weight * scale, weight))
-    return seconds
 
 
 def _minutes(seconds: float) -> str:
