@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tf_compleak.engine.declaration import Declaration, executed
+from tf_compleak.engine.declaration import Declaration, call_off, executed, foretell
 from tf_compleak.engine.tasks import Executor
 from tf_compleak.leakage import exposures, pooled_scores, report_rows, sanity, scoring
 from tf_compleak.leakage.plan import TARGET, Key, Plan
@@ -68,9 +68,11 @@ def _run(
     plan: Plan, provider: Provider, executor: Executor, first: Sequence[Declaration], tell: Tell
 ) -> list[Failure]:
     """Run the stages, then null runs of the attacks that are finished; what failed."""
-    stages = measured_stages(plan)
+    stages, planned = measured_stages(plan), null_runs(plan)
+    foretell(planned, tell)
     outcomes = executed(executor, [*first, *stages], provider, tell)
     nulls = null_runs(plan, unfinished(stages, provider))
+    call_off([stage for stage in planned if stage not in nulls], tell)
     outcomes |= executed(executor, nulls, provider, tell)
     return [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
 

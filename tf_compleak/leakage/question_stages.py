@@ -73,6 +73,10 @@ class NullRun(Scoring):
     def title(self) -> str:
         return f"{NULL_RUN} of {self.run.title}"
 
+    @property
+    def weight(self) -> int:
+        return DRAWS * super().weight
+
     def folder(self, source: Provider) -> os.PathLike:
         return source.workdir.attack("null", self.run.release, self.run.attack)
 
