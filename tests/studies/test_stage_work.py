@@ -36,9 +36,7 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     assert BlindBaseline().stage(after).fingerprint != blind
     assert source.opened(study, root).sha256 == after.sha256
     nulls = {
-        NullRun(Run(name, ("original",), "target", ("shadow-0",)))
-        .stage(after)
-        .fingerprint
+        NullRun(Run(name, ("original",), "target", ("shadow-0",))).stage(after).fingerprint
         for name in ("entropy", "nasr-lr")
     }
     assert len(nulls) == 2

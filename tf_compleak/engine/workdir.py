@@ -165,6 +165,10 @@ class Workdir:
         """The weights that text models start from."""
         return self.root / "preset"
 
+    def membership(self, family: str) -> StorePath:
+        """Who is a member of a family and who is not."""
+        return self.root / "families" / family / "membership"
+
     def training(self, family: str) -> StorePath:
         """The trained original of a family."""
         return self.root / "families" / family / "training"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
 from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
-from tf_compleak.leakage.question import Question
+from tf_compleak.leakage.question import GROWING, Question
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
 from tf_compleak.types import LEAST, Release, validators
 
@@ -29,6 +30,8 @@ class Study(Question):
       ValueError: for an unknown name or a value out of range, naming the flag.
     """
 
+    growing: ClassVar[tuple[str, ...]] = (*GROWING, "save_examples")
+
     dataset: str = "digits"
     tfds_split: str = "train"
     num_members: int = 350
@@ -38,6 +41,7 @@ class Study(Question):
     num_population: int = 150
     split: str = "disjoint"
     targets: int = 1
+    save_examples: bool = False
     model: str = "convnet"
     depth: int = 0
     width: int = 0

@@ -64,7 +64,11 @@ class Settings:
 
     def _grown(self, key: str, mine: dict[str, Any], saved: Any) -> bool:
         """Whether a field has all that the saved one had, so that nothing is done anew."""
-        if key not in self.growing or not isinstance(saved, list):
+        if key not in self.growing:
+            return False
+        if isinstance(saved, bool):
+            return mine[key] is True
+        if not isinstance(saved, list):
             return False
         if key == "releases" and not (saved and mine[key]):  # none means the default ones
             return False

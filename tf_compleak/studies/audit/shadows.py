@@ -7,6 +7,7 @@ DIR/members/, DIR/non_members/              image folders; or
 DIR/members_x.npy, DIR/members_y.npy, ...   memory-mapped (_x not needed with outputs); or
 DIR/members.tsv, DIR/non_members.tsv        texts and labels as `text:` takes them; with them
 DIR/vocabulary                              a file or folder, where it is not --vocabulary's
+A shadow of a run with --save_examples is such a folder, too: WORKDIR/families/shadow-0.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tf_compleak.studies.audit import query
 from tf_compleak.studies.audit.query import Family, Given
 from tf_compleak.types import validators
 
-ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", "/model.tflite")
+MODEL = "model.tflite"
+ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", f"/{MODEL}")
+OF_RUNS, MEMBERSHIP = "versions", "membership"  # folders of a family of `run`
 VOCABULARY = "vocabulary"
 
 
@@ -47,7 +50,8 @@ def load(folder: str, names: tuple[str, ...], index: int) -> Family:
     if not root.is_dir():
         raise FileNotFoundError(f"--shadows={folder}: no such folder.")
     versions = {name: _version(root, name) for name in names}
-    mine, others = (_side(root, kind) for kind in ("members", "non_members"))
+    examples = root / MEMBERSHIP if (root / MEMBERSHIP).is_dir() else root
+    mine, others = (_side(examples, kind) for kind in ("members", "non_members"))
     shadow, _ = family(f"shadow-{index}", versions, *sides.paired(mine, others), drop=False)
     vocabulary = root / VOCABULARY
     return dataclasses.replace(shadow, vocabulary=str(vocabulary) if vocabulary.exists() else "")
@@ -58,8 +62,7 @@ def _version(root: Path, name: str) -> Given:
     outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
     if all(path.is_file() for path in outputs):
         return query.outputs_of(f"{outputs[0]}+{outputs[1]}")
-    for ending in ENDINGS:
-        path = root / f"{name}{ending}"
+    for path in (*(root / f"{name}{end}" for end in ENDINGS), root / OF_RUNS / name / MODEL):
         if path.is_file() or (path / "saved_model.pb").is_file():
             return str(path)
     raise FileNotFoundError(

@@ -19,6 +19,7 @@ from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
+    Membership,
     Observation,
     Preset,
     Training,
@@ -101,7 +102,8 @@ def _versions(executor: Executor, source: Source, tell: Tell) -> dict[str, Failu
     """Train the families, make and query their versions; the versions that failed, by name."""
     study = source.study
     outcomes = executed(executor, building(study), source, tell)
-    _must(outcomes, [Training(family).title for family in study.families])
+    needed = [kind(family).title for kind in (Training, Membership) for family in study.families]
+    _must(outcomes, needed)
     failures = {name: _failure(source, name, outcomes) for name in study.versions}
     return {name: failure for name, failure in failures.items() if failure}
 

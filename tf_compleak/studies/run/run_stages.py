@@ -72,6 +72,31 @@ class Data(Declaration):
 
 
 @dataclass(frozen=True)
+class Membership(Declaration):
+    """Who is a member of a family and who is not, as plain files; with the examples, if wanted."""
+
+    family: str
+    name: ClassVar[str] = "membership/1"
+    work: ClassVar[str] = "tf_compleak.studies.run.stage_work:membership"
+    depends: ClassVar[tuple[str, ...]] = ("save_examples",)
+    resources: ClassVar[str] = "data"
+
+    @property
+    def title(self) -> str:
+        return f"membership {self.family}"
+
+    def folder(self, source: StudyFiles) -> os.PathLike:
+        return source.workdir.membership(self.family)
+
+    def inputs(self, source: StudyFiles) -> dict[str, Any]:
+        split, of_texts = source.splits[self.family], {}
+        if source.holds_texts and source.study.save_examples:
+            of_texts = {"tokens": source.tokens(self.family).facts()["sha256"]}
+        members = digest(split.members, split.non_members)
+        return {"data": source.sha256, "split": members, **of_texts}
+
+
+@dataclass(frozen=True)
 class Preset(Declaration):
     """The weights, sizes and vocabulary that text models start from."""
 
@@ -295,10 +320,11 @@ class Extra(Declaration):
 
 
 def building(study: Study) -> list[Declaration]:
-    """Training of every family, then its versions, those that take longest to trace first."""
+    """Every family's membership, its training, then versions, those that trace longest first."""
     names = sorted(study.versions, key=lambda name: VersionFile("", name).affinity)
     pairs = [(family, name) for name in names for family in study.families]
     return [
+        *(Membership(family) for family in study.families),
         *(Training(family) for family in study.families),
         *(VersionFile(*pair) for pair in pairs),
         *(Observation(*pair) for pair in pairs),

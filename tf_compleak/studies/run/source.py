@@ -201,8 +201,8 @@ class Source:
         return tuple(run_versions.record(self, name) for name in names)
 
     def versions_from(self) -> dict[str, Any]:
-        """Digests of what these records come from."""
-        pairs = [(TARGET, name) for name in self.study.versions]
+        """Digests of what these records come from: accuracies are those of either side."""
+        pairs, split = [(TARGET, name) for name in self.study.versions], self.splits[TARGET]
         return {
             **self.flags("calibration", "calibration_size"),
             **{
@@ -212,6 +212,7 @@ class Source:
         }
 
     def inputs(self) -> Inputs:
+            "split": digest(split.members, split.non_members, split.validation),
         """What the blind baseline sees of the target's examples: numbers, or the texts."""
         from tf_compleak.attacks import blind  # scikit-learn
 

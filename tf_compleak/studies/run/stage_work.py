@@ -6,6 +6,7 @@ Questions to versions are in `asking.py`, attacks in `leakage.scoring`.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import gzip
 import json
@@ -23,6 +24,7 @@ from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
+    Membership,
     Preset,
     Tokens,
     Training,
@@ -60,6 +62,29 @@ def _arrays_of(examples: Examples) -> dict[str, np.ndarray]:
     x = examples.x
     inputs = {"content": x.content, "ends": x.ends} if isinstance(x, Texts) else {"x": x}
     return {**inputs, "y": examples.y, "ids": examples.ids}
+
+
+def membership(
+    progress: Progress, source: Source, stage: Membership, folder: Path, facts: dict
+) -> None:
+    """Lists of a family's members and non-members; with --save_examples, what an audit takes.
+
+    `members.csv`, `non_members.csv`: id and label of each, ids as the data set has them.
+    `members.npz`, `non_members.npz`: x as the family's models take it (f32[N, ...], or token ids
+    int32[N, T]), y int64[N], ids[N].
+    """
+    split = source.splits[stage.family]
+    for name, members in (("members", split.members), ("non_members", split.non_members)):
+        indices = np.sort(members)
+        ids, labels = source.examples.ids[indices], source.examples.y[indices]
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("id", "label"))
+            rows.writerows(zip(ids.tolist(), labels.tolist(), strict=True))
+        if source.study.save_examples:
+            x = source.model_inputs(stage.family, indices)
+            np.savez(folder / f"{name}.npz", x=x, y=labels, ids=ids)
+    facts["members"], facts["non_members"] = len(split.members), len(split.non_members)
 
 
 def preset(progress: Progress, source: Source, stage: Preset, folder: Path, facts: dict) -> None:
