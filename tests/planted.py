@@ -42,6 +42,16 @@ def _one(rng, leak, n, labels, common) -> Observations:
     return dataclasses.replace(main, aside=aside)
 
 
+def together(first: Observations, second: Observations) -> Observations:
+    """Two sets of examples that the same versions were asked aside about, as one."""
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in (first, second)], axis=axis)
+        for name, axis in (("probabilities", 1), ("labels", 0), ("ids", 0))
+    }
+    members = np.zeros(len(arrays["labels"]), dtype=bool)
+    return dataclasses.replace(first, members=members, sensitivities=None, **arrays)
+
+
 def family(seed: int, leak: float, n: int = 800, classes: int = 5, versions=VERSIONS):
     """Half members, half not; `leak` is added to the members' logit of the right class.
 

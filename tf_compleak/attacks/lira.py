@@ -4,12 +4,13 @@ phi = log p_y - log(1 - p_y) of every released version. The shadows' phi of an e
 around the example's own mean, with variances shared over examples (their section 6.3, for few
 shadows): mean over the shadows that saw it (in), and over those that did not (out).
 
-Online: score = sum over versions of log N(phi; mean_in, s_in) - log N(phi; mean_out, s_out).
-Offline, without shadows that saw the example: score = sum over versions of
--log P(out answers phi or more).
+Online: every version gives log N(phi; mean_in, s_in) - log N(phi; mean_out, s_out). Offline,
+without shadows that saw the example: -log P(out answers phi or more).
 
-Versions count as independent given the example; a full covariance over versions does worse, the
-tails are too heavy for it. The threshold comes from shadows that play the target in turn.
+Several versions are added up with weights that shadows which play the target in turn teach
+(`version_weights`); the threshold comes from these, too. A plain sum counts versions as independent
+given the example, and one that tells little costs more than it brings. A full covariance over
+versions does worse still, the tails are too heavy for it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from tf_compleak.attacks import features
+from tf_compleak.attacks import features, version_weights
 from tf_compleak.attacks.references import Panel, References
 from tf_compleak.metrics import roc
 from tf_compleak.types.observations import Observations
@@ -69,16 +70,18 @@ def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The reference models, what their answers share, and the threshold."""
+    """The reference models, what their answers share, weights f64[V], and the threshold."""
 
     attack: Lira
     panel: Panel
     shared: Shape
+    weights: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
-        """f64[N] likelihood ratios, or tail probabilities, as logarithms."""
-        return self.attack.scores(features.logit(target), self.panel.at(target.ids), self.shared)
+        """f64[N] likelihood ratios, or tail probabilities, as logarithms; of versions the mean."""
+        phi = features.logit(target)
+        return self.weights @ self.attack.terms(phi, self.panel.at(target.ids), self.shared)
 
 
 @dataclass(frozen=True)
@@ -88,32 +91,36 @@ class Lira:
     online: bool
 
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
-        """Find what examples share; the threshold is the best one for the shadows as targets."""
+        """Find what examples share; weights and threshold come from the shadows as targets."""
         panel = Panel(shadows, features.logit)
         if len(panel) < 2:
             raise ValueError("lira: needs two shadows or more, has 1; raise --num_shadows.")
         shared = shape(panel.at(panel.ids))
-        shadow_scores = [
-            self.scores(features.logit(shadow), panel.at(shadow.ids, without=index), shared)
-            for index, shadow in enumerate(shadows)
-        ]
-        members = np.concatenate([shadow.members for shadow in shadows])
-        return Fitted(
-            self, panel, shared, roc.best_threshold(np.concatenate(shadow_scores), members)
+        terms = np.concatenate(
+            [
+                self.terms(features.logit(shadow), panel.at(shadow.ids, without=index), shared)
+                for index, shadow in enumerate(shadows)
+            ],
+            axis=1,
         )
+        members = np.concatenate([shadow.members for shadow in shadows])
+        ids = np.concatenate([shadow.ids for shadow in shadows])
+        weights = version_weights.fit(terms, members, ids, seed)
+        threshold = roc.best_threshold(weights @ terms, members)
+        return Fitted(self, panel, shared, weights, threshold)
 
-    def scores(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
-        """f64[N] for the target's phi f64[V, N]."""
+    def terms(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
+        """f64[V, N] of every version, for the target's phi f64[V, N]."""
         center, gap = centers(references, shared)
         if not self.online:
-            return -special.log_ndtr((center - phi) / shared.outside[:, None]).sum(axis=0)
+            return -special.log_ndtr((center - phi) / shared.outside[:, None])
         if np.isnan(gap).any():
             raise ValueError(
                 "lira-online: no shadow was trained on an example of the target; the online form "
                 "needs --split=halves."
             )
         ratio = _log_normal(phi, center + gap, shared.inside)
-        return (ratio - _log_normal(phi, center, shared.outside)).sum(axis=0)
+        return ratio - _log_normal(phi, center, shared.outside)
 
 
 def _log_normal(x: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
