@@ -126,6 +126,67 @@ def test_on_a_disk_without_locks_the_words_decide(tmp_path, monkeypatch, number)
     assert taken(tmp_path)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_disk_without_locks_is_said_in_one_line(tmp_path, monkeypatch, caplog, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Workdir(tmp_path / "w").locked():
+        pass
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert f"--workdir={tmp_path / 'w'}: " in line and os.strerror(number) in line
+    assert "\n" not in line and "two commands" in line
+    assert (tmp_path / "w").exists() == (number == errno.ENOLCK)  # whose file may be locked yet
+    caplog.clear()
+    monkeypatch.undo()
+    with Workdir(tmp_path).locked():
+        assert not caplog.records
+
+
+def test_a_beat_that_is_late_leaves_no_lock_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv(bucket.ROOT, str(tmp_path))
+    bucket.register()
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    begun, go_on = threading.Event(), threading.Event()
+    words, main = lock.content, threading.current_thread()
+
+    def slow(*arguments):
+        if threading.current_thread() is not main:
+            begun.set()
+            go_on.wait(10)
+        return words(*arguments)
+
+    monkeypatch.setattr(lock, "content", slow)
+    root = Workdir("s3://mine/study").root
+    with Workdir("s3://mine/study").locked():
+        assert begun.wait(10)
+        threading.Timer(0.2, go_on.set).start()
+    time.sleep(0.3)
+    assert go_on.is_set() and not (root / lock.NAME).exists()
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_a_lock_that_was_taken_over_or_removed_is_not_renewed(tmp_path, monkeypatch, caplog, where):
+    monkeypatch.setenv(bucket.ROOT, str(tmp_path))
+    bucket.register()
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    root = Workdir(tmp_path / "w" if where == "folder" else "s3://mine/study").root
+    with Workdir(root).locked():
+        (root / lock.NAME).unlink()
+        time.sleep(0.2)
+        assert not (root / lock.NAME).exists()
+    with Workdir(root).locked():
+        other = dataclasses.replace(lock.Owner.this(), host="elsewhere")
+        file_store.write_text(root / lock.NAME, lock.content(root, other))
+        before = (root / lock.NAME).stat().st_mtime
+        time.sleep(0.2)
+        assert lock.owner(root) == other and (root / lock.NAME).stat().st_mtime == before
+    assert lock.owner(root) == other
+    assert "taken over by process" in caplog.text and "on elsewhere" in caplog.text
+
+
 def test_whoever_looks_turns_no_start_away(tmp_path):
     look = filelock.FileLock(tmp_path / lock.FILE, thread_local=False)
     look.acquire()

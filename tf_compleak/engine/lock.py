@@ -3,15 +3,18 @@
 The system's lock on a file beside it (filelock) decides among all processes that see that file, and
 is free the moment its process ends, whatever ended it. Others (on a disk that locks on each machine
 for itself, or not at all; at the same bucket from elsewhere) go by the words: their owner renews
-them every `BEAT` seconds, and counts as dead after `PATIENCE` seconds without.
+them every `BEAT` seconds, and counts as dead after `PATIENCE` seconds without. A disk that does not
+lock at all is said in one line, and so is a lock that another has taken over.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import logging
 import os
 import shlex
 import socket
@@ -33,7 +36,18 @@ FILE = "lock"  # what the system locks; in the folder while the lock is held, an
 BEAT = 10.0
 PATIENCE = 60.0
 MOST = 2**16  # bytes of the words
+NEVER = (errno.ENOSYS, errno.EOPNOTSUPP)  # of disks that lock nothing, whoever asks
 MOMENT = 1.0  # to wait for the file, which `is_alive` may hold for an instant
+
+NO_LOCKS = (
+    "--workdir=%s: its disk locks no files (%s); lock.json alone, renewed every %.0f s, says that "
+    "it is in use. Start no two commands on it at once, or name a folder of this machine."
+)
+TAKEN_OVER = (
+    "--workdir=%s: taken over by process %s on %s, since this one did not renew its lock for a "
+    "while; stop one of the two."
+)
+_LOG = logging.getLogger("tf_compleak")  # where nobody has set up logging: a line on stderr
 
 
 @dataclass(frozen=True)
@@ -63,16 +77,18 @@ def held(root: StorePath) -> Iterator[None]:
     with _file_lock(root) as locked:
         if not (locked and _locks_same_file(root)) and age(root) < PATIENCE:
             raise ValueError(_refusal(root))
-        file_store.write_text(root / NAME, content(root, me))
+        file_store.write_text(root / NAME, content(root, me, locked))
         if not (locked and file_store.is_local(root)):  # of two who write at once, the last wins
             time.sleep(1.0)
             if owner(root) not in (None, me):
                 raise ValueError(_refusal(root))
-        threading.Thread(target=_beat, args=(root, me, stop), daemon=True).start()
+        beats = threading.Thread(target=_beat, args=(root, me, locked, stop), daemon=True)
+        beats.start()
         try:
             yield
         finally:
             stop.set()
+            beats.join(PATIENCE)  # a beat that came after the end would leave a lock of nobody
             with contextlib.suppress(OSError):
                 if owner(root) == me:
                     (root / NAME).unlink()
@@ -80,7 +96,11 @@ def held(root: StorePath) -> Iterator[None]:
 
 def owner(root: StorePath) -> Owner | None:
     """Who holds the lock of a folder, dead or alive; None: nobody, or nobody that can be read."""
-    values = _record(root).get("owner")
+    return _owner(_record(root))
+
+
+def _owner(record: dict) -> Owner | None:
+    values = record.get("owner")
     if not isinstance(values, dict) or values.keys() != {field.name for field in FIELDS}:
         return None
     right = all(type(values[f.name]) is (int if f.name == "pid" else str) for f in FIELDS)
@@ -111,9 +131,10 @@ def age(root: StorePath) -> float:
         return float("inf")
 
 
-def content(root: StorePath, owner: Owner) -> str:
-    """The words of a lock of this machine's, renewed now."""
-    words = {"owner": dataclasses.asdict(owner), "file": _identity(root), "renewed": time.time()}
+def content(root: StorePath, owner: Owner, locked: bool = True) -> str:
+    """The words of a lock of this machine's, renewed now; `locked`: by the system, too."""
+    file = _identity(root) if locked else ""
+    words = {"owner": dataclasses.asdict(owner), "file": file, "renewed": time.time()}
     return json.dumps(words, indent=1, allow_nan=False)
 
 
@@ -152,7 +173,11 @@ def _file_lock(root: StorePath) -> Iterator[bool]:
         lock.acquire()
     except filelock.Timeout:
         raise ValueError(_refusal(root)) from None
-    except OSError:  # a disk without locks, or a file that another user made
+    except OSError as error:  # a disk without locks, or a file that another user made
+        _LOG.warning(NO_LOCKS, root, error.strerror, BEAT)
+        if error.errno in NEVER:
+            with contextlib.suppress(OSError):
+                _file(root).unlink()
         yield False
         return
     try:
@@ -190,10 +215,26 @@ def _refusal(root: StorePath) -> str:
     return text
 
 
-def _beat(root: StorePath, me: Owner, stop: threading.Event) -> None:
+def _beat(root: StorePath, me: Owner, locked: bool, stop: threading.Event) -> None:
+    """Renew the lock until it is given back, or is not this process's any more."""
     while not stop.wait(BEAT):
-        with contextlib.suppress(OSError):
-            if file_store.is_local(root):
-                os.utime(root / NAME)
-            else:
-                (root / NAME).write_text(content(root, me))
+        with contextlib.suppress(OSError, ValueError):  # a disk that is away for a moment
+            if not _renewed(root, me, locked):
+                return
+
+
+def _renewed(root: StorePath, me: Owner, locked: bool) -> bool:
+    """Renew a lock; False where it is gone, or another's: it is never made anew."""
+    try:
+        holder = _owner(bounded_reads.json_object(root / NAME, MOST, follow=False))
+    except FileNotFoundError:
+        return False
+    if holder != me:
+        if holder is not None:
+            _LOG.warning(TAKEN_OVER, root, holder.pid, holder.host)
+        return False
+    if file_store.is_local(root):
+        os.utime(root / NAME)
+    else:
+        (root / NAME).write_text(content(root, me, locked))
+    return True
