@@ -5,6 +5,7 @@ import pytest
 
 from tf_compleak.inference import prepare
 from tf_compleak.inference.observe import softmax
+from tf_compleak.types import outputs
 
 BYTES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 
@@ -85,8 +86,17 @@ def test_one_column_becomes_two_classes():
 
 def test_resolution_is_found_in_the_values():
     p = softmax(2 * np.random.default_rng(2).standard_normal((2000, 10)))
-    assert prepare.resolution(p) == 0
+    assert outputs.resolution(p) == 0 and outputs.resolution(p[:30]) == 0
     for step in (1 / 256, 0.01, 1 / 1000):
-        assert prepare.resolution(np.float32(np.rint(p / step) * step)) == pytest.approx(step)
-    assert prepare.resolution(np.rint(p[:100] * 256) / 256) == 0  # too few to tell
-    assert prepare.resolution(np.eye(10)[np.arange(2000) % 10]) == 0  # labels alone
+        assert outputs.resolution(np.float32(np.rint(p / step) * step)) == pytest.approx(step)
+    assert outputs.resolution(np.rint(p[:100] * 100) / 100) == 0  # too few to tell
+    assert outputs.resolution(np.rint(p[:30] * 256) / 256) == 1 / 256  # but for INT8's own
+    assert outputs.resolution(np.eye(10)[np.arange(2000) % 10]) == 0  # labels alone
+
+
+def test_a_few_rows_of_an_int8_softmax_over_many_classes_are_probabilities():
+    p = softmax(2 * np.random.default_rng(2).standard_normal((40, 100)))
+    p = np.rint(p * 256) / 256
+    assert np.abs(p.sum(axis=1) - 1).max() > 0.01 + outputs.ROUNDING
+    assert prepare.decide(p) == "probabilities"
+    assert prepare.decide(p[:1, :9], step=1 / 8) == "probabilities"  # the file tells its step

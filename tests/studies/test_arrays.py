@@ -8,7 +8,9 @@ import planted
 import pytest
 
 import tf_compleak
-from tf_compleak.attacks import classifiers
+from tf_compleak.attacks import ATTACKS, boosted, classifiers, forest, networks
+from tf_compleak.models.trainer import Optimization
+from tf_compleak.report import wording
 from tf_compleak.report.report import Report
 from tf_compleak.types.observations import Observations
 
@@ -60,7 +62,8 @@ def test_members_first_arrays_do_not_tell_an_attack_by_their_order(monkeypatch):
     monkeypatch.setattr(classifiers, "Linear", ByPlace)
     family = planted.family(0, 1.0)
     first = family.take(np.argsort(~family.members, kind="stable"))
-    report = tf_compleak.run_attacks(first, [family], ["nasr-lr"], releases=[("original",)])
+    shadow = planted.family(1, 1.0)
+    report = tf_compleak.run_attacks(first, [shadow], ["nasr-lr"], releases=[("original",)])
     assert report.results[0].auc.low < 0.5 < report.results[0].auc.high
 
 
@@ -119,32 +122,32 @@ def test_each_side_of_an_attack_input_has_its_own_labels():
 
 
 def test_bad_sides_are_refused():
-    family = planted.family(0, 1.0)
+    family, shadow = planted.family(0, 1.0), planted.family(1, 1.0)
     few = family.take(np.flatnonzero(family.members | (np.cumsum(~family.members) <= 10)))
     for target, message in (
         (family.hidden(), "known members and non-members"),
         (few, "number of non-members: must be at least 20"),
     ):
         with pytest.raises(ValueError, match=message):
-            tf_compleak.run_attacks(target, [family], ["loss"])
+            tf_compleak.run_attacks(target, [shadow], ["loss"])
     for shadows, message in (
-        ([family, few], r"shadows\[1\]: number of non-members: must be at least 20, got 10"),
-        ([family, family.hidden()], r"shadows\[1\]: needs known members"),
+        ([shadow, few], r"shadows\[1\]: number of non-members: must be at least 20, got 10"),
+        ([shadow, shadow.hidden()], r"shadows\[1\]: needs known members"),
         ([], "shadows: none given"),
-        (family, "give a list, got one Observations"),
+        (shadow, "give a list, got one Observations"),
     ):
         with pytest.raises(ValueError, match=message):
             tf_compleak.run_attacks(family, shadows, ["loss"])
     with pytest.raises(ValueError, match="Did you mean 'loss'"):
-        tf_compleak.run_attacks(family, [family], ["los"])
+        tf_compleak.run_attacks(family, [shadow], ["los"])
     with pytest.raises(ValueError, match="attacks: give a list of names, got the text 'loss'"):
-        tf_compleak.run_attacks(family, [family], "loss")
+        tf_compleak.run_attacks(family, [shadow], "loss")
     with pytest.raises(ValueError, match="tuple of version names, got the text 'original'"):
-        tf_compleak.run_attacks(family, [family], ["loss"], releases=["original"])
+        tf_compleak.run_attacks(family, [shadow], ["loss"], releases=["original"])
     with pytest.raises(ValueError, match="seed: must be at least 0"):
-        tf_compleak.run_attacks(family, [family], ["loss"], seed=-1)
+        tf_compleak.run_attacks(family, [shadow], ["loss"], seed=-1)
     with pytest.raises(ValueError, match="suits"):
-        tf_compleak.run_attacks(family, [family], ["mr"], releases=[("original",)])
+        tf_compleak.run_attacks(family, [shadow], ["mr"], releases=[("original",)])
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +229,126 @@ def test_constant_scores_are_a_row_without_leakage():
     for row in report.results:
         assert row.auc.low <= 0.5 <= row.auc.high
     assert len(report.results) + len(report.failures) >= 11
+
+
+# Examples in common -------------------------------------------------------------------------------
+
+COMPARING = [name for name, entry in ATTACKS.items() if "aside" in entry.needs]
+QUICK = ["loss", "nasr-lr", "sr2-lr", "tabular"]
+SLOW = [name for name in ATTACKS if name not in (*COMPARING, *QUICK)]
+NOISY = [("original",), ("original", "int8-ptq")]
+
+
+def noise(count, with_ids, members_first):
+    """Families of pure noise over one pool, membership drawn for each; or rows of their own."""
+    families = []
+    for index, family in enumerate(planted.halves(5, 0.0, count, n=300)):
+        if not with_ids:
+            of_its_own = planted.family(20 + index, 0.0, n=300)
+            family = dataclasses.replace(of_its_own, ids=None)
+        if members_first:
+            family = family.take(np.argsort(~family.members, kind="stable"))
+        families.append(family)
+    return families
+
+
+def hold_to_noise(names, with_ids, members_first):
+    target, *shadows = noise(3, with_ids, members_first)
+    widest = [] if with_ids else [target.versions]
+    report = tf_compleak.run_attacks(
+        target, shadows, names, releases=[*NOISY, *widest], marginal="none"
+    )
+    for row in report.results:
+        z = (row.auc.value - 0.5) / ((row.auc.high - row.auc.low) / 3.92)
+        assert abs(z) < 4, (row.attack, row.release, row.auc)
+    return report
+
+
+@pytest.fixture
+def shorter(monkeypatch):
+    """Fewer trees and epochs, as for the contract of attacks."""
+    monkeypatch.setattr(forest, "TREES", 20)
+    monkeypatch.setattr(boosted, "ITERATIONS", 40)
+    few = Optimization(epochs=4, batch_size=128, learning_rate=2e-2)
+    monkeypatch.setattr(networks, "SAMIA_SETTINGS", few)
+    monkeypatch.setattr(networks, "STACK_SETTINGS", few)
+
+
+@pytest.mark.parametrize("members_first", [False, True])
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_no_attack_finds_members_in_pure_noise(shorter, with_ids, members_first):
+    names = [*QUICK, *COMPARING]
+    report = hold_to_noise(names, with_ids, members_first)
+    lost = {failure.name: failure.reason for failure in report.failures}
+    if with_ids:
+        assert not lost and {row.attack for row in report.results} == set(names)
+        return
+    assert set(lost) == set(COMPARING)
+    for reason in lost.values():
+        assert "have no ids; give them (Observations.from_arrays(..., ids=...))" in reason
+        assert "\n" not in reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members_first", [False, True])
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_no_other_attack_finds_members_in_pure_noise(shorter, with_ids, members_first):
+    lacking = {"samia", "mr"} if with_ids else set()  # sensitivities; a release of three
+    names = [name for name in SLOW if name not in lacking]
+    report = hold_to_noise(names, with_ids, members_first)
+    assert not report.failures and {row.attack for row in report.results} == set(names)
+
+
+def test_no_ids_mean_no_common_examples():
+    """Rows of arrays that happen to have the same number are not the same example."""
+    rng = np.random.default_rng(0)
+    members = np.arange(400) < 200
+    target, *shadows = (
+        Observations.from_attack_input(
+            probs_train=rng.dirichlet(np.ones(5), 200), labels_train=rng.integers(5, size=200),
+            probs_test=rng.dirichlet(np.ones(5), 200), labels_test=rng.integers(5, size=200),
+        )
+        for _ in range(3)
+    )  # fmt: skip
+    assert target.ids is None and (target.members == members).all()
+    with pytest.raises(ValueError, match="lira-boosted: compares what models say") as caught:
+        tf_compleak.run_attacks(target, shadows, ["lira-boosted"])
+    assert "\n" not in str(caught.value)
+    report = tf_compleak.run_attacks(target, shadows, ["loss", "lira-boosted"])
+    assert {row.attack for row in report.results} == {"loss"}
+    assert report.results[0].auc.low < 0.5 < report.results[0].auc.high
+    np.testing.assert_array_equal(report.scored.ids, np.arange(400))
+    np.testing.assert_array_equal(report.scored.members, members)
+
+
+def same_lists(family, target):
+    """A family as if its lists were the target's."""
+    return dataclasses.replace(
+        family, ids=target.ids, members=target.members, labels=target.labels, aside=None
+    )
+
+
+def test_shadows_whose_lists_tell_the_targets_are_refused_or_named():
+    target, *shadows = noise(3, True, True)
+    copies = [same_lists(shadow, target) for shadow in shadows]
+    line = r"shadows\[0\]: its lists tell the target's \(150 of 150 members of the target are"
+    with pytest.raises(ValueError, match=line) as caught:
+        tf_compleak.run_attacks(target, copies, ["loss"])
+    assert "allow_shared_examples" in str(caught.value) and "\n" not in str(caught.value)
+    nearly = copies[0].members.copy()
+    nearly[[0, -1]] = nearly[[-1, 0]]
+    for members in (nearly, ~target.members):
+        with pytest.raises(ValueError, match="its lists tell the target's"):
+            wrong = dataclasses.replace(copies[0], members=members)
+            tf_compleak.run_attacks(target, [wrong], ["loss"])
+    report = tf_compleak.run_attacks(target, copies, ["loss"], allow_shared_examples=True)
+    assert len(report.provenance["cautions"]) == 2
+    assert "its lists tell the target's" in wording.cautions(report)[0]
+    assert "cautions" not in tf_compleak.run_attacks(target, shadows, ["loss"]).provenance
+
+
+def test_the_same_id_with_another_label_is_not_the_same_example():
+    target, shadow = (planted.family(seed, 0.0, n=200) for seed in (0, 1))
+    shadow = dataclasses.replace(shadow, ids=target.ids)
+    with pytest.raises(ValueError, match=r"of the 200 ids .* have another label there"):
+        tf_compleak.run_attacks(target, [shadow], ["loss"])

@@ -17,6 +17,11 @@ import numpy as np
 from tf_compleak.types.observations import Observations
 
 Statistic = Callable[[Observations], np.ndarray]
+NO_IDS = (
+    "compares what models say of the same example, and the target's or a shadow's examples have no "
+    "ids; give them (Observations.from_arrays(..., ids=...)), the same id for the same example in "
+    "every family"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +81,17 @@ class Panel:
         for shadow in shadows:
             if shadow.members is None or shadow.members.all() or not shadow.members.any():
                 raise ValueError("shadows: each needs known members and non-members.")
+            _refuse_no_ids(shadow)
         self._models = [_answers(shadow, statistic) for shadow in shadows]
         self.ids = np.unique(np.concatenate([model.ids for model in self._models]))
 
     def __len__(self) -> int:
         return len(self._models)
 
-    def at(self, ids: np.ndarray, without: int | None = None) -> References:
-        """The models, all or all but one, on the examples called `ids`."""
+    def at(self, ids: np.ndarray | None, without: int | None = None) -> References:
+        """The models, all or all but one, on the examples called `ids`; ValueError for None."""
+        if ids is None:
+            raise ValueError(f"the attack {NO_IDS}.")
         models = [model for index, model in enumerate(self._models) if index != without]
         columns = [_nearest(model.ids, ids) for model in models]
         queried = np.stack(
@@ -95,6 +103,11 @@ class Panel:
         )
         inside = np.stack([model.members[column] & mask for model, column, mask in lookups])
         return References(values, inside, queried & ~inside)
+
+
+def _refuse_no_ids(shadow: Observations) -> None:
+    if shadow.ids is None or (shadow.aside is not None and shadow.aside.ids is None):
+        raise ValueError(f"the attack {NO_IDS}.")
 
 
 def _answers(shadow: Observations, statistic: Statistic) -> _Answers:

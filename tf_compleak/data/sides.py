@@ -100,10 +100,7 @@ def of_arrays(x, y, where: str, ids=None, classes: tuple[str, ...] = ()) -> Side
     named = {} if x is texts else x if isinstance(x, dict) else {X: x}  # texts, or None
     inputs = {name: _numbers(array, f"{where}: {name}") for name, array in named.items()}
     y = np.asarray(y)
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: labels must be integers of shape [N], got {y.dtype} of shape {y.shape}."
-        )
+    validators.class_numbers(where, y)
     if len(y) and y.min() < 0:
         raise ValueError(f"{where}: label {y.min()} is negative; number classes from 0.")
     if len(y) and y.max() > LABEL_MOST:

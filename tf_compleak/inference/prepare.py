@@ -13,12 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_compleak.types import Output, validators
+from tf_compleak.types import Output, outputs, validators
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 AUTO = "auto"
-ROUNDING = 0.01  # how far the sum of a distribution may be from one
 
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "0-1": lambda unit: unit,
@@ -143,53 +142,39 @@ def _resized(rows: np.ndarray, height: int, width: int) -> np.ndarray:
         return rows
     from PIL import Image
 
-    found = np.empty((len(rows), height, width, rows.shape[3]), rows.dtype)
+    images = np.empty((len(rows), height, width, rows.shape[3]), rows.dtype)
     for index, row in enumerate(rows):
         for channel in range(rows.shape[3]):
             plane = Image.fromarray(np.ascontiguousarray(row[..., channel]))
             resized = plane.resize((width, height), Image.Resampling.BILINEAR)
-            found[index, ..., channel] = np.asarray(resized)
-    return found
+            images[index, ..., channel] = np.asarray(resized)
+    return images
 
 
 # Outputs ------------------------------------------------------------------------------------------
 
 
-def decide(outputs: np.ndarray) -> Output:
-    """Whether a sample of outputs [N, C] are probabilities or logits; one column: a sigmoid's."""
-    inside = outputs.min() >= -1e-6 and outputs.max() <= 1 + ROUNDING
-    if not inside or outputs.shape[1] == 1:
+def decide(answers: np.ndarray, step: float = 0.0) -> Output:
+    """Whether a sample of outputs [N, C] are probabilities or logits; one column: a sigmoid's.
+
+    `step` is that of a quantized output, where the file tells it; else it is looked for.
+    """
+    inside = answers.min() >= -1e-6 and answers.max() <= 1 + outputs.ROUNDING
+    if not inside or answers.shape[1] == 1:
         return "probabilities" if inside else "logits"
-    step = resolution(outputs)
-    off = np.abs(outputs.sum(axis=1, dtype=np.float64) - 1)
-    return "probabilities" if off.max() <= ROUNDING + outputs.shape[1] * step else "logits"
+    off, allowed = outputs.excess(answers, step or outputs.resolution(answers))
+    return "probabilities" if off.max() <= allowed else "logits"
 
 
-def probabilities(outputs: np.ndarray, kind: Output) -> np.ndarray:
+def probabilities(answers: np.ndarray, kind: Output) -> np.ndarray:
     """f32[N, C] confidences of outputs f32[N, C]; one column becomes two, for classes 0 and 1."""
-    if outputs.shape[1] == 1:
-        second = np.float64(outputs[:, 0])
+    if answers.shape[1] == 1:
+        second = np.float64(answers[:, 0])
         if kind == "logits":
             second = 1 / (1 + np.exp(-second))
         return np.float32(np.stack([1 - second, second], axis=1))
     if kind == "probabilities":
-        return np.maximum(np.asarray(outputs, np.float32), 0)
+        return np.maximum(np.asarray(answers, np.float32), 0)
     from tf_compleak.inference.observe import softmax
 
-    return softmax(outputs)
-
-
-def resolution(outputs: np.ndarray, most: int = 1026) -> float:
-    """The step that all outputs are multiples of, found in the values themselves; 0 if none.
-
-    A quantized output, also behind a DEQUANTIZE, takes few values at one distance: of at least
-    5,000 outputs at most `most` different ones, all within a twentieth of a multiple of the least
-    difference.
-    """
-    values, counts = np.unique(np.float64(outputs.ravel()[:200_000]), return_counts=True)
-    if counts.sum() < 5000 or not 2 < len(values) <= most:
-        return 0.0
-    step = np.diff(values).min()
-    step = values[-1] / max(1, np.rint(values[-1] / step))  # free of the difference's rounding
-    away = np.abs(values / step - np.rint(values / step))
-    return float(step) if step > 1e-6 and away.max() < 0.05 else 0.0
+    return softmax(answers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from tf_compleak.leakage.question import Question
 from tf_compleak.types import Release, Texts, Version, seeds, validators
 from tf_compleak.types.observations import Observations
 
-NAME = "observations/3"
+NAME = "observations/4"
 ARRAYS = ("probabilities", "sensitivities", "augmented")
 
 
@@ -54,7 +55,9 @@ class ObservationFolder:
         observations = self._part(family, release, kinds, self._order(family, members), members)
         if "aside" not in kinds or not self._family(family)["aside"]:
             return observations
-        aside = self._part(f"{family}-aside", release, kinds)
+        name = f"{family}-aside"
+        order = np.argsort(self._array(name, "ids")) if self._has_ids(name) else slice(None)
+        aside = self._part(name, release, kinds, order)  # another's members and non-members: mixed
         return dataclasses.replace(observations, aside=aside)
 
     def _order(self, family: str, members: np.ndarray) -> np.ndarray:
@@ -92,14 +95,24 @@ class ObservationFolder:
             versions=release,
             labels=rows("labels"),
             members=rows("members") if members is None else members[order],
-            ids=rows("ids"),
+            ids=rows("ids") if self._has_ids(name) else None,
             resolutions=tuple(facts["resolutions"][place] for place in places),
             **more,
         )
 
+    def _has_ids(self, name: str) -> bool:
+        return "ids" in self._family(name)["digests"]
+
     def ids(self, family: str) -> np.ndarray:
         """[N] ids of a family's examples, in the order of its observations."""
-        return self._array(family, "ids")[self._order(family, self._array(family, "members"))]
+        return self._in_order(family, "ids" if self._has_ids(family) else "names")
+
+    def names(self, family: str) -> np.ndarray:
+        """[N] what users call a family's examples, in the order of its observations."""
+        return self._in_order(family, "names")
+
+    def _in_order(self, family: str, of: str) -> np.ndarray:
+        return self._array(family, of)[self._order(family, self._array(family, "members"))]
 
     def observed(
         self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
@@ -125,6 +138,10 @@ class ObservationFolder:
         saved = bounded_reads.json_object(file, follow=False)["versions"]
         versions = {values["name"]: Version.from_json(values) for values in saved}
         return tuple(versions[name] for name in names)
+
+    def validation_accuracy(self, family: str, name: str) -> None:
+        """Not known: families that were not made here are asked about no validation examples."""
+        return None
 
     def versions_from(self) -> dict[str, Any]:
         """Digests of these records."""
@@ -189,16 +206,46 @@ class ObservationFolder:
 
     # Saving ---------------------------------------------------------------------------------------
 
-    def save_family(self, family: str, observations: Observations) -> None:
-        """Keep what a family answered, and what it said of examples aside."""
-        if observations.aside is not None:
-            self._save_part(f"{family}-aside", observations.aside, False)
-        self._save_part(family, observations, observations.aside is not None)
+    def save_family(
+        self, family: str, observations: Observations, names: np.ndarray | None = None
+    ) -> None:
+        """Keep what a family answered, and what it said of examples aside.
 
-    def _save_part(self, name: str, observations: Observations, aside: bool) -> None:
-        arrays = {of: getattr(observations, of) for of in ("labels", "members", "ids")}
-        if arrays["ids"].dtype.kind == "O":
-            arrays["ids"] = arrays["ids"].astype(str)
+        Args:
+          names: [N] what users call its examples; by default their ids, or the rows' numbers.
+            Attacks are given ids that tell nothing instead, see `opaque`.
+        """
+        for name, arrays, facts in self._parts(family, observations, names):
+            self._save(name, arrays, facts)
+
+    def changes_of(
+        self, family: str, observations: Observations, names: np.ndarray | None = None
+    ) -> str:
+        """Why `save_family` would write, "" where it all is kept."""
+        reasons = (
+            self._stage(name, arrays, facts).why()
+            for name, arrays, facts in self._parts(family, observations, names)
+        )
+        return next(filter(None, reasons), "")
+
+    def _parts(self, family: str, observations: Observations, names: np.ndarray | None):
+        aside = observations.aside
+        if aside is not None:
+            yield f"{family}-aside", *self._arrays(aside, None, False)
+        yield family, *self._arrays(observations, names, aside is not None)
+
+    def _arrays(self, observations: Observations, names: np.ndarray | None, aside: bool):
+        """What is saved of observations: arrays by name, and facts."""
+        ids = observations.ids
+        if names is None:
+            names = np.arange(len(observations)) if ids is None else ids
+        arrays = {
+            "labels": observations.labels,
+            "members": observations.members,
+            "names": names.astype(str) if names.dtype.kind == "O" else names,
+        }
+        if ids is not None:
+            arrays["ids"] = opaque(ids, self.question.seed)
         for of in ARRAYS:
             if (stack := getattr(observations, of)) is not None:
                 arrays |= {f"{of}-{place}": array for place, array in enumerate(stack)}
@@ -207,7 +254,7 @@ class ObservationFolder:
             "resolutions": list(observations.resolutions),
             "aside": aside,
         }
-        self._save(name, arrays, facts)
+        return arrays, facts
 
     def save_versions(self, versions: Sequence[Version]) -> None:
         """Keep the records of the target's versions."""
@@ -226,9 +273,12 @@ class ObservationFolder:
         arrays = {**seen, "labels": inputs.labels, "members": inputs.members}
         self._save("inputs", arrays, {"of": list(seen)})
 
-    def _save(self, name: str, arrays: dict, known: dict, texts: dict | None = None) -> None:
+    def _stage(self, name: str, arrays: dict, facts: dict) -> Stage:
         digests = {of: digest(array) for of, array in arrays.items()}
-        stage = Stage.of(self._path(name), stage=NAME, digests=digests, **known)
+        return Stage.of(self._path(name), stage=NAME, digests=digests, **facts)
+
+    def _save(self, name: str, arrays: dict, known: dict, texts: dict | None = None) -> None:
+        stage = self._stage(name, arrays, known)
         if stage.facts() is not None:
             return
         with stage.writing() as (folder, facts):
@@ -236,7 +286,20 @@ class ObservationFolder:
                 np.save(folder / f"{of}.npy", array, allow_pickle=False)
             for file, text in (texts or {}).items():
                 (folder / file).write_text(text, encoding="utf-8")
-            facts.update(known, digests=digests)
+            facts.update(known, digests=stage.components["digests"])
+
+
+def opaque(ids: np.ndarray, seed: int) -> np.ndarray:
+    """int64[N]: digests of ids, the same for the same id: what attacks tell examples apart by.
+
+    The callers' own may spell out who is a member, such as "train/17", or by their order.
+    """
+    key = f"{seed}".encode()
+    digests = [
+        hashlib.blake2b(str(name).encode(), digest_size=8, key=key).digest()
+        for name in np.asarray(ids).tolist()
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
 def _digests(facts: dict[str, Any], release: Release, kinds: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.question import Question
-from tf_compleak.types import Release, Texts, Version, seeds
+from tf_compleak.types import Estimate, Release, Texts, Version, seeds
 from tf_compleak.types.observations import Observations
 
 
@@ -73,6 +73,10 @@ class Provider(Protocol):
         """[N] ids of a family's examples, in the order of its observations."""
         ...
 
+    def names(self, family: str) -> np.ndarray:
+        """[N] what users call a family's examples, in the order of its observations."""
+        ...
+
     def observed(
         self, families: Sequence[str], release: Release, kinds: tuple[str, ...] = ()
     ) -> dict[str, Any]:
@@ -87,6 +91,10 @@ class Provider(Protocol):
 
     def versions(self, names: Sequence[str]) -> tuple[Version, ...]:
         """The records of these versions of the target."""
+        ...
+
+    def validation_accuracy(self, family: str, name: str) -> Estimate | None:
+        """Of a version of a family; None where no validation examples were asked about."""
         ...
 
     def versions_from(self) -> dict[str, Any]:

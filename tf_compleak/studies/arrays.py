@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from tf_compleak.attacks import ATTACKS, suits
+from tf_compleak.attacks.references import NO_IDS
 from tf_compleak.engine import executors
 from tf_compleak.engine.workdir import Workdir
-from tf_compleak.leakage import version_record
+from tf_compleak.leakage import shared_examples, version_record
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.plan import TARGET, Plan
@@ -34,19 +35,23 @@ def run_attacks(
     seed: int = 0,
     workers: int = 1,
     tell: Tell | None = None,
+    allow_shared_examples: bool = False,
     **question: Any,
 ) -> Report:
     """Fit attacks on the shadows, score the target, and report figures with intervals.
 
     Args:
       target: with `members` known; attacks are given it without.
-      shadows: of the same versions (or more) and classes, with members known.
+      shadows: of the same versions (or more) and classes, with members known. The same id means
+        the same example; without ids, attacks that compare examples (rmia, lira-*) are failures.
       attacks: names of `tf_compleak.attacks.ATTACKS`.
       releases: tuples of version names; by default every version alone, the original with each
         other one, and all with and without the original. An attack runs on the releases of its
         tiers.
       workers: processes that attacks run in, side by side; 1: in this one, 0: one per core.
       tell: told (task, done, total, text) as the work goes on; by default a bar on a terminal.
+      allow_shared_examples: go on although shadows' lists tell who is a member of the target; the
+        report then says so.
       question: other fields of `leakage.question.Question`: exposure, marginal, subset_budget,
         shadow_counts, delta.
 
@@ -55,11 +60,12 @@ def run_attacks(
 
     Raises:
       ValueError: for an unknown attack or version, a target or shadow with fewer than 20 members or
-        non-members, or where no attack suits a release.
+        non-members, where no attack suits a release, and for shadows whose lists tell the target's
+        membership (see `leakage.shared_examples`).
     """
     asked = _question(target, shadows, attacks, releases, seed, question)
-    target, *shadows = (_plain_ids(family) for family in (target, *shadows))
-    plan = _plan(asked, target, len(shadows))
+    cautions = _shared(target, shadows, allow_shared_examples)
+    plan = _plan(asked, target, shadows)
     with _heard(tell) as tell, tempfile.TemporaryDirectory(prefix="tf-compleak-") as root:
         provider = ObservationFolder(asked, root)
         for family, observations in zip(plan.families, (target, *shadows), strict=True):
@@ -69,10 +75,12 @@ def run_attacks(
         logs = Workdir(root).logs()
         with executors.executor(name, workers, asked.threads, logs) as executor:
             findings = investigate(plan, provider, executor, (), tell)
-    findings = dataclasses.replace(findings, scored=_in_order(findings.scored, target.ids))
+    ids = np.arange(len(target)) if target.ids is None else _plain(target.ids)
+    findings = dataclasses.replace(findings, scored=_in_order(findings.scored, ids))
     study = {**asked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
-    made = {"seed": seed, "num_shadows": len(shadows)}
-    return Report.of(findings, study=study, provenance=made)
+    origin = {"seed": seed, "num_shadows": len(shadows)}
+    origin |= {"cautions": cautions} if cautions else {}
+    return Report.of(findings, study=study, provenance=origin)
 
 
 def _question(target, shadows, attacks, releases, seed: int, question: dict) -> Question:
@@ -100,9 +108,49 @@ def _question(target, shadows, attacks, releases, seed: int, question: dict) -> 
     return asked
 
 
-def _plan(asked: Question, target: Observations, num_shadows: int) -> Plan:
-    families = (TARGET, *(f"shadow-{index}" for index in range(num_shadows)))
-    plan = Plan(asked, families, target.versions, target.versions, has_inputs=False)
+def _shared(target: Observations, shadows: Sequence[Observations], allowed: bool) -> list[str]:
+    """Cautions about shadows that tell the target's membership; ValueError unless allowed."""
+    lists = shared_examples.Lists.of(target)
+    if lists is None:
+        return []
+    for index, shadow in enumerate(shadows):
+        _check_labels(index, target, shadow)
+    of_shadows = [shared_examples.Lists.of(shadow) for shadow in shadows]
+    faults = shared_examples.harmful(lists, of_shadows)
+    for index, fault in faults.items():
+        if not allowed:
+            raise ValueError(
+                f"shadows[{index}]: {fault}. Give it other examples, or membership of a common "
+                "pool that is drawn anew for every model; leave ids out where the same row is not "
+                "the same example; or pass allow_shared_examples=True."
+            )
+    return [f"shadows[{index}]: {fault}." for index, fault in faults.items()]
+
+
+def _check_labels(index: int, target: Observations, shadow: Observations) -> None:
+    """ValueError where the same id has another label: then it is not the same example."""
+    if shadow.ids is None:
+        return
+    common, rows, others = np.intersect1d(target.ids, shadow.ids, return_indices=True)
+    differ = target.labels[rows] != shadow.labels[others]
+    if differ.any():
+        raise ValueError(
+            f"shadows[{index}]: {int(differ.sum())} of the {len(common)} ids that it shares with "
+            f"the target have another label there (first: {common[differ][0]}), so they are not "
+            "the same examples; leave ids out, or give the data set's own."
+        )
+
+
+def _plan(asked: Question, target: Observations, shadows: Sequence[Observations]) -> Plan:
+    families = (TARGET, *(f"shadow-{index}" for index in range(len(shadows))))
+    lost = ()
+    if not all(map(_has_ids, (target, *shadows))):
+        lost = tuple((name, NO_IDS) for name in asked.attacks if "aside" in ATTACKS[name].needs)
+    if len(lost) == len(asked.attacks):
+        raise ValueError(f"attacks: {', '.join(asked.attacks)}: {NO_IDS}.")
+    plan = Plan(
+        asked, families, target.versions, target.versions, inapplicable=lost, has_inputs=False
+    )
     releases = plan.releases() or default_releases(target.versions)
     if not any(suits(name, release) for name in asked.attacks for release in releases):
         names = ", ".join(asked.attacks)
@@ -110,19 +158,23 @@ def _plan(asked: Question, target: Observations, num_shadows: int) -> Plan:
     return plan
 
 
-def _plain_ids(family: Observations) -> Observations:
+def _has_ids(family: Observations) -> bool:
+    return family.ids is not None and (family.aside is None or family.aside.ids is not None)
+
+
+def _plain(ids: np.ndarray) -> np.ndarray:
     """Ids that can be saved without pickle: those that are objects, as text."""
-    if family.ids.dtype.kind != "O":
-        return family
-    aside = None if family.aside is None else _plain_ids(family.aside)
-    return dataclasses.replace(family, ids=family.ids.astype(str), aside=aside)
+    return ids.astype(str) if ids.dtype.kind == "O" else ids
 
 
 def _in_order(scored: Scored, ids: np.ndarray) -> Scored:
     """The scores in the order of the caller's examples."""
-    places = {name: place for place, name in enumerate(scored.ids.tolist())}
-    order = [places[name] for name in np.asarray(ids).tolist()]
-    return Scored(ids, scored.labels[order], scored.members[order], scored.values[:, order])
+    columns = {name: column for column, name in enumerate(scored.ids.tolist())}
+    order = [columns[name] for name in np.asarray(ids).tolist()]
+    labels, members, targets = (
+        of[order] for of in (scored.labels, scored.members, scored.targets)
+    )
+    return Scored(ids, labels, members, scored.values[:, order], targets)
 
 
 def _record(target: Observations, name: str):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_compleak.types import validators
+from tf_compleak.types import outputs, validators
 from tf_compleak.types.versions import Release
 
 
@@ -21,7 +21,8 @@ class Observations:
       probabilities: f32[V, N, C], each row a distribution (up to the output's resolution).
       labels: int64[N] in [0, C).
       members: bool[N], or None where the attacker must not know.
-      ids: [N] unique; the same id means the same example in every family.
+      ids: [N] unique; the same id means the same example in every family. None where nobody says
+        which examples families have in common: attacks that compare these are refused then.
       sensitivities: f32[V, N, C] (see `inference.observe.sensitivities`), or None.
       resolutions: V output steps, 0 for float outputs; zeros of a quantized output are floored
         at half a step before a logarithm.
@@ -36,7 +37,7 @@ class Observations:
     probabilities: np.ndarray
     labels: np.ndarray
     members: np.ndarray | None
-    ids: np.ndarray
+    ids: np.ndarray | None
     sensitivities: np.ndarray | None = None
     resolutions: tuple[float, ...] = ()
     augmented: np.ndarray | None = None
@@ -53,14 +54,19 @@ class Observations:
         _, n, classes = self.probabilities.shape
         if classes < 2:
             raise ValueError("probabilities: one class only; give a column for every class.")
-        if not len(self.labels) == len(self.ids) == n:
-            raise ValueError(f"labels, ids: {n} expected, got {len(self.labels)}, {len(self.ids)}.")
+        for name in ("labels", "ids"):
+            array = getattr(self, name)
+            if array is not None and len(array) != n:
+                raise ValueError(f"{name}: {n} expected, got {len(array)}.")
         if self.members is not None and (len(self.members) != n or self.members.dtype != bool):
             raise ValueError(f"members: bool[{n}] expected.")
         validators.distinct("versions", self.versions)
-        validators.distinct("ids", self.ids)
+        if self.ids is not None:
+            validators.distinct("ids", self.ids)
         validators.labels("labels", self.labels, classes)
-        _check_probabilities(self.versions, self.probabilities, self.resolutions)
+        rows = zip(self.versions, self.probabilities, self.resolutions, strict=True)
+        for version, probabilities, step in rows:
+            outputs.refuse_no_distribution(f"probabilities of {version}", probabilities, step)
         self._check_extras()
 
     def _check_extras(self) -> None:
@@ -117,7 +123,7 @@ class Observations:
             probabilities=self.probabilities[:, indices],
             labels=self.labels[indices],
             members=None if self.members is None else self.members[indices],
-            ids=self.ids[indices],
+            ids=None if self.ids is None else self.ids[indices],
             sensitivities=taken(self.sensitivities),
             augmented=None if self.augmented is None else self.augmented[..., indices],
         )
@@ -143,9 +149,11 @@ class Observations:
 
         Args:
           probabilities: [V, N, C] of any float type; [N, C] when there is one version.
-          labels: integers [N]; members: bool or 0 / 1 [N]; ids: [N], by default 0 to N - 1: give
-            the data set's own where an attack compares families example by example.
+          labels: integers [N]; members: bool or 0 / 1 [N].
+          ids: [N], which example of the data set each row is, the same id for the same example in
+            every family; None: families have no examples in common, as far as anyone says.
           versions: V names; call the uncompressed one "original".
+          resolutions: steps of quantized outputs; by default looked for in the values.
 
         Raises:
           ValueError: in one line that says what is wrong.
@@ -156,6 +164,8 @@ class Observations:
             raise ValueError(f"probabilities: not an array of numbers ({error}).") from error
         if probabilities.ndim == 2:
             probabilities = probabilities[None]
+        if not len(resolutions) and probabilities.ndim == 3:
+            resolutions = [outputs.resolution(rows) for rows in probabilities]
         labels, members = np.asarray(labels), np.asarray(members)
         if members.dtype != bool and not np.isin(members, (0, 1)).all():
             raise ValueError("members: must be bool, or 0 and 1.")
@@ -164,7 +174,7 @@ class Observations:
             probabilities=probabilities,
             labels=labels.astype(np.int64) if labels.dtype.kind in "iu" else labels,
             members=members.astype(bool),
-            ids=np.arange(len(labels)) if ids is None else np.asarray(ids),
+            ids=None if ids is None else np.asarray(ids),
             sensitivities=None if sensitivities is None else np.float32(sensitivities),
             resolutions=tuple(float(step) for step in resolutions),
             aside=aside,
@@ -181,10 +191,12 @@ class Observations:
         probs_train=None,
         probs_test=None,
         version: str = "original",
+        ids=None,
     ) -> Observations:
         """Observations from the arrays of tensorflow/privacy's `AttackInputData`.
 
-        train means member, test non-member. Give logits [N, C] or probabilities [N, C] of both.
+        train means member, test non-member. Give logits [N, C] or probabilities [N, C] of both;
+        `ids` are those of `from_arrays`, the train side's first.
         """
         choices = [pair for pair in ((logits_train, logits_test), (probs_train, probs_test))]
         pairs = [pair for pair in choices if pair[0] is not None and pair[1] is not None]
@@ -210,19 +222,4 @@ class Observations:
             rows /= rows.sum(axis=1, keepdims=True)
         labels = np.concatenate([np.asarray(labels_train), np.asarray(labels_test)])
         members = np.arange(len(rows)) < len(pairs[0][0])
-        return cls.from_arrays(rows, labels, members, versions=[version])
-
-
-def _check_probabilities(versions, probabilities, resolutions) -> None:
-    classes = probabilities.shape[2]
-    for name, rows, resolution in zip(versions, probabilities, resolutions, strict=True):
-        validators.finite(f"probabilities of {name}", rows)
-        if rows.size and rows.min() < 0:
-            raise ValueError(f"probabilities of {name}: negative values; are these logits?")
-        off = np.abs(rows.sum(axis=1, dtype=np.float64) - 1)
-        allowed = 0.01 + classes * resolution
-        if (off > allowed).any():
-            raise ValueError(
-                f"probabilities of {name}: row {int(off.argmax())} sums to 1 only within "
-                f"{off.max():.3g} (allowed: {allowed:.3g}); are these logits?"
-            )
+        return cls.from_arrays(rows, labels, members, versions=[version], ids=ids)

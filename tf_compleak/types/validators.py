@@ -91,10 +91,21 @@ def floats(argument: str, array: np.ndarray) -> np.ndarray:
     return small
 
 
+def class_numbers(argument: str, values: np.ndarray) -> None:
+    """Refuse labels that are no integers of shape [N], such as one-hot rows."""
+    if values.ndim == 1 and values.dtype.kind in "iu":
+        return
+    one_hot = values.ndim == 2 and values.dtype.kind in "fiub" and np.isin(values, (0, 1)).all()
+    raise ValueError(
+        f"{argument}: labels must be integers of shape [N], got {values.dtype} of shape "
+        f"{values.shape}"
+        + ("; these are one-hot, give labels.argmax(axis=1)." if one_hot else "; number classes.")
+    )
+
+
 def labels(argument: str, values: np.ndarray, classes: int) -> None:
     """Refuse labels that are no integers in [0, classes)."""
-    if values.dtype.kind not in "iu":
-        raise ValueError(f"{argument}: labels must be integers, got dtype {values.dtype}.")
+    class_numbers(argument, values)
     if len(values) and (values.min() < 0 or values.max() >= classes):
         raise ValueError(
             f"{argument}: labels must lie in [0, {classes}), got {values.min()} to {values.max()}."

@@ -13,6 +13,7 @@ from tf_compleak.inference import prepare
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.query import Answers, Family
 from tf_compleak.types import Output
+from tf_compleak.types.outputs import resolution
 
 SAMPLE = 4096
 TRIED = 256
@@ -35,10 +36,10 @@ def confidences(answers: Answers, outputs: str) -> Confidences:
     """
     together = np.concatenate(answers.outputs)
     sample = together[:: max(1, len(together) // SAMPLE)]
-    kind = prepare.decide(sample) if outputs == "auto" else outputs
+    kind = prepare.decide(sample, answers.step) if outputs == "auto" else outputs
     step = 0.0
     if kind == "probabilities":
-        step = answers.step or prepare.resolution(sample)
+        step = answers.step or resolution(sample)
     return Confidences(prepare.probabilities(together, kind), step, kind)
 
 

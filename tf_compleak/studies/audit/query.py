@@ -25,6 +25,7 @@ from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.order import Order
 from tf_compleak.studies.audit.repeat import Repeated
 from tf_compleak.types import validators
+from tf_compleak.types.outputs import resolution
 from tf_compleak.types.progress import Tell
 
 OUTPUTS = "outputs.npy"
@@ -164,7 +165,7 @@ def _called(function: Callable, family, name: str, asking, tell: Tell, stop) -> 
         return np.concatenate(answers)
 
     together = _joined(mixed, [ask(part) for part in mixed.parts], name)
-    result = repeat.repeated(name, together[rows], rows, ask, prepare.resolution(together))
+    result = repeat.repeated(name, together[rows], rows, ask, resolution(together))
     tell(title(family, name), 1, 1, "")
     facts = {"kind": "function", "preprocess": how} | _judged(name, result, asking)
     return Answers(_split(mixed, together), 0.0, facts)
@@ -344,7 +345,7 @@ class _ModelFile:
         """What asking some rows again finds, whose first answers are in `together`."""
         if stage.facts() is None:
             rows = repeat.drawn(len(together), self._asking.seed, self._family.name)
-            step = step or prepare.resolution(together)
+            step = step or resolution(together)
             result = repeat.repeated(self._name, together[rows], rows, self._ask, step)
             with stage.writing() as (_, facts):
                 facts.update(result._asdict())

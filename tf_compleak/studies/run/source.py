@@ -27,7 +27,7 @@ from tf_compleak.studies.run.run_stages import (
     VersionFile,
 )
 from tf_compleak.studies.study import Study
-from tf_compleak.types import Examples, Release, Split, Texts, Version
+from tf_compleak.types import Estimate, Examples, Release, Split, Texts, Version
 from tf_compleak.types.observations import Observations
 
 
@@ -71,6 +71,10 @@ class Source:
     def ids(self, family: str) -> np.ndarray:
         """int64[N]: which examples a family is scored on."""
         return self.splits[family].scored
+
+    def names(self, family: str) -> np.ndarray:
+        """[N] the data set's own ids of these."""
+        return self.examples.ids[self.ids(family)]
 
     def model_inputs(self, family: str, indices: np.ndarray) -> np.ndarray:
         """What a family's models take: f32[N, ...], or token ids int32[N, T] of its vocabulary."""
@@ -200,10 +204,15 @@ class Source:
         """The records of the target's versions."""
         return tuple(run_versions.record(self, name) for name in names)
 
+    def validation_accuracy(self, family: str, name: str) -> Estimate:
+        """Of a version of a family."""
+        return run_versions.validation_accuracy(self, family, name)
+
     def versions_from(self) -> dict[str, Any]:
         """Digests of what these records come from: accuracies are those of either side."""
         pairs, split = [(TARGET, name) for name in self.study.versions], self.splits[TARGET]
         return {
+            "split": digest(split.members, split.non_members, split.validation),
             **self.flags("calibration", "calibration_size"),
             **{
                 name: [content(kind(of, name), self) for kind in (VersionFile, Observation)]
@@ -212,7 +221,6 @@ class Source:
         }
 
     def inputs(self) -> Inputs:
-            "split": digest(split.members, split.non_members, split.validation),
         """What the blind baseline sees of the target's examples: numbers, or the texts."""
         from tf_compleak.attacks import blind  # scikit-learn
 
