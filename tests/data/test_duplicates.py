@@ -71,23 +71,40 @@ def test_overlap_is_found_by_content_and_dropped_on_both_sides():
     members = sides.of_arrays(x[:40], y[:40], "--members")
     others = sides.of_arrays(np.float64(x[35:]), y[35:], "--non_members")
     with pytest.raises(ValueError, match=r"--non_members: 5 example\(s\) .* \(first: member 35\)"):
-        duplicates.without_overlap(members, others, drop=False)
-    with pytest.raises(ValueError, match="without the overlap"):  # 35 are left, and 20 are not
-        duplicates.without_overlap(members.take(np.arange(20, 40)), others, drop=True)
-    mine, rest, count, digests = duplicates.without_overlap(members, others, drop=True)
-    assert count == 5 and len(mine) == 35 and len(rest) == 20
-    assert not np.isin(*digests).any() and len(digests[0]) == 35
-    apart = duplicates.without_overlap(mine, rest, drop=False)
-    assert apart[2] == 0 and apart[0] is mine
+        duplicates.distinct_sides(members, others, drop=False)
+    with pytest.raises(ValueError, match="different content"):  # 35 are left, and 15 are not
+        duplicates.distinct_sides(members.take(np.arange(20, 40)), others, drop=True)
+    distinct = duplicates.distinct_sides(members, others, drop=True)
+    assert distinct.overlap == 5 and list(map(len, distinct.sides)) == [35, 20]
+    assert not np.isin(*distinct.digests).any() and len(distinct.digests[0]) == 35
+    assert distinct.repeated == (0, 0)
+    assert distinct.sentences() == ["5 examples are on both sides, and left out of either."]
+    apart = duplicates.distinct_sides(*distinct.sides, drop=False)
+    assert apart.overlap == 0 and apart.sides[0] is distinct.sides[0] and not apart.sentences()
+
+
+def test_within_a_side_the_first_of_a_content_is_kept():
+    x, y = arrays(60)
+    rows = np.array([*range(30), 4, 2, 2])
+    members = sides.of_arrays(x[rows], y[rows], "--members")
+    others = sides.of_arrays(x[29:], y[29:], "--non_members")
+    distinct = duplicates.distinct_sides(members, others, drop=True)
+    np.testing.assert_array_equal(distinct.rows[0], np.arange(29))
+    np.testing.assert_array_equal(distinct.sides[1].labels, y[30:])
+    assert (distinct.repeated, distinct.overlap) == ((3, 0), 1)
+    assert distinct.sentences() == [
+        "--members: 3 of 33 examples were left out, since an earlier one has the same content.",
+        "1 example is on both sides, and left out of either.",
+    ]
 
 
 def test_texts_on_both_sides_are_found_by_content(tmp_path):
     words = [f"größe {index}" for index in range(60)]
     mine = texts_of(tmp_path / "members.tsv", words[:40], ["a", "c"] * 20)
     others = texts_of(tmp_path / "non_members.tsv", words[35:], ["b", "c", "b", "c", "b"] * 5)
-    mine, others = sides.paired(mine, others)
+    pair = sides.paired(mine, others)
     with pytest.raises(ValueError, match=r"--non_members=text:.*: 5 example\(s\) are among"):
-        duplicates.without_overlap(mine, others, drop=False)
-    mine, others, count, _ = duplicates.without_overlap(mine, others, drop=True)
-    assert count == 5 and mine.texts[np.arange(35)] == words[:35]
-    assert others.texts[np.arange(20)] == words[40:]
+        duplicates.distinct_sides(*pair, drop=False)
+    distinct = duplicates.distinct_sides(*pair, drop=True)
+    assert distinct.overlap == 5 and distinct.sides[0].texts[np.arange(35)] == words[:35]
+    assert distinct.sides[1].texts[np.arange(20)] == words[40:]

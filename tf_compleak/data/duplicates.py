@@ -75,27 +75,71 @@ def without_duplicates(examples: Examples) -> tuple[Examples, Dropped]:
 # Audits: two sides --------------------------------------------------------------------------------
 
 
-def without_overlap(
-    members: Side, non_members: Side, drop: bool
-) -> tuple[Side, Side, int, tuple[np.ndarray, np.ndarray]]:
-    """Both sides without examples that are in both, how many these are, and digests of the rest.
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """Members and non-members of which no two have the same content.
+
+    Attributes:
+      sides: both; rows: int64[N] of those that were given; digests: S16[N] of each.
+      overlap: contents that were on both sides; repeated: examples left out within either.
+    """
+
+    sides: tuple[Side, Side]
+    rows: tuple[np.ndarray, np.ndarray]
+    digests: tuple[np.ndarray, np.ndarray]
+    overlap: int
+    repeated: tuple[int, int]
+
+    @property
+    def given(self) -> tuple[int, int]:
+        """How many examples either side had."""
+        pairs = zip(self.rows, self.repeated, strict=True)
+        return tuple(len(rows) + count + self.overlap for rows, count in pairs)
+
+    def sentences(self) -> list[str]:
+        """What a reader should know; [] where nothing was left out."""
+        lines = [
+            f"{side.where}: {count} of {size} examples were left out, since an earlier one has the "
+            "same content."
+            for side, size, count in zip(self.sides, self.given, self.repeated, strict=True)
+            if count
+        ]
+        if self.overlap:
+            are = "example is" if self.overlap == 1 else "examples are"
+            lines.append(f"{self.overlap} {are} on both sides, and left out of either.")
+        return lines
+
+
+def distinct_sides(members: Side, non_members: Side, drop: bool) -> Distinct:
+    """The first example of every content of either side, without those that are on both.
 
     Raises:
-      ValueError: when there are some and `drop` is false, naming the first and the count.
+      ValueError: when some are on both and `drop` is false, naming the first and the count; when
+        fewer than 20 are left.
     """
-    mine, others = digests(members), digests(non_members)
-    common = np.intersect1d(mine, others)
-    if not len(common):
-        return members, non_members, 0, (mine, others)
-    in_mine, in_others = np.isin(mine, common), np.isin(others, common)
-    if not drop:
-        first = int(np.flatnonzero(in_mine)[0])
+    given, of_rows = (members, non_members), (digests(members), digests(non_members))
+    common = np.intersect1d(*of_rows)
+    if len(common) and not drop:
+        first = int(np.flatnonzero(np.isin(of_rows[0], common))[0])
         raise ValueError(
             f"{non_members.where}: {len(common)} example(s) are among the members, too (first: "
             f"member {members.ids[first]}); mend the lists, or pass --drop_overlap to leave them "
             "out on both sides."
         )
-    distinct = members.take(np.flatnonzero(~in_mine)), non_members.take(np.flatnonzero(~in_others))
-    for side in distinct:
-        validators.at_least(f"{side.where}: examples without the overlap", len(side), LEAST)
-    return *distinct, len(common), (mine[~in_mine], others[~in_others])
+    firsts = [np.sort(np.unique(side, return_index=True)[1]) for side in of_rows]
+    rows = [
+        first[~np.isin(side[first], common)] for side, first in zip(of_rows, firsts, strict=True)
+    ]
+    for side, left in zip(given, rows, strict=True):
+        validators.at_least(f"{side.where}: examples of different content", len(left), LEAST)
+    return Distinct(
+        tuple(_taken(side, left) for side, left in zip(given, rows, strict=True)),
+        tuple(rows),
+        tuple(side[left] for side, left in zip(of_rows, rows, strict=True)),
+        len(common),
+        tuple(len(side) - len(first) for side, first in zip(given, firsts, strict=True)),
+    )
+
+
+def _taken(side: Side, rows: np.ndarray) -> Side:
+    return side if len(rows) == len(side) else side.take(rows)

@@ -29,6 +29,7 @@ from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.audit_settings import Audit, Where
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family, Given
+from tf_compleak.studies.audit.shadows import LeftOut
 from tf_compleak.studies.audit.token_ids import tokenized
 from tf_compleak.types import Texts, seeds
 from tf_compleak.types.progress import Tell, silent
@@ -68,9 +69,13 @@ def audit(
     given = _given(versions, members, non_members, shadows, settings)
     with _folder(where) as where, door.opened(given.settings, where, tell) as (tell, started):
         with door.claimed(given.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
-            families, dropped = _families(given, where)
+            families, left_out = _families(given, where)
             given.settings.check_measurable(len(families[0].sides[1]))
-        facts = {"dropped_overlap": dropped, "data_sha256": list(families[0].digests)}
+        facts = {
+            "dropped_overlap": left_out[0].overlap,
+            "data_sha256": list(families[0].digests),
+            "cautions": [line for family in left_out for line in family.cautions],
+        }
         return _report(given.settings, where, families, facts, tell, started)
 
 
@@ -165,24 +170,22 @@ def _unfinished(workdir: Workdir) -> bool:
     return saved.get("kind") == "audit" and not (workdir.root / "report.json").exists()
 
 
-def _families(given: _Given, where: Where) -> tuple[list[Family], int]:
-    """The target and its shadows, and how many examples of the target were on both sides."""
+def _families(given: _Given, where: Where) -> tuple[list[Family], list[LeftOut]]:
+    """The target and its shadows, and what was left out of each."""
     settings = given.settings
     mine, others = sides.paired(
         _side(given.members, "--members", where.data_dir),
         _side(given.non_members, "--non_members", where.data_dir),
     )
-    target, dropped = shadow_folders.family(
-        TARGET, given.versions, mine, others, settings.drop_overlap
-    )
+    target = shadow_folders.family(TARGET, given.versions, mine, others, settings.drop_overlap)
     shadows = [
         shadow_folders.load(folder, settings.names, index)
         for index, folder in enumerate(settings.shadows)
     ]
-    families = [target, *shadows]
+    families, left_out = zip(target, *shadows, strict=True)
     if settings.vocabulary:
         families = [tokenized(family, settings) for family in families]
-    return families, dropped
+    return list(families), list(left_out)
 
 
 def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
@@ -215,7 +218,10 @@ def _report(
     provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
-    facts = {**_fitted(settings), **family_answers.asking_facts(answers), **facts}
+    of_answers = family_answers.asking_facts(answers)
+    cautions = [*facts.pop("cautions"), *of_answers.pop("cautions", ())]
+    facts = {**_fitted(settings), **of_answers, **facts}
+    facts |= {"cautions": cautions} if cautions else {}
     del seen, confidences, answers  # gigabytes, which workers read from their files
     workers = attackers(where, settings.threads, sum(map(len, families[0].sides)))
     with door.executor(settings, where, workers) as executor:

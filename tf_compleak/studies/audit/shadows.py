@@ -16,6 +16,9 @@ import dataclasses
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from tf_compleak.data import duplicates, sides, sources
 from tf_compleak.data.sides import Side
@@ -29,22 +32,43 @@ OF_RUNS, MEMBERSHIP = "versions", "membership"  # folders of a family of `run`
 VOCABULARY = "vocabulary"
 
 
+class LeftOut(NamedTuple):
+    """Examples of a family that were left out: contents on both sides, and what to say of all."""
+
+    overlap: int = 0
+    cautions: tuple[str, ...] = ()
+
+
 def family(
-    name: str, versions: dict[str, Given], mine: Side, others: Side, drop: bool
-) -> tuple[Family, int]:
-    """A family of these versions and sides, and how many examples were on both sides."""
-    if mine.inputs or mine.texts is not None:
-        mine, others, dropped, found = duplicates.without_overlap(mine, others, drop)
-        digests = tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in found)
-    else:
-        dropped = 0
-        digests = tuple(
-            hashlib.sha256(each.labels.tobytes()).hexdigest() for each in (mine, others)
-        )
-    return Family(name, versions, (mine, others), digests), dropped
+    name: str, versions: dict[str, Given], members: Side, non_members: Side, drop: bool
+) -> tuple[Family, LeftOut]:
+    """A family of these versions and sides, no two of its examples of the same content."""
+    if not members.inputs and members.texts is None:
+        given = (members, non_members)
+        prints = tuple(hashlib.sha256(side.labels.tobytes()).hexdigest() for side in given)
+        return Family(name, versions, given, prints), LeftOut()
+    distinct = duplicates.distinct_sides(members, non_members, drop)
+    prints = tuple(hashlib.sha256(side.tobytes()).hexdigest() for side in distinct.digests)
+    of_rows = {key: _of_rows(key, given, distinct) for key, given in versions.items()}
+    left_out = LeftOut(distinct.overlap, tuple(distinct.sentences()))
+    return Family(name, of_rows, distinct.sides, prints), left_out
 
 
-def load(folder: str, names: tuple[str, ...], index: int) -> Family:
+def _of_rows(name: str, given: Given, distinct: duplicates.Distinct) -> Given:
+    """Outputs of the examples that are left; any other version as it is."""
+    if not isinstance(given, tuple) or not distinct.sentences():
+        return given
+    arrays = [np.asarray(array) for array in given]
+    for array, side, size in zip(arrays, distinct.sides, distinct.given, strict=True):
+        if array.ndim not in (1, 2) or len(array) != size:
+            raise ValueError(
+                f"version {name}: outputs of shape {list(array.shape)} for {side.where}, which has "
+                f"{size} examples; give one row for each."
+            )
+    return tuple(array[rows] for array, rows in zip(arrays, distinct.rows, strict=True))
+
+
+def load(folder: str, names: tuple[str, ...], index: int) -> tuple[Family, LeftOut]:
     """The shadow in a folder; FileNotFoundError naming what is missing."""
     root = Path(os.path.expanduser(folder))
     if not root.is_dir():
@@ -52,9 +76,12 @@ def load(folder: str, names: tuple[str, ...], index: int) -> Family:
     versions = {name: _version(root, name) for name in names}
     examples = root / MEMBERSHIP if (root / MEMBERSHIP).is_dir() else root
     mine, others = (_side(examples, kind) for kind in ("members", "non_members"))
-    shadow, _ = family(f"shadow-{index}", versions, *sides.paired(mine, others), drop=False)
+    pair = sides.paired(mine, others)
+    shadow, left_out = family(f"shadow-{index}", versions, *pair, drop=False)
     vocabulary = root / VOCABULARY
-    return dataclasses.replace(shadow, vocabulary=str(vocabulary) if vocabulary.exists() else "")
+    if vocabulary.exists():
+        shadow = dataclasses.replace(shadow, vocabulary=str(vocabulary))
+    return shadow, left_out
 
 
 def _version(root: Path, name: str) -> Given:
