@@ -12,25 +12,20 @@ from tf_compleak.leakage.scoring import RunScores
 from tf_compleak.types import Estimate
 
 
-@dataclass(frozen=True, eq=False)
-class Pooled:
-    """Scores of one attack on one release over all its targets.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pooled(RunScores):
+    """Scores of one attack on one release over all its targets, one after the other.
+
+    Margins are over the threshold that belongs to their target.
 
     Attributes:
-      values: f64[M] raw scores; members: bool[M].
-      margins: f64[M], the scores minus the threshold that belongs to their target.
-      examples: int64[M], which example each score is of, where targets share examples; or None.
+      examples: int64[N], which example each score is of, where targets share examples; or None.
       num_targets, num_shadows: counts.
-      noise: of cross-fitted scores, whose intervals must be wider (see `crossfit`); None of others.
     """
 
-    values: np.ndarray
-    members: np.ndarray
-    margins: np.ndarray
     examples: np.ndarray | None
     num_targets: int
     num_shadows: int
-    noise: float | None = None
 
     def widened(self, estimate: Estimate, auc: float, bounds: tuple[float, float]) -> Estimate:
         """An estimate of these scores, whose AUC is given, with the interval that they take."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tf_compleak.engine.workdir import slug
+from tf_compleak.leakage import crossfit
 from tf_compleak.leakage.gains import with_gains
 from tf_compleak.leakage.plan import Key
 from tf_compleak.leakage.pooled_scores import Pooled
@@ -97,34 +97,32 @@ def sliced(
 ) -> tuple[Slice, ...]:
     """The best row of every tier by class and by correctness, at a level that allows for all.
 
-    `scores` must be in the order of the target's examples; with several targets pooled there are
-    no slices.
+    Which row is the best is seen on the target, so the slices of every row count: any of them could
+    have been shown. `scores` must be in the order of the target's examples; with several targets
+    pooled there are no slices.
     """
-    chosen = [best for name in ("NR", "SR", "MR") if (best := report.best(name)) is not None]
-    chosen = [best for best in chosen if scores[best.attack, best.release].examples is None]
+    if any(pooled.examples is not None for pooled in scores.values()):
+        return ()
+    best = [row for name in ("NR", "SR", "MR") if (row := report.best(name)) is not None]
     masks = {
         **slices.by_class(target.labels),
         **slices.by_correctness(target.labels, target.probabilities[0]),
     }
     masks, _ = slices.measurable(masks, target.members)
-    count = len(chosen) * len(masks)
-    level = slices.adjusted_level(LEVEL, count) if count else LEVEL
+    count = len(report.results) * len(masks)
     return tuple(
-        _slice(name, mask, best, scores[best.attack, best.release], level, count)
-        for best in chosen
+        _slice(name, mask, row, scores[row.attack, row.release], count)
+        for row in best
         for name, mask in masks.items()
     )
 
 
-def _slice(
-    name: str, mask: np.ndarray, best: Result, pooled: Pooled, level: float, count: int
-) -> Slice:
-    part = dataclasses.replace(pooled, values=pooled.values[mask], members=pooled.members[mask])
-    auc = intervals.auc_estimate(part.values, part.members, level)
-    inside = int(part.members.sum())
-    sizes = inside, len(part.members) - inside
-    auc = part.widened(auc, auc.value, (0, 1))
-    return Slice(name, best.tier, best.release, best.attack, *sizes, auc, count)
+def _slice(name: str, mask: np.ndarray, row: Result, pooled: Pooled, count: int) -> Slice:
+    values, members = pooled.values[mask], pooled.members[mask]
+    auc = intervals.auc_estimate(values, members, slices.adjusted_level(LEVEL, count))
+    auc = crossfit.widened(auc, auc.value, members, pooled.noise, (0, 1))
+    sizes = int(members.sum()), int((~members).sum())
+    return Slice(name, row.tier, row.release, row.attack, *sizes, auc, count)
 
 
 def scored(scores: Mapping[Key, Pooled], targets: Sequence[Observations]) -> Scored:

@@ -80,7 +80,8 @@ class Result(Record):
 class Slice(Record):
     """One attack on one release, on some of the target's examples.
 
-    `auc` has the level that holds for all `count` slices of the report together (Bonferroni).
+    `auc` has the level that holds for `count` slices together (Bonferroni): those of every row, any
+    of which could have been the best, whose slices are shown.
     """
 
     name: str

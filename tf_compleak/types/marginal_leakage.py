@@ -39,6 +39,9 @@ class Addition(Record):
 class Marginal(Record):
     """What each version adds, measured by one attack (`subsets`).
 
+    The order is chosen by the figures that it shows. So the intervals of singles, pairs and order
+    have the level at which all figures and gains that were looked at hold together (Bonferroni).
+
     Attributes:
       metric: the figure, such as "auc" or "tpr@0.01".
       singles, pairs: every version alone; the original with every other one.
