@@ -34,8 +34,8 @@ The examples (--dataset) are one of:
 A workdir holds everything a study made; the same command continues where it was stopped. Releases:
 NR, one version alone; SR, the original with one other; MR, two or more others, with or without it.
 Versions, attacks and releases may be added to a finished study: only what is new is computed.
-Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted,
-143 terminated.
+Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 4 the report is void,
+130 interrupted, 143 terminated.
 """
 
 AUDIT = f"""\
@@ -57,7 +57,8 @@ Each of --shadows is a folder with the same versions of another model, NAME.tfli
 its members.npz and non_members.npz (or members_x.npy, members_y.npy, ..., or image folders).
 Without shadows the attacks are cross-fitted over the known examples: an auditor's upper view.
 
-Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 130 interrupted.
+Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 4 the report is void,
+130 interrupted, 143 terminated.
 """
 
 SHOW = """\
