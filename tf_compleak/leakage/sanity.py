@@ -23,7 +23,7 @@ import numpy as np
 
 from tf_compleak.engine.stage import Stage
 from tf_compleak.leakage import scoring
-from tf_compleak.leakage.plan import Key
+from tf_compleak.leakage.plan import Key, Run
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.metrics import intervals, slices
 from tf_compleak.types import Estimate, Texts, seeds
@@ -57,17 +57,20 @@ def write_blind(
 def write_null(
     progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
 ) -> None:
-    """The stage of a null run: values f64[DRAWS, N] and members bool[DRAWS, N] as files."""
+    """The stage of a null run: its scores under every draw, and who is a member in it, as files."""
+    values, members = null_draws(progress, provider, declared.run)
+    _save(folder, values=values, members=members)
+    facts["cross_fitted"] = not declared.run.shadows
+
+
+def null_draws(progress: Progress, provider: Provider, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Scores f64[DRAWS, N] of a run under membership drawn anew, and members bool[DRAWS, N]."""
     draws = []
     for draw in range(1, DRAWS + 1):
-        progress(draw - 1, DRAWS + 1, f"draw {draw} of {DRAWS}")
-        draws.append(scoring.run(_silent, provider, dataclasses.replace(declared.run, null=draw)))
-    _save(
-        folder,
-        values=np.stack([scores.values for scores in draws]),
-        members=np.stack([scores.members for scores in draws]),
-    )
-    facts["cross_fitted"] = not declared.run.shadows
+        progress(draw - 1, DRAWS, f"draw {draw} of {DRAWS}")
+        draws.append(scoring.run(_silent, provider, dataclasses.replace(run, null=draw)))
+    values, members = ([getattr(draw, of) for draw in draws] for of in ("values", "members"))
+    return np.stack(values), np.stack(members)
 
 
 def _silent(done: int, total: int, text: str = "") -> None:

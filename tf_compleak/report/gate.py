@@ -1,52 +1,82 @@
-"""A gate for CI: does a report meet a condition on which a build must fail?"""
+"""A gate for CI: does a report meet a condition on which a build must fail?
+
+What could not be judged has failed: a version or an attack that failed, a figure that some row does
+not show, a report that is void. All exposures are judged, not only the first.
+"""
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tf_compleak.engine.workdir import write_text
+from tf_compleak.leakage.plan import NULL_RUN
+from tf_compleak.leakage.question_stages import ADDED
+from tf_compleak.leakage.sanity import BLIND
 from tf_compleak.metrics.grammar import Condition, condition
-from tf_compleak.types import Estimate
+from tf_compleak.types import Estimate, Failure
+from tf_compleak.types.estimates import decimals_beside
 from tf_compleak.types.findings import Findings, Result
 
 FLAG = "--fail_if"
 OPERATORS = (">=", ">")
 SCHEMA = 1
+NAMED = 3  # rows without a figure that a line names
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A condition, whether the build fails on it, why, and the worst row with its figure."""
+    """A condition, whether the build fails on it, why, and the worst row with its figure.
+
+    `exposure` is what the worst row's attacker was shown, "" where the report has one exposure.
+    """
 
     condition: Condition
     failed: bool
     reason: str
     row: Result | None = None
     figure: Estimate | None = None
+    exposure: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of all conditions; `void` says why the figures cannot be relied on, or is ""."""
+    """What became of all conditions.
+
+    Attributes:
+      void: why the figures cannot be relied on, or "".
+      unjudged: versions and attacks that failed, so that they have no rows.
+    """
 
     judged: tuple[Judged, ...]
     void: str
+    unjudged: tuple[Failure, ...] = ()
 
     @property
     def failed(self) -> bool:
         """Whether the build fails."""
-        return bool(self.void) or any(each.failed for each in self.judged)
+        return bool(self.void or self.unjudged) or any(part.failed for part in self.judged)
+
+    def reasons(self) -> list[str]:
+        """Why the build fails, one line each; where it does not, what was judged."""
+        if not self.failed:
+            return [part.reason for part in self.judged]
+        conditions = [part.reason for part in self.judged if part.failed]
+        return [*filter(None, [self.void]), *conditions, *map(_not_judged, self.unjudged)]
+
+    def lines(self) -> list[str]:
+        """The verdict for a log: one line for every reason."""
+        return [f"{self._word()}: {reason}" for reason in self.reasons()]
 
     def line(self) -> str:
-        """One line for a log."""
-        if not self.failed:
-            return f"passed: {'; '.join(each.reason for each in self.judged)}"
-        reasons = [each.reason for each in self.judged if each.failed]
-        return f"FAILED: {'; '.join([self.void] * bool(self.void) + reasons)}"
+        """The verdict in one line."""
+        return f"{self._word()}: {'; '.join(self.reasons())}"
+
+    def _word(self) -> str:
+        return "FAILED" if self.failed else "passed"
 
 
 def parse(text: str) -> tuple[Condition, ...]:
@@ -58,33 +88,87 @@ def parse(text: str) -> tuple[Condition, ...]:
 
 
 def judge(report: Findings, conditions: Sequence[Condition]) -> Verdict:
-    """Fails when any row meets a condition, when none can show it, or when the report is void.
+    """Fails when any row meets a condition, when one cannot show it, and when the report is void.
+
+    Rows of all exposures are judged. A version or an attack that failed fails the build, too: it
+    has no rows.
 
     Raises:
       ValueError: for a false positive rate that the report has no figures at.
     """
     void = " ".join(report.sanity.warnings())
-    return Verdict(tuple(_judge(report, each) for each in conditions), void)
+    rows = list(_rows(report))
+    judged = tuple(_judge(rows, condition) for condition in conditions)
+    return Verdict(judged, void, tuple(filter(_leaves_no_rows, report.failures)))
 
 
-def _judge(report: Findings, each: Condition) -> Judged:
-    rows = [(row, _figure(row, each)) for row in report.results]
-    known = [(row, figure) for row, figure in rows if figure is not None and figure.measurable]
-    if not known:
-        why = next((figure.method for _, figure in rows if figure is not None), "no such figure")
-        return Judged(each, True, f"{each.metric} is not measurable: {why}")
-    row, figure = max(known, key=lambda pair: _value(pair[1], each))
-    value = _value(figure, each)
-    failed = each.holds(value)
-    end = "upper end of " if each.upper else ""
-    where = f"{row.attack} on {'+'.join(row.release)}"
-    sign = each.operator if failed else {">": "<=", ">=": "<"}[each.operator]
-    reason = f"{end}{each.metric} = {value:.4g} {sign} {each.bound:g} ({where}, {figure})"
-    return Judged(each, failed, reason, row, figure)
+def _leaves_no_rows(failure: Failure) -> bool:
+    """Not so of checks, by which a report is void, and of what each version adds, in no row."""
+    return not failure.name.startswith(NULL_RUN) and failure.name not in (BLIND, ADDED)
 
 
-def _figure(row: Result, each: Condition) -> Estimate | None:
-    metric = each.metric
+def _not_judged(failure: Failure) -> str:
+    reason = " ".join(failure.reason.split())
+    return f"{failure.name} could not be judged: {reason}"
+
+
+def _rows(report: Findings) -> Iterator[tuple[str, Result]]:
+    """Every row with its exposure, which is "" where there is one exposure only."""
+    first, *others = report.exposed or (None,)
+    yield from ((first.exposure if first else "", row) for row in report.results)
+    for exposed in others:
+        yield from ((exposed.exposure, row) for row in exposed.results)
+
+
+def _judge(rows: Sequence[tuple[str, Result]], condition: Condition) -> Judged:
+    figures = [(exposure, row, _figure(row, condition)) for exposure, row in rows]
+    unmeasured = _unmeasured(figures, condition)
+    measured = [part for part in figures if part[2] is not None and part[2].measurable]
+    if not measured:
+        reason = unmeasured or f"{condition.metric} is not measurable: there are no rows"
+        return Judged(condition, True, reason)
+    exposure, row, figure = max(measured, key=lambda part: _value(part[2], condition))
+    is_met = condition.holds(_value(figure, condition))
+    reason = _compared(condition, is_met, _where(exposure, row), figure)
+    if unmeasured:
+        reason = f"{reason}; {unmeasured}" if is_met else f"{unmeasured}; of the others {reason}"
+    return Judged(condition, is_met or bool(unmeasured), reason, row, figure, exposure)
+
+
+def _where(exposure: str, row: Result) -> str:
+    shown = f", shown {exposure}" if exposure else ""
+    return f"{row.attack} on {'+'.join(row.release)}{shown}"
+
+
+def _compared(condition: Condition, is_met: bool, where: str, figure: Estimate) -> str:
+    """The worst row's figure beside the bound."""
+    end = "upper end of " if condition.upper else ""
+    sign = condition.operator if is_met else {">": "<=", ">=": "<"}[condition.operator]
+    value = _value(figure, condition)
+    decimals = decimals_beside(condition.bound, value)
+    shown = f"{where}, {figure.beside(condition.bound)}"
+    return f"{end}{condition.metric} = {value:.{decimals}f} {sign} {condition.bound:g} ({shown})"
+
+
+def _unmeasured(
+    figures: Sequence[tuple[str, Result, Estimate | None]], condition: Condition
+) -> str:
+    """Which rows do not show the figure and why, reason by reason; "" where all do."""
+    by_reason: dict[str, list[str]] = {}
+    for exposure, row, figure in figures:
+        if figure is None or not figure.measurable:
+            reason = "no such figure" if figure is None else figure.method
+            by_reason.setdefault(reason, []).append(_where(exposure, row))
+    parts = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        count = f"{len(names)} of {len(figures)} rows"
+        parts.append(f"on {count} ({'; '.join(names[:NAMED])}{more}): {reason}")
+    return f"{condition.metric} is not measurable {'; '.join(parts)}" if parts else ""
+
+
+def _figure(row: Result, condition: Condition) -> Estimate | None:
+    metric = condition.metric
     if metric.name != "tpr":
         return getattr(row, metric.name)
     if metric.fpr not in row.tpr_at_fpr:
@@ -93,10 +177,10 @@ def _figure(row: Result, each: Condition) -> Estimate | None:
     return row.tpr_at_fpr[metric.fpr]
 
 
-def _value(figure: Estimate, each: Condition) -> float:
-    if each.metric.name == "epsilon":
+def _value(figure: Estimate, condition: Condition) -> float:
+    if condition.metric.name == "epsilon":
         return figure.low
-    return figure.high if each.upper else figure.value
+    return figure.high if condition.upper else figure.value
 
 
 def write(verdict: Verdict, folder: Path) -> None:
@@ -108,30 +192,35 @@ def write(verdict: Verdict, folder: Path) -> None:
 
 
 def to_json(verdict: Verdict) -> dict:
-    """JSON values: passed, the line, and one entry for each condition."""
+    """JSON values: passed, the line, an entry for each condition, and what was not judged."""
     return {
         "schema": SCHEMA,
         "passed": not verdict.failed,
         "verdict": verdict.line(),
         "void": verdict.void,
+        "unjudged": [
+            {"name": failure.name, "reason": failure.reason} for failure in verdict.unjudged
+        ],
         "conditions": [
             {
-                "condition": str(each.condition),
-                "passed": not each.failed,
-                "reason": each.reason,
-                "release": "+".join(each.row.release) if each.row else None,
-                "attack": each.row.attack if each.row else None,
-                "figure": each.figure.to_json() if each.figure else None,
+                "condition": str(part.condition),
+                "passed": not part.failed,
+                "reason": part.reason,
+                "release": "+".join(part.row.release) if part.row else None,
+                "attack": part.row.attack if part.row else None,
+                "exposure": part.exposure or None,
+                "figure": part.figure.to_json() if part.figure else None,
             }
-            for each in verdict.judged
+            for part in verdict.judged
         ],
     }
 
 
 def junit(verdict: Verdict) -> str:
-    """JUnit XML: a test case for each condition, and one for the report's soundness."""
+    """JUnit XML: a case for the report's soundness, each condition, and each that failed before."""
     cases = [("the report is sound", verdict.void)]
-    cases += [(str(each.condition), each.reason * each.failed) for each in verdict.judged]
+    cases += [(str(part.condition), part.reason * part.failed) for part in verdict.judged]
+    cases += [(failure.name, _not_judged(failure)) for failure in verdict.unjudged]
     failures = sum(bool(message) for _, message in cases)
     suite = ET.Element(
         "testsuite", name="tf-compleak", tests=str(len(cases)), failures=str(failures), errors="0"

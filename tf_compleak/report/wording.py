@@ -93,9 +93,7 @@ def percent(share: float) -> str:
 
 def signed(estimate: Estimate) -> str:
     """A difference with its interval, signs shown."""
-    if not estimate.measurable:
-        return "n/a"
-    return f"{estimate.value:+z.3f} [{estimate.low:+z.3f}, {estimate.high:+z.3f}]"
+    return estimate.beside(0, signed=True)
 
 
 def number(value: float) -> str:
@@ -224,7 +222,7 @@ def _part(report: Findings, row: Result) -> str:
     }
     reaches = " reaches" if row.tier == "NR" else ""
     guessing = ", as guessing could" if row.auc.low <= 0.5 <= row.auc.high else ""
-    text = f"{places[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc}{guessing}"
+    text = f"{places[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc.beside(0.5)}{guessing}"
     return f"{text}, {gain_words(report, row)}" if row.auc_gain else text
 
 

@@ -54,12 +54,7 @@ class Estimate(Record):
         Three where that is enough. Wherever a decision about a bound is said beside a figure:
         0.49996 would else read 0.500, and a sentence contradict itself.
         """
-        ends = [end for end in (self.value, self.low, self.high) if math.isfinite(end)]
-
-        def tells(decimals: int) -> bool:
-            return all(_side(round(end, decimals), bound) == _side(end, bound) for end in ends)
-
-        decimals = next(filter(tells, range(3, 17)), 17)
+        decimals = decimals_beside(bound, self.value, self.low, self.high)
         return self._text(f"{'+z' if signed else ''}.{decimals}f")
 
     def _text(self, form: str) -> str:
@@ -70,8 +65,21 @@ class Estimate(Record):
         return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
 
+def decimals_beside(bound: float, *figures: float) -> int:
+    """The least decimals, 3 or more, that show on which side of a bound the figures lie."""
+
+    def tells(decimals: int) -> bool:
+        shown = (round(figure, decimals) for figure in figures)
+        return all(
+            _side(rounded, bound) == _side(figure, bound)
+            for rounded, figure in zip(shown, figures, strict=True)
+        )
+
+    return next(filter(tells, range(3, 17)), 17)
+
+
 def _side(value: float, bound: float) -> int:
-    """-1 below the bound, 0 on it, 1 above."""
+    """-1 below the bound, 0 on it (and of NaN), 1 above."""
     return (value > bound) - (value < bound)
 
 
