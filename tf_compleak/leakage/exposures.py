@@ -38,14 +38,14 @@ def parse(text: str) -> Exposure:
         return Exposure(text, lambda p, step: (p, step))
     if text == "label":
         return Exposure(text, lambda p, step: (_only_label(p), 0.0))
-    if found := re.fullmatch(r"top(\d+)", text):
-        count = int(validators.between(f"--exposure={text}", int(found[1]), 1, 1000))
+    if match := re.fullmatch(r"top(\d+)", text):
+        count = int(validators.between(f"--exposure={text}", int(match[1]), 1, 1000))
         return Exposure(text, lambda p, step: (_top(p, count), step))
-    if found := re.fullmatch(r"round:(\d+)", text):
-        decimals = int(validators.between(f"--exposure={text}", int(found[1]), 1, 6))
+    if match := re.fullmatch(r"round:(\d+)", text):
+        decimals = int(validators.between(f"--exposure={text}", int(match[1]), 1, 6))
         return Exposure(text, lambda p, step: _rounded(p, step, decimals))
-    if found := re.fullmatch(r"temperature:(\d+(?:\.\d+)?)", text):
-        value = validators.between(f"--exposure={text}", float(found[1]), 0.01, 1000)
+    if match := re.fullmatch(r"temperature:(\d+(?:\.\d+)?)", text):
+        value = validators.between(f"--exposure={text}", float(match[1]), 0.01, 1000)
         return Exposure(text, lambda p, step: _heated(p, step, value))
     validators.choice("--exposure", text, NAMES)
     raise AssertionError(text)  # every name of NAMES is parsed above
@@ -83,12 +83,12 @@ def _top(p: np.ndarray, count: int) -> np.ndarray:
     classes = p.shape[1]
     if count >= classes - 1:
         return p
-    first = np.argpartition(-p, count - 1, axis=1)[:, :count]
-    kept = np.take_along_axis(p, first, axis=1)
-    rest = np.maximum(0, 1 - kept.sum(axis=1, keepdims=True, dtype=np.float64))
-    shown = np.repeat(np.float32(rest / (classes - count)), classes, axis=1)
-    np.put_along_axis(shown, first, kept, axis=1)
-    return shown
+    top = np.argpartition(-p, count - 1, axis=1)[:, :count]
+    confidences = np.take_along_axis(p, top, axis=1)
+    rest = np.maximum(0, 1 - confidences.sum(axis=1, keepdims=True, dtype=np.float64))
+    spread = np.repeat(np.float32(rest / (classes - count)), classes, axis=1)
+    np.put_along_axis(spread, top, confidences, axis=1)
+    return spread
 
 
 def _rounded(p: np.ndarray, step: float, decimals: int) -> Shown:
@@ -98,5 +98,5 @@ def _rounded(p: np.ndarray, step: float, decimals: int) -> Shown:
 def _heated(p: np.ndarray, step: float, value: float) -> Shown:
     """Zeros of a quantized output count as half a step, as everywhere."""
     logits = np.log(np.maximum(np.float64(p), max(step / 2, 1e-12))) / value
-    shown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.float32(shown / shown.sum(axis=1, keepdims=True)), 0.0
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.float32(powers / powers.sum(axis=1, keepdims=True)), 0.0

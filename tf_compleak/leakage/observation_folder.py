@@ -80,14 +80,14 @@ class ObservationFolder:
         facts = self._family(name)
         for version in release:
             validators.choice("release", version, facts["versions"])
-        places = [facts["versions"].index(version) for version in release]
+        columns = [facts["versions"].index(version) for version in release]
 
         def rows(of: str) -> np.ndarray:
             array = self._array(name, of)
             return array[..., order] if of.startswith("augmented") else array[order]
 
         more = {
-            of: np.stack([rows(f"{of}-{place}") for place in places])
+            of: np.stack([rows(f"{of}-{column}") for column in columns])
             for of in ARRAYS
             if (of == "probabilities" or of in kinds) and f"{of}-0" in facts["digests"]
         }
@@ -96,7 +96,7 @@ class ObservationFolder:
             labels=rows("labels"),
             members=rows("members") if members is None else members[order],
             ids=rows("ids") if self._has_ids(name) else None,
-            resolutions=tuple(facts["resolutions"][place] for place in places),
+            resolutions=tuple(facts["resolutions"][column] for column in columns),
             **more,
         )
 
@@ -248,7 +248,7 @@ class ObservationFolder:
             arrays["ids"] = opaque(ids, self.question.seed)
         for of in ARRAYS:
             if (stack := getattr(observations, of)) is not None:
-                arrays |= {f"{of}-{place}": array for place, array in enumerate(stack)}
+                arrays |= {f"{of}-{column}": array for column, array in enumerate(stack)}
         facts = {
             "versions": list(observations.versions),
             "resolutions": list(observations.resolutions),
@@ -277,8 +277,8 @@ class ObservationFolder:
         digests = {of: digest(array) for of, array in arrays.items()}
         return Stage.of(self._path(name), stage=NAME, digests=digests, **facts)
 
-    def _save(self, name: str, arrays: dict, known: dict, texts: dict | None = None) -> None:
-        stage = self._stage(name, arrays, known)
+    def _save(self, name: str, arrays: dict, parts: dict, texts: dict | None = None) -> None:
+        stage = self._stage(name, arrays, parts)
         if stage.facts() is not None:
             return
         with stage.writing() as (folder, facts):
@@ -286,7 +286,7 @@ class ObservationFolder:
                 np.save(folder / f"{of}.npy", array, allow_pickle=False)
             for file, text in (texts or {}).items():
                 (folder / file).write_text(text, encoding="utf-8")
-            facts.update(known, digests=stage.components["digests"])
+            facts.update(parts, digests=stage.components["digests"])
 
 
 def opaque(ids: np.ndarray, seed: int) -> np.ndarray:
@@ -304,10 +304,12 @@ def opaque(ids: np.ndarray, seed: int) -> np.ndarray:
 
 def _digests(facts: dict[str, Any], release: Release, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Of what some versions said, beyond the confidences of `kinds` alone, and of the examples."""
-    places = [facts["versions"].index(name) for name in release if name in facts["versions"]]
+    columns = [facts["versions"].index(name) for name in release if name in facts["versions"]]
     names = ["labels", "members", "ids"]
-    names += [f"{of}-{p}" for of in ("probabilities", *sorted(kinds)) for p in sorted(places)]
-    steps = [facts["resolutions"][place] for place in sorted(places)]
+    names += [
+        f"{of}-{column}" for of in ("probabilities", *sorted(kinds)) for column in sorted(columns)
+    ]
+    steps = [facts["resolutions"][column] for column in sorted(columns)]
     return {
         "resolutions": steps,
         **{name: facts["digests"][name] for name in names if name in facts["digests"]},
