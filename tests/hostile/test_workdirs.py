@@ -5,36 +5,23 @@ import os
 import subprocess
 
 import numpy as np
-import planted
 import pytest
 from refusals import refused
+from sample_report import two_rows
 
 from tf_compleak.cli import main as cli
 from tf_compleak.cli import states
 from tf_compleak.engine import stage
 from tf_compleak.engine.stage import Stage
 from tf_compleak.engine.workdir import Workdir, slug, write_text
-from tf_compleak.leakage import report_rows
 from tf_compleak.report.report import Report
 from tf_compleak.studies.study import Study
-from tf_compleak.types import Estimate, validators
-from tf_compleak.types.findings import Sanity
+from tf_compleak.types import validators
 
 
 @pytest.fixture
 def report():
-    family, rng = planted.family(0, 1.0, n=50), np.random.default_rng(0)
-    keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
-    scores = {key: planted.pooled(rng.normal(size=50), family) for key in keys}
-    return Report(
-        study={},
-        provenance={},
-        versions=(),
-        results=tuple(report_rows.row(key, own, rng) for key, own in scores.items()),
-        failures=(),
-        sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=report_rows.scored(scores, [family]),
-    )
+    return two_rows()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sample_report import sample
 from tf_compleak.report import figures, html, svg, wording
 from tf_compleak.report.report import Report
 from tf_compleak.types import Failure
+from tf_compleak.types.comparisons import FamilyAccuracy, Gain
 from tf_compleak.types.findings import Exposed, Sanity, Slice
 from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 
@@ -65,7 +66,9 @@ def complete(report: Report, text: str) -> Report:
     def planted(row):
         named = dataclasses.replace(row.auc, method=text)
         release = tuple(text if name == "int8-qat" else name for name in row.release)
+        gain = Gain((text,), text, 1, named, {0.1: named})
         more = {"attack": text, "release": release, "auc": named, "num_shadows": 2}
+        more |= {"gain_same": gain} if row.tier != "NR" else {"to_original": gain}
         return dataclasses.replace(row, **more)
 
     rows = tuple(map(planted, report.results))
@@ -95,6 +98,9 @@ def complete(report: Report, text: str) -> Report:
         failures=(Failure(text, text),),
         sanity=Sanity(dataclasses.replace(row.auc, method=text), row.auc),
         curve=tuple(dataclasses.replace(row, num_shadows=count) for count in (1, 2)),
+        families=tuple(
+            FamilyAccuracy(family, text, row.auc, row.accuracy) for family in ("target", text)
+        ),
         slices=(Slice(text, "NR", (text,), text, 10, 10, row.auc, 1),),
         exposed=(Exposed(text, rows),),
         marginal=Marginal(text, text, (subset,), (), steps, text, (subset,), 3, True),
@@ -125,7 +131,7 @@ def test_the_compared_texts_are_in_every_section(undrawn):
     assert sum("harmless" in text for text in page.texts) > 100
     assert "harmless" in page.values
     ids = {"adds", "alone", "budget", "exposures", "strength", "slices", "versions", "failures"}
-    assert ids <= page.values
+    assert ids | {"gains", "families"} <= page.values
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -85,14 +85,14 @@ class TestVerdict:
         for tier in ("NR", "SR", "MR"):
             best = report.best(tier)
             assert str(best.auc) in words and best.attack in words
-        assert wording.signed(report.best("MR").auc_gain) in words
+        assert wording.signed(report.best("MR").gain_any.auc) in words
         assert "2,000 members and 2,000 non-members" in words and "95%" in words
         assert words.count(". ") == 0 and words.endswith(".")
 
     def test_no_gain(self):
         words = terminal_report.verdict(sample(gain=0.0))
         assert "leak who was" in words and "no measurable gain from further versions" in words
-        assert "no measurable gain (+" in words
+        assert "no measurable gain over nasr-mlp on pruning-0.60 alone (+" in words
 
     def test_no_leak(self):
         assert terminal_report.verdict(sample(leak=0.0)).startswith(
@@ -110,7 +110,7 @@ class TestVerdict:
         several = with_rows(
             report,
             lambda row: (
-                dataclasses.replace(row, auc_gain=None, gain_over=None)
+                dataclasses.replace(row, auc_gain=None, gain_over=None, gain_any=None)
                 if row.tier == "MR"
                 else None
             ),
@@ -174,7 +174,7 @@ class TestText:
         assert sum("modified-entropy" in line for line in printed(short).splitlines()) == 2
 
     def test_says_what_failed_and_how_to_repeat(self, report):
-        shown = printed(report)
+        shown = printed(report, width=220)
         for expected in (FAILED, REASON, COMMAND, "/tmp/digits/report.html", "seed 7"):
             assert expected in shown
 
@@ -191,8 +191,9 @@ class TestText:
 def test_figures_come_from_the_report(report, show):
     def change(row):
         changed = {"auc": estimate(0.8765, 0.8654, 0.8876)}
-        if row.auc_gain:
-            changed["auc_gain"] = estimate(0.1234, 0.1123, 0.1345)
+        if row.gain_any:
+            gain = estimate(0.1234, 0.1123, 0.1345)
+            changed["gain_any"] = dataclasses.replace(row.gain_any, auc=gain)
         return dataclasses.replace(row, **changed)
 
     before, after = show(report), show(with_rows(report, change))
@@ -205,8 +206,9 @@ def test_every_row_is_in_the_page(report, page):
     for row in report.results:
         for each in (row.auc, row.accuracy, *row.tpr_at_fpr.values()):
             assert f">{each}<" in page
-        if row.auc_gain:
-            assert f">{wording.signed(row.auc_gain)}<" in page
+        for _, _, gain in wording.comparisons([row]):
+            for figure in (gain.auc, *gain.tpr_at_fpr.values()):
+                assert f">{wording.signed(figure)}<" in page
     assert len(re.findall(r'<tr class="[NSM]R( best)?">', page)) == len(report.results)
 
 

@@ -6,13 +6,11 @@ import json
 import numpy as np
 import planted
 import pytest
+from sample_report import scored_report, two_rows
 
-from tf_compleak.leakage import report_rows
 from tf_compleak.metrics.false_discovery import false_discovery_rates
 from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
-from tf_compleak.types import Estimate
-from tf_compleak.types.findings import Sanity
 
 
 def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():
@@ -24,25 +22,8 @@ def test_the_smallest_fpr_counts_other_non_members_that_score_as_high():
         assert found[i] == ((others >= values[i]).sum() + 1) / (len(others) + 1)
 
 
-def saved_report(scores, family) -> Report:
-    rng = np.random.default_rng(0)
-    return Report(
-        study={},
-        provenance={},
-        versions=(),
-        results=tuple(report_rows.row(key, pooled, rng) for key, pooled in scores.items()),
-        failures=(),
-        sanity=Sanity(*(Estimate.unmeasurable("not run", 0) for _ in range(2))),
-        scored=report_rows.scored(scores, [family]),
-    )
-
-
 def test_files_are_whole_and_name_the_most_exposed(tmp_path):
-    family = planted.family(0, 1.0, n=50)
-    rng = np.random.default_rng(0)
-    keys = [("loss", ("original",)), ("mr", ("original", "pruning-0.60", "int8-ptq"))]
-    scores = {key: planted.pooled(rng.normal(size=50), family) for key in keys}
-    report = saved_report(scores, family)
+    report = two_rows()
     for _ in range(2):  # a second time replaces the first
         report.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["examples", "report.json"]
@@ -51,12 +32,14 @@ def test_files_are_whole_and_name_the_most_exposed(tmp_path):
     for name in ("ids", "labels", "members", "values"):
         np.testing.assert_array_equal(getattr(again.scored, name), getattr(report.scored, name))
     saved = np.load(tmp_path / "examples" / "scores.npy", allow_pickle=False)
-    np.testing.assert_array_equal(saved[1], scores[keys[1]].values)
+    np.testing.assert_array_equal(saved, report.scored.values)
     rows = list(csv.DictReader((tmp_path / "examples" / "exposed.csv").open()))
     assert len(rows) == 25
     agreement = [float(row["agreement"]) for row in rows]
     assert agreement == sorted(agreement, reverse=True)
-    assert {int(row["id"]) for row in rows} == set(family.ids[family.members].tolist())
+    assert {int(row["id"]) for row in rows} == set(
+        report.scored.ids[report.scored.members].tolist()
+    )
 
 
 def test_who_is_exposed_is_said_with_the_rate_of_errors_not_with_the_least_of_many_rows(tmp_path):
@@ -66,7 +49,7 @@ def test_who_is_exposed_is_said_with_the_rate_of_errors_not_with_the_least_of_ma
     scores = {key: planted.pooled(rng.normal(size=400), family) for key in keys}
     least = np.min([report_folder.caught_at(s.values, s.members) for s in scores.values()], axis=0)
     assert np.mean(least[family.members] <= 0.1) > 0.9
-    saved_report(scores, family).save(tmp_path)
+    scored_report(scores, family).save(tmp_path)
     rows = list(csv.DictReader((tmp_path / "examples" / "exposed.csv").open()))
     assert not [name for name in rows[0] if "smallest" in name]
     assert np.median([float(row["false_discovery_rate"]) for row in rows]) > 0.4

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 from tf_compleak.engine.declaration import Declaration, call_off, executed, foretell
 from tf_compleak.engine.tasks import Executor
-from tf_compleak.leakage import exposures, pooled_scores, report_rows, sanity, scoring
+from tf_compleak.leakage import (
+    exposures,
+    pooled_scores,
+    report_rows,
+    sanity,
+    scoring,
+    shadow_likeness,
+)
 from tf_compleak.leakage.plan import TARGET, Key, Plan
 from tf_compleak.leakage.pooled_scores import Pooled
 from tf_compleak.leakage.provider import Provider
@@ -120,6 +127,7 @@ def _measured(
         curve=_curve(plan, provider, tell),
         exposed=_exposed(plan, provider, rows, tell),
         marginal=_marginal(plan, provider),
+        families=shadow_likeness.accuracies(plan, provider),
     )
     slices = report_rows.sliced(findings, table.scores, table.target)
     return dataclasses.replace(findings, slices=slices)

@@ -114,7 +114,7 @@ class WhatEachAdds(Declaration):
 
     families: tuple[str, ...]
     usable: Release
-    name: ClassVar[str] = "marginal/2"
+    name: ClassVar[str] = "marginal/3"
     work: ClassVar[str] = "tf_compleak.leakage.marginal:write"
     depends: ClassVar[tuple[str, ...]] = ("marginal", "subset_budget", "folds", "seed")
     weight: ClassVar[int] = 300
@@ -152,7 +152,7 @@ class Figures(Declaration):
 
     plan: Plan
     thorough: bool = True
-    name: ClassVar[str] = "figures/3"
+    name: ClassVar[str] = "figures/4"
     depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
 
     @property
@@ -168,6 +168,7 @@ class Figures(Declaration):
         stages = [stage for stage in stages if not stage.why(source, self.thorough)]
         return {
             "versions": source.versions_from(),
+            "families": source.observed(self.plan.families, self.plan.usable),
             "usable": list(self.plan.usable),
             "rows": [[attack, *release] for attack, release in self.plan.row_keys()],
             "scores": {stage.title: content(stage, source) for stage in stages},

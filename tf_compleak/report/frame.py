@@ -7,13 +7,17 @@ from typing import Any
 from tf_compleak.types import Estimate
 from tf_compleak.types.findings import Findings, Result
 
+KINDS = ("gain_same", "gain_any", "to_original")
+
 
 def frame(report: Findings):
     """A DataFrame with a row for each result.
 
     Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, and for each of
     accuracy, auc, advantage, epsilon, auc_gain, tpr@RATE the value and, with _low and _high
-    appended, its interval; NaN where not measurable.
+    appended, its interval; NaN where not measurable. So, too, for the paired differences in
+    gain_same, gain_any and to_original: gain_same_auc, gain_same_tpr@RATE, ...; gain_same_over is
+    what the difference is over, such as "tabular on original".
 
     Raises:
       ValueError: when pandas is not installed.
@@ -22,10 +26,11 @@ def frame(report: Findings):
         import pandas
     except ImportError as error:
         raise ValueError("to_pandas: pandas is not installed; run `pip install pandas`.") from error
-    return pandas.DataFrame([_row(result) for result in report.results])
+    return pandas.DataFrame([cells(result) for result in report.results])
 
 
-def _row(result: Result) -> dict[str, Any]:
+def cells(result: Result) -> dict[str, Any]:
+    """Every column of one row."""
     figures = {
         "accuracy": result.accuracy,
         "auc": result.auc,
@@ -34,7 +39,7 @@ def _row(result: Result) -> dict[str, Any]:
         "epsilon": result.epsilon,
         "auc_gain": result.auc_gain,
     }
-    cells: dict[str, Any] = {
+    row: dict[str, Any] = {
         "tier": result.tier,
         "release": "+".join(result.release),
         "attack": result.attack,
@@ -42,12 +47,18 @@ def _row(result: Result) -> dict[str, Any]:
         "n_non_members": result.n_non_members,
         "num_shadows": result.num_shadows,
     }
+    for kind in KINDS:
+        gain = getattr(result, kind)
+        row[f"{kind}_over"] = f"{gain.attack} on {'+'.join(gain.release)}" if gain else ""
+        figures[f"{kind}_auc"] = gain and gain.auc
+        for rate in result.tpr_at_fpr:
+            figures[f"{kind}_tpr@{rate:g}"] = gain and gain.tpr_at_fpr.get(rate)
     for name, estimate in figures.items():
-        cells |= _cells(name, estimate)
-    return cells
+        row |= _interval(name, estimate)
+    return row
 
 
-def _cells(name: str, estimate: Estimate | None) -> dict[str, float]:
+def _interval(name: str, estimate: Estimate | None) -> dict[str, float]:
     if estimate is None:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -94,13 +94,13 @@ def best_tiles(report: Findings) -> Iterator[Tile]:
             f"AUC {auc.value:.3f}",
             (f"{level} interval [{auc.low:.3f}, {auc.high:.3f}]", chosen, *lines),
         )
-    gains = [row for row in best if row.auc_gain and row.gain_over]
+    gains = [row for row in best if wording.gain_of(row)]
     if gains:
-        row = max(gains, key=lambda row: row.auc_gain.value)
-        words = wording.gain_words(report, row)
-        over = f"{row.gain_over[1]} on {wording.release_name(row.gain_over[0], report)}"
+        row = max(gains, key=lambda row: wording.gain_of(row).auc.value)
+        gain, words = wording.gain_of(row), wording.gain_words(report, row)
+        over = wording.over(gain, report)
         lines = (words[0].upper() + words[1:], f"{wording.row_name(row, report)}, against {over}")
-        yield Tile("", "What further versions add", f"{row.auc_gain.value:+z.3f} AUC", lines)
+        yield Tile("", "What further versions add", f"{gain.auc.value:+z.3f} AUC", lines)
 
 
 def version_notes(version: Version) -> list[str]:
@@ -190,7 +190,13 @@ def _methods(report: Findings) -> dict[str, list[str]]:
         "Balanced accuracy": [row.accuracy for row in rows],
         "AUC": [row.auc for row in rows],
         "TPR": [tpr for row in rows for tpr in row.tpr_at_fpr.values() if tpr.measurable],
-        "Gain": [row.auc_gain for row in rows if row.auc_gain],
+        "Gain in AUC": [gain.auc for *_, gain in wording.comparisons(rows)],
+        "Gain in TPR": [
+            tpr
+            for *_, gain in wording.comparisons(rows)
+            for tpr in gain.tpr_at_fpr.values()
+            if tpr.measurable
+        ],
     }
     methods = {
         figure: list(dict.fromkeys(estimate.method.partition("; ")[0] for estimate in of))

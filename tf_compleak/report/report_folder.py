@@ -2,9 +2,9 @@
 
 Saved with a report, under `examples/`: `scores.npy` f64[R, N] (raw scores in the order of the rows;
 a failed attack has none), `fpr.npy` f64[R, N], `ids.npy`, `labels.npy`, `members.npy`,
-`targets.npy` (which of the pooled targets, from 0), `rows.csv` (attack and release of each of the R
-rows), `examples.csv` and `exposed.csv`, the members most at risk with the rate of false discoveries at which an attacker names them, and `SHA256SUMS` of all
-these and of `report.json`.
+`targets.npy` (which of the pooled targets, from 0), `rows.csv` (the R rows with all their figures),
+`examples.csv` and `exposed.csv`, the members most at risk with the rate of false discoveries at
+which an attacker names them, and `SHA256SUMS` of all these and of `report.json`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tf_compleak.data import array_files
 from tf_compleak.engine import bounded_reads, file_store
 from tf_compleak.engine.file_store import write_text
 from tf_compleak.metrics.false_discovery import false_discovery_rates
+from tf_compleak.report import frame
 from tf_compleak.types.findings import Findings, OtherSchema, Scored
 
 MOST = 1000
@@ -166,14 +167,16 @@ def _write_examples(folder: Path, report: Findings, text: str) -> None:
     rates = _by_target(_rates, scored, scored.values, scored.members)
     ranks = _by_target(agreement, scored, scored.values)
     names = [(row.attack, "+".join(row.release)) for row in report.results]
+    figures = [frame.cells(row) for row in report.results]
     aside = file_store.scratch(folder)
     try:
         for name in ARRAYS:
             np.save(aside / f"{name}.npy", getattr(scored, name), allow_pickle=False)
         np.save(aside / "scores.npy", scored.values, allow_pickle=False)
         np.save(aside / "fpr.npy", rates, allow_pickle=False)
-        numbered = [(index, *name) for index, name in enumerate(names)]
-        _csv(aside / "rows.csv", ["row", "attack", "release"], numbered)
+        columns = list(dict.fromkeys(name for cells in figures for name in cells))
+        rows = ([index, *map(cells.get, columns)] for index, cells in enumerate(figures))
+        _csv(aside / "rows.csv", ["row", *columns], rows)
         columns = (scored.ids, scored.labels, scored.members.astype(int), ranks, scored.targets)
         head = ["id", "class", "member", "agreement", "target"]
         _csv(aside / "examples.csv", head, zip(*columns, strict=True))

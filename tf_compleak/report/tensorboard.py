@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from tf_compleak.report.frame import KINDS
 from tf_compleak.types.findings import Findings, Result
 
 TIERS = ("NR", "SR", "MR")
+ACCURACIES = ("member_accuracy", "non_member_accuracy", "validation_accuracy", "relative_loss")
 Curve = Sequence[Mapping[str, float]]  # one dict an epoch
 
 
@@ -19,18 +21,18 @@ def scalars(report: Findings) -> dict[str, float]:
 
     `MI/RELEASE/ATTACK/auc` and so on for every row; `MI/NR/auc` and so on for the best of a tier.
     """
-    found = {}
+    tagged = {}
     for row in report.results:
-        found |= _figures(f"MI/{'+'.join(row.release)}/{row.attack}", row)
+        tagged |= _figures(f"MI/{'+'.join(row.release)}/{row.attack}", row)
     for tier in TIERS:
         if best := report.best(tier):
-            found |= _figures(f"MI/{tier}", best)
+            tagged |= _figures(f"MI/{tier}", best)
     for version in report.versions:
-        for name in ("member_accuracy", "non_member_accuracy", "validation_accuracy"):
+        for name in ACCURACIES:
             figure = getattr(version, name)
             if figure is not None and figure.measurable:
-                found[f"versions/{version.name}/{name}"] = figure.value
-    return found
+                tagged[f"versions/{version.name}/{name}"] = figure.value
+    return tagged
 
 
 def _figures(prefix: str, row: Result) -> dict[str, float]:
@@ -41,6 +43,11 @@ def _figures(prefix: str, row: Result) -> dict[str, float]:
         "auc_gain": row.auc_gain,
         **{f"tpr_at_fpr_{rate}": figure for rate, figure in row.tpr_at_fpr.items()},
     }
+    for kind in KINDS:
+        if gain := getattr(row, kind):
+            named[f"{kind}_auc"] = gain.auc
+            for rate, figure in gain.tpr_at_fpr.items():
+                named[f"{kind}_tpr_at_fpr_{rate}"] = figure
     return {
         f"{prefix}/{name}": figure.value
         for name, figure in named.items()
@@ -53,14 +60,17 @@ def hparams(reports: Mapping[str, Findings]) -> dict[str, dict[str, str | float 
 
     Lists are joined by commas.
     """
-    plain = {run: {k: _plain(v) for k, v in each.study.items()} for run, each in reports.items()}
-    keys = dict.fromkeys(key for each in plain.values() for key in each)
+    plain = {
+        run: {key: _plain(value) for key, value in report.study.items()}
+        for run, report in reports.items()
+    }
+    keys = dict.fromkeys(key for settings in plain.values() for key in settings)
     chosen = [
         key
         for key in keys
-        if len(reports) == 1 or len({str(each.get(key)) for each in plain.values()}) > 1
+        if len(reports) == 1 or len({str(settings.get(key)) for settings in plain.values()}) > 1
     ]
-    return {run: {key: each.get(key, "") for key in chosen} for run, each in plain.items()}
+    return {run: {key: settings.get(key, "") for key in chosen} for run, settings in plain.items()}
 
 
 def _plain(value) -> str | float | bool:
@@ -106,15 +116,15 @@ def _refusal(logdir: str | os.PathLike, error: Exception) -> OSError:
 
 
 def _write(tf, hp, reports: Mapping[str, Findings], logdir, curves) -> None:
-    found = {run: scalars(report) for run, report in reports.items()}
+    tagged = {run: scalars(report) for run, report in reports.items()}
     settings = hparams(reports)
     with tf.summary.create_file_writer(os.fspath(logdir)).as_default():
         tags = sorted(
-            {tag for each in found.values() for tag in each if tag.split("/")[1] in TIERS}
+            {tag for values in tagged.values() for tag in values if tag.split("/")[1] in TIERS}
         )
         keys = next(iter(settings.values()))
         hp.hparams_config([hp.HParam(key) for key in keys], [hp.Metric(tag) for tag in tags])
-    for run, values in found.items():
+    for run, values in tagged.items():
         with tf.summary.create_file_writer(os.path.join(logdir, run)).as_default():
             hp.hparams(settings[run], trial_id=run)
             for tag, value in values.items():

@@ -27,7 +27,7 @@ def print_report(report: Findings, console: Console) -> None:
     console.print(Text(wording.plain(verdict(report)), style), end="\n\n")
     for table in (_versions(report, wide), *_leakage(report, wide)):
         console.print(table, "")
-    for table in (*_added(report, wide), *_shown(report, wide)):
+    for table in (*_compared(report, wide), *_added(report, wide), *_shown(report, wide)):
         console.print(table, "")
     _explain(report, console, wide)
     if report.failures:
@@ -41,14 +41,20 @@ def summary(report: Findings) -> str:
     for tier in wording.TIERS:
         if row := report.best(tier):
             lines += _summary_of(report, row)
-    lines += [f"failed: {each.name}: {each.reason}" for each in report.failures]
+    lines += [f"caution: {line}" for line in wording.cautions(report)]
+    lines += [f"failed: {failure.name}: {failure.reason}" for failure in report.failures]
     return wording.plain_lines(lines)
 
 
 def _summary_of(report: Findings, row: Result) -> list[str]:
     figures = {"AUC": row.auc, "balanced accuracy": row.accuracy}
-    if row.auc_gain:
-        figures["gain over NR"] = row.auc_gain
+    signed = {}
+    for _, _, gain in wording.comparisons([row]):
+        over = wording.reference_words(row, gain, report)
+        signed[f"gain in AUC over {over}"] = gain.auc
+        for rate, estimate in sorted(gain.tpr_at_fpr.items(), reverse=True):
+            if estimate.measurable:
+                signed[f"gain in TPR@{wording.percent(rate)} over {over}"] = estimate
     for rate, estimate in sorted(row.tpr_at_fpr.items(), reverse=True):
         figures[f"TPR@{wording.percent(rate)}"] = estimate
     if row.epsilon:
@@ -57,10 +63,10 @@ def _summary_of(report: Findings, row: Result) -> list[str]:
     return [
         head + wording.row_name(row, report),
         *(
-            f"  {name}: {wording.signed(each) if name.startswith('gain') else each}"
-            + ("" if each.measurable else f" ({each.method})")
-            for name, each in figures.items()
+            f"  {name}: {estimate}" + ("" if estimate.measurable else f" ({estimate.method})")
+            for name, estimate in figures.items()
         ),
+        *(f"  {name}: {wording.signed(estimate)}" for name, estimate in signed.items()),
     ]
 
 
@@ -100,7 +106,8 @@ def _versions(report: Findings, wide: bool) -> Table:
     table = _table(title, "version", wide)
     table.add_column("status")
     names = ("member accuracy", "non-member accuracy") if wide else ("members", "others")
-    _figure_columns(table, *names)
+    lost = any(version.relative_loss for version in report.versions)
+    _figure_columns(table, *names, *(["accuracy lost" if wide else "lost"] if lost else []))
     for name in ("size", "gzip"):
         table.add_column(name, justify="right", no_wrap=True)
     for version in report.versions:
@@ -109,6 +116,7 @@ def _versions(report: Findings, wide: bool) -> Table:
             Text(version.status, "" if version.status == "ok" else "red"),
             _figure(version.member_accuracy, wide),
             _figure(version.non_member_accuracy, wide),
+            *([_figure(version.relative_loss, wide)] if lost else []),
             wording.size(version.bytes),
             wording.size(version.gzip_bytes),
         )
@@ -131,9 +139,9 @@ def _tier_table(report: Findings, tier: Tier, rows: list[Result], wide: bool) ->
     table = _table(title, "release" if wide else "release\nattack", wide)
     if wide:
         table.add_column("attack", overflow="fold")
-    gains = any(row.auc_gain for row in rows)
+    gains = any(map(wording.gain_of, rows))
     accuracy = "balanced accuracy" if wide else "balanced\naccuracy"
-    _figure_columns(table, "AUC", *(["gain over NR" if wide else "gain\nover NR"] if gains else []))
+    _figure_columns(table, "AUC", *(["gain"] if gains else []))
     _figure_columns(table, accuracy, *(_rate_name(rate, wide) for rate in wording.rates(report)))
     if wide and wording.bounds_epsilon(report):
         _figure_columns(table, "epsilon")
@@ -157,35 +165,60 @@ def _names(report: Findings, row: Result, wide: bool) -> list[Text]:
 
 def _numbers(report: Findings, row: Result, wide: bool, gains: bool) -> list[Text]:
     tpr = [_figure(row.tpr_at_fpr.get(rate), wide) for rate in wording.rates(report)]
-    gain = [_figure(row.auc_gain, wide, sign=True)] if gains else []
+    over = wording.gain_of(row)
+    gain = [_figure(over and over.auc, wide, sign=True)] if gains else []
     epsilon = [_figure(row.epsilon, wide)] if wide and wording.bounds_epsilon(report) else []
     return [_figure(row.auc, wide), *gain, _figure(row.accuracy, wide), *tpr, *epsilon]
 
 
+def _compared(report: Findings, wide: bool) -> list[Table]:
+    """Gains of each tier's best row, and what tells each version from the original, in TPR too."""
+    best = [row for tier in wording.TIERS[1:] if (row := report.best(tier))]
+    singles = [row for row in wording.best_per_release(report) if row.tier == "NR"]
+    compared = wording.comparisons([*best, *singles])
+    if not compared:
+        return []
+    rates = [
+        rate
+        for rate in wording.rates(report)
+        if any((of := gain.tpr_at_fpr.get(rate)) and of.measurable for *_, gain in compared)
+    ]
+    table = _table("Gains, and differences to the original", "row, over", wide)
+    _figure_columns(table, "AUC", *(_rate_name(rate, wide) for rate in rates))
+    for row, _, gain in compared:
+        name = Text(wording.plain(wording.row_name(row, report)))
+        reference = wording.reference_words(row, gain, report)
+        name.append(f"\nover {wording.plain(reference)}", "dim")
+        figures = (gain.auc, *(gain.tpr_at_fpr.get(rate) for rate in rates))
+        table.add_row(name, *(_figure(figure, wide, sign=True) for figure in figures))
+    return [table]
+
+
 def _added(report: Findings, wide: bool) -> list[Table]:
     """What each version adds, and what is within the budget."""
-    found = report.marginal
-    if found is None:
+    adds = report.marginal
+    if adds is None:
         return []
-    order = _table("What each version adds, least first", "added", wide)
-    _figure_columns(order, found.metric, "gain")
+    levels = {f", {wording.percent(round(s.figure.level, 5))} intervals" for s in adds.singles}
+    order = _table(f"What each version adds, least first{''.join(levels)}", "added", wide)
+    _figure_columns(order, adds.metric, "gain")
     order.add_column("gzip, all", justify="right", no_wrap=True)
-    for step in found.order:
+    for step in adds.order:
         figures = (_figure(step.subset.figure, wide), _figure(step.gain, wide, sign=True))
         size = wording.size(step.subset.gzip_bytes)
         order.add_row(Text(wording.plain(step.added)), *figures, size)
-    if not found.budget:
+    if not adds.budget:
         return [order]
-    title = f"The largest releases within {found.budget} ({found.looked} looked at)"
+    title = f"The largest releases within {adds.budget} ({adds.looked} looked at)"
     within = _table(title, "versions", wide)
-    _figure_columns(within, found.budget.split("<")[0])
+    _figure_columns(within, adds.budget.split("<")[0])
     for name in ("accuracy", "gzip, all"):
         within.add_column(name, justify="right", no_wrap=True)
-    for subset in found.within:
+    for subset in adds.within:
         name = Text(wording.plain(" + ".join(subset.release)))
         accuracy, size = wording.number(subset.least_accuracy), wording.size(subset.gzip_bytes)
         within.add_row(name, _figure(subset.figure, wide), accuracy, size)
-    if not found.within:
+    if not adds.within:
         within.add_row("none", "", "", "")
     return [order, within]
 
@@ -197,12 +230,12 @@ def _shown(report: Findings, wide: bool) -> list[Table]:
     table = _table("What the app shows", "exposure", wide)
     table.add_column("tier")
     _figure_columns(table, "AUC", *(_rate_name(rate, wide) for rate in wording.rates(report)))
-    for each in report.exposed:
+    for exposed in report.exposed:
         for tier in wording.TIERS:
-            if row := each.best(tier):
+            if row := exposed.best(tier):
                 rates = (_figure(row.tpr_at_fpr.get(r), wide) for r in wording.rates(report))
                 table.add_row(
-                    Text(wording.plain(each.exposure)), tier, _figure(row.auc, wide), *rates
+                    Text(wording.plain(exposed.exposure)), tier, _figure(row.auc, wide), *rates
                 )
     return [table]
 
@@ -221,12 +254,17 @@ def _explain(report: Findings, console: Console, wide: bool) -> None:
     if not wide:
         lines.append("Below each figure: the low and high end of its interval.")
     lines.append("TPR@1%: true positive rate at a false positive rate of at most 1%.")
-    if any(row.auc_gain for row in report.results):
-        lines.append("Gain: paired difference in AUC to the NR row with the highest AUC.")
+    if any(map(wording.gain_of, report.results)):
+        lines.append(
+            "Gain: paired difference in AUC to the best row on one of the release's versions, by "
+            "the same attack where it has one."
+        )
+    if any(version.relative_loss for version in report.versions):
+        lines.append("Lost: share of the original's accuracy above guessing.")
     if wide and wording.bounds_epsilon(report):
         lines.append(f"epsilon: {wording.EPSILON}")
-    every = [each for row in report.results for each in row.tpr_at_fpr.values()]
-    lines += [f"n/a: {wording.plain(reason)}." for reason in wording.unmeasured(every)]
+    rates = [estimate for row in report.results for estimate in row.tpr_at_fpr.values()]
+    lines += [f"n/a: {wording.plain(reason)}." for reason in wording.unmeasured(rates)]
     console.print(Text("\n".join(lines)), end="\n\n")
 
 

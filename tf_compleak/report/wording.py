@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
 
+from tf_compleak.leakage import shadow_likeness
 from tf_compleak.types import ORIGINAL, Estimate, Release, Tier
+from tf_compleak.types.comparisons import Gain
 from tf_compleak.types.findings import Findings, Result
 
 TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
@@ -54,10 +56,10 @@ def row_name(row: Result, report: Findings) -> str:
 
 def ordered(report: Findings) -> list[Result]:
     """All rows: by tier, then release in the order of the versions, then falling AUC."""
-    place = {version.name: index for index, version in enumerate(report.versions)}
+    position = {version.name: index for index, version in enumerate(report.versions)}
 
     def key(row: Result):
-        release = tuple(place.get(name, len(place)) for name in row.release)
+        release = tuple(position.get(name, len(position)) for name in row.release)
         return TIERS.index(row.tier), release, row.release, not row.auc.measurable, -row.auc.value
 
     return sorted(report.results, key=key)
@@ -129,7 +131,7 @@ def num_targets(report: Findings) -> int:
 
 def strongest(report: Findings) -> list[Result]:
     """Of the attacker-strength rows: those of each tier's row that is best with all shadows."""
-    found = []
+    chosen = []
     for tier in TIERS:
         rows = [row for row in report.curve if row.tier == tier]
         most = max((row.num_shadows for row in rows), default=0)
@@ -137,8 +139,8 @@ def strongest(report: Findings) -> list[Result]:
         best = max(full, key=lambda row: row.auc.value, default=None)
         if best:
             same = (best.attack, best.release)
-            found += [row for row in rows if (row.attack, row.release) == same]
-    return found
+            chosen += [row for row in rows if (row.attack, row.release) == same]
+    return chosen
 
 
 EPSILON = (
@@ -155,7 +157,7 @@ def bounds_epsilon(report: Findings) -> bool:
 
 def unmeasured(estimates: Sequence[Estimate]) -> list[str]:
     """Why some of the estimates are n/a: each reason once."""
-    return list(dict.fromkeys(each.method for each in estimates if not each.measurable))
+    return list(dict.fromkeys(of.method for of in estimates if not of.measurable))
 
 
 def verdict(report: Findings) -> str:
@@ -166,8 +168,9 @@ def verdict(report: Findings) -> str:
 
 def cautions(report: Findings) -> list[str]:
     """What makes the figures less sure without making them void, one sentence each."""
-    known = report.provenance.get("cautions", ())
-    lines = [str(line) for line in known] if isinstance(known, (list, tuple)) else []
+    recorded = report.provenance.get("cautions", ())
+    lines = [str(line) for line in recorded] if isinstance(recorded, (list, tuple)) else []
+    lines += shadow_likeness.warnings(report.families)
     isolation = str(report.provenance.get("isolation", "full"))
     if isolation != "full":
         lines.append(
@@ -194,10 +197,10 @@ def _sentence(report: Findings) -> str:
 
 
 def _lead(report: Findings, best: dict[Tier, Result]) -> str:
-    found = {standing(row.auc, 0.5, len(report.results)) for row in best.values()}
-    if "above" in found:
+    standings = {standing(row.auc, 0.5, len(report.results)) for row in best.values()}
+    if "above" in standings:
         return "The released versions leak who was in the training data" + _further(report, best)
-    if "unclear" in found:
+    if "unclear" in standings:
         return (
             "There are signs that the released versions leak who was in the training data, but "
             f"none holds once the choice of the best of {len(report.results)} rows is allowed for"
@@ -206,7 +209,7 @@ def _lead(report: Findings, best: dict[Tier, Result]) -> str:
 
 
 def _further(report: Findings, best: dict[Tier, Result]) -> str:
-    gains = [gain_standing(report, row) for row in best.values() if row.auc_gain]
+    gains = [gain_standing(report, row) for row in best.values() if gain_of(row)]
     if "above" in gains:
         return ", and further versions add to it"
     if "unclear" in gains:
@@ -215,15 +218,17 @@ def _further(report: Findings, best: dict[Tier, Result]) -> str:
 
 
 def _part(report: Findings, row: Result) -> str:
-    places = {
+    tiers = {
         "NR": "the best attack on one version",
         "SR": "with the original and one more version",
         "MR": "with several versions",
     }
     reaches = " reaches" if row.tier == "NR" else ""
     guessing = ", as guessing could" if row.auc.low <= 0.5 <= row.auc.high else ""
-    text = f"{places[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc.beside(0.5)}{guessing}"
-    return f"{text}, {gain_words(report, row)}" if row.auc_gain else text
+    text = (
+        f"{tiers[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc.beside(0.5)}{guessing}"
+    )
+    return f"{text}, {gain_words(report, row)}" if gain_of(row) else text
 
 
 def choices(report: Findings, tier: Tier) -> int:
@@ -231,18 +236,61 @@ def choices(report: Findings, tier: Tier) -> int:
     return sum(row.tier == tier for row in report.results)
 
 
+def gain_of(row: Result) -> Gain | None:
+    """The gain of an SR or MR row that the verdict speaks of, over what its release itself holds.
+
+    By the same attack, where it attacks single versions too; else by any. Reports of earlier
+    versions have the gain over the best row on any version of the report.
+    """
+    if row.gain_same or row.gain_any:
+        return row.gain_same or row.gain_any
+    return Gain(*row.gain_over, 1, row.auc_gain, {}) if row.auc_gain and row.gain_over else None
+
+
+def comparisons(rows: Sequence[Result]) -> list[tuple[Result, str, Gain]]:
+    """Every paired comparison of these rows: the row, what it is held against, the differences."""
+    kinds = {
+        "same attack, best version": lambda row: row.gain_same,
+        "any attack, best version": lambda row: row.gain_any,
+        "the original": lambda row: row.to_original,
+    }
+    return [(row, kind, of(row)) for row in rows for kind, of in kinds.items() if of(row)]
+
+
+def difference_of(row: Result) -> Estimate | None:
+    """What stands beside a row's AUC: its gain, or the version's difference to the original."""
+    gain = gain_of(row) or row.to_original
+    return gain and gain.auc
+
+
+def reference_words(row: Result, gain: Gain, report: Findings) -> str:
+    """What a row is held against in one of its comparisons, in words."""
+    if gain is row.to_original:
+        return "the original"
+    if gain.attack == row.attack:
+        return f"the same attack on {release_name(gain.release, report)} alone"
+    return f"{over(gain, report)} alone"
+
+
+def over(gain: Gain, report: Findings) -> str:
+    """What a gain is over, such as "tabular on original"."""
+    return f"{gain.attack} on {release_name(gain.release, report)}"
+
+
 def gain_standing(report: Findings, row: Result) -> Standing:
     """`standing` to 0 of a row's gain, as the best of the rows of its tier."""
-    return standing(row.auc_gain, 0, choices(report, row.tier))
+    return standing(gain_of(row).auc, 0, choices(report, row.tier))
 
 
 def gain_words(report: Findings, row: Result) -> str:
-    """What the further versions of an SR or MR row add to the best NR row."""
-    gain, best = signed(row.auc_gain), f"best of {choices(report, row.tier)} {row.tier} rows"
+    """What the further versions of an SR or MR row add to the best row on one of its versions."""
+    gain, best = gain_of(row), f"best of {choices(report, row.tier)} {row.tier} rows"
+    reference = reference_words(row, gain, report)
+    figure = signed(gain.auc)
     return {
-        "above": f"a gain of {gain}",
-        "unclear": f"a gain of {gain} that does not hold once the choice of the {best} "
-        "is allowed for",
-        "none": f"no measurable gain ({gain})",
-        "below": f"less than one version alone ({gain})",
+        "above": f"a gain of {figure} over {reference}",
+        "unclear": f"a gain of {figure} over {reference} that does not hold once the choice of the "
+        f"{best} is allowed for",
+        "none": f"no measurable gain over {reference} ({figure})",
+        "below": f"less than {reference} ({figure})",
     }[gain_standing(report, row)]
