@@ -55,6 +55,18 @@ def test_versions_that_all_point_away_or_never_change_are_alike():
     assert np.isfinite(version_weights.regression(np.ones((2, 40)), np.arange(40) < 20)).all()
 
 
+def test_versions_that_tell_about_as_much_count_alike():
+    """A difference that the examples do not show is no reason to lean on one version."""
+    terms, members, ids = draw([1.0, 1.02, 0.98], n=600)
+    np.testing.assert_allclose(version_weights.fit(terms, members, ids, seed=0), 1 / 3)
+
+
+def test_telling_leaves_out_what_tells_less_than_half_as_much():
+    terms, members, _ = draw([1.0, 0.9, 0.2, -1.0])
+    np.testing.assert_array_equal(version_weights.telling(terms, members), [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(version_weights.telling(-terms[:1], members), [1.0])
+
+
 def test_an_example_of_several_shadows_is_held_out_as_a_whole():
     """What is learned of an example must not be tested on the same example's other answers."""
     _, members, _ = draw([0.0], n=600)

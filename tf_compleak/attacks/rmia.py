@@ -8,8 +8,8 @@ stands in for the answers of models that saw x, a value tuned for each data set 
 as the more exposed of two by any margin, so that the threshold on the share alone decides.
 
 Several versions: the weighted geometric mean of the ratios, with weights that the shadows teach
-(`version_weights`); a plain product is worse than one good version alone. With one shadow, which
-has no reference of its own, the weights are those of its ratios to the average answer.
+(`version_weights`); a plain product is worse than one good version alone. One shadow has no
+reference of its own: its ratios to the average answer only tell which versions to leave out.
 
 z are examples aside that no shadow was trained on and that are not the target's own. Where a shadow
 plays the target, other shadows' known non-members are taken: what it was asked aside holds the
@@ -117,10 +117,10 @@ class Rmia:
         references = _References.of(shadows)
         ratios = [self.ratios(shadow, references, index) for index, shadow in enumerate(shadows)]
         members = np.concatenate([shadow.members for shadow in shadows])
+        if len(shadows) < 2:
+            return Fitted(self, references, version_weights.telling(ratios[0], members), EVEN)
         ids = np.concatenate([shadow.ids for shadow in shadows])
         weights = version_weights.fit(np.concatenate(ratios, axis=1), members, ids, seed)
-        if len(shadows) < 2:
-            return Fitted(self, references, weights, EVEN)
         shares = [
             self.shares(ratio, shadow, references, weights, index)
             for index, (ratio, shadow) in enumerate(zip(ratios, shadows, strict=True))

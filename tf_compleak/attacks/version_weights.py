@@ -1,9 +1,13 @@
 """How much every version counts where an attack adds up what the versions say.
 
 A plain sum harms: a version that tells little (heavily pruned) drowns the others in its noise. So
-weights are learned from the shadows' examples alone: each version by itself, all alike, and the
-non-negative logistic regression of membership are held against one another on held-out examples,
-and the best is taken. A weight may be 0: that version is left out.
+weights are learned from the shadows' examples alone: all alike, the non-negative logistic
+regression of membership, and each version by itself are held against one another on held-out
+examples. The first of these that is within one standard error of the best is taken: a target is not
+quite like its shadows, and the more versions count, the less does one that differs. A weight may be
+0: that version is left out.
+
+The one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984, section 3.4.3.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special
 
-from tf_compleak.metrics import roc
+from tf_compleak.metrics import intervals, roc
 from tf_compleak.types import seeds
 
 FOLDS = 5
+ONE_ERROR = 0.683  # level of an interval of one standard error on either side
+TELLING = 0.5  # share of the best version's AUC above 1/2 that `telling` asks for
 SHRINKAGE = 1e-4  # of squared weights of standardized terms, per example
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -31,12 +37,27 @@ def fit(terms: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> n
       ids: [N], which example each column is; one example is held out as a whole.
       seed: of the folds.
     """
-    rules = [*(_alone(version) for version in range(len(terms))), _alike, regression]
     if len(terms) == 1:
         return np.ones(1)
+    rules = [alike, regression, *(_alone(version) for version in range(len(terms)))]
     folds = folds_of(ids, seed)
-    held_out_aucs = [roc.auc(_held_out(rule, terms, members, folds), members) for rule in rules]
-    return rules[int(np.argmax(held_out_aucs))](terms, members)
+    sums = [_held_out(rule, terms, members, folds) for rule in rules]
+    best = max(sums, key=lambda scores: roc.auc(scores, members))
+    near = (intervals.auc_difference(best, scores, members, ONE_ERROR).low <= 0 for scores in sums)
+    return next(rule for rule, close in zip(rules, near, strict=True) if close)(terms, members)
+
+
+def telling(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """f64[V]: alike for the versions that tell half as much as the best one or more, else 0.
+
+    For terms that differ from the target's, so that they show which versions tell little and no
+    more than that.
+    """
+    advantages = np.array([roc.auc(version, members) - 0.5 for version in terms])
+    if advantages.max() <= 0:
+        return alike(terms, members)
+    kept = advantages >= TELLING * advantages.max()
+    return kept / kept.sum()
 
 
 def folds_of(ids: np.ndarray, seed: int) -> np.ndarray:
@@ -66,14 +87,15 @@ def regression(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
     start = np.zeros(len(terms) + 1)
     fitted = optimize.minimize(cost, start, jac=True, bounds=bounds, method="L-BFGS-B")
     weights = fitted.x[:-1] / scales
-    return weights / weights.sum() if weights.any() else _alike(terms, members)
+    return weights / weights.sum() if weights.any() else alike(terms, members)
 
 
 def _alone(version: int) -> Rule:
     return lambda terms, members: np.eye(len(terms))[version]
 
 
-def _alike(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
+def alike(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """f64[V]: equal weights."""
     return np.full(len(terms), 1 / len(terms))
 
 
