@@ -14,7 +14,11 @@ from tf_compleak.types.records import Count, Figure, Items, Record, Share
 
 @dataclass(frozen=True)
 class Estimate(Record):
-    """A figure with its two-sided confidence interval; NaN throughout where not measurable."""
+    """A figure with its confidence interval; NaN throughout where not measurable.
+
+    Two-sided at `level`, by `method`, from `n` examples or scores; a lower bound, such as epsilon's,
+    is one-sided and has a `high` of NaN.
+    """
 
     value: Figure
     low: Figure

@@ -45,7 +45,8 @@ class Result(Record):
 
     Attributes:
       n_members, n_non_members: scores; examples count once for every target that they stand for.
-      advantage: TPR minus FPR at the threshold chosen on the shadows.
+      advantage: TPR minus FPR at the threshold chosen on the shadows; of a cross-fitted attack, on
+        the folds that do not hold the example.
       epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
       gain_same, gain_any: of SR and MR rows, over the best NR row on one of the release's own
         versions: by the same attack, where it has such rows, and by any attack.
