@@ -16,8 +16,8 @@ from tf_compleak.types.records import Count, Figure, Items, Record, Share
 class Estimate(Record):
     """A figure with its confidence interval; NaN throughout where not measurable.
 
-    Two-sided at `level`, by `method`, from `n` examples or scores; a lower bound, such as epsilon's,
-    is one-sided and has a `high` of NaN.
+    Two-sided at `level`, by `method`, from `n` examples or scores. A lower bound, such as that of
+    epsilon, is one-sided and has a `high` of NaN.
     """
 
     value: Figure
