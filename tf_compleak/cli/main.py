@@ -32,13 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     terminal.write_everything()
-    code = _ended(arguments)
+    code = _exit_code(arguments)
     with terminal.unheard():
         sys.stdout.flush()
     return code
 
 
-def _ended(arguments: list[str]) -> int:
+def _exit_code(arguments: list[str]) -> int:
     """The exit code of a command line; what ends it is one line on stderr."""
     try:
         with signals.ending():
@@ -186,8 +186,8 @@ def _show(report, workdir: str, fail_if: str) -> int:
     from tf_compleak.engine import file_store
     from tf_compleak.report import html, terminal_report
 
-    place = file_store.path(workdir)
-    file_store.write_text(place / "report.html", html.render(report))
+    folder = file_store.path(workdir)
+    file_store.write_text(folder / "report.html", html.render(report))
     with terminal.unheard(), contextlib.suppress(SystemExit):  # rich ends by it, unheard
         terminal_report.print_report(report, Console())
         sys.stdout.flush()
@@ -196,8 +196,9 @@ def _show(report, workdir: str, fail_if: str) -> int:
     from tf_compleak.report import gate
 
     verdict = gate.judge(report, gate.parse(fail_if))
-    gate.write(verdict, place)
-    print(f"tf-compleak: {verdict.line()}", file=sys.stderr)
+    gate.write(verdict, folder)
+    for line in verdict.lines():
+        print(f"tf-compleak: {line}", file=sys.stderr)
     return 3 if verdict.failed else 0
 
 
@@ -258,9 +259,8 @@ def _run(arguments: list[str]) -> int:
         from tf_compleak.cli import states
 
         return _dry_run(states.would_run(study, options))
-    from tf_compleak.studies.run import pipeline
-
     from tf_compleak.engine import executors
+    from tf_compleak.studies.run import pipeline
 
     workers = executors.side_by_side(options.executor, options.workers, study.threads)
     with _live(workers) as tell:
@@ -287,7 +287,7 @@ def _dry_run(tasks: Sequence[tuple[str, str]]) -> int:
 # show ---------------------------------------------------------------------------------------------
 
 
-def _state(arguments: list[str]) -> int:
+def _show_workdir(arguments: list[str]) -> int:
     from tf_compleak.cli import states
 
     words = [word for word in arguments if not word.startswith("-")]
@@ -297,8 +297,8 @@ def _state(arguments: list[str]) -> int:
     if len(words) != 1:
         raise _UsageError("tf-compleak show WORKDIR: name one workdir.")
     root = os.path.expanduser(words[0])
-    found = list(states.states(root, thorough="--verify" in arguments))
-    terminal.say("\n".join(states.text(root, found)))
+    stages = list(states.states(root, thorough="--verify" in arguments))
+    terminal.say("\n".join(states.text(root, stages)))
     return 0
 
 
@@ -338,15 +338,15 @@ def _run_names(roots: list[str]) -> dict[str, str]:
 
 
 def _versions(words: list[str]) -> dict[str, str]:
-    found = {}
+    paths = {}
     for word in words:
         name, _, path = word.partition("=")
         if not name or not path:
             raise _UsageError(f"--versions: {word!r}; write NAME=PATH, such as int8=model8.tflite.")
-        if name in found:
+        if name in paths:
             raise _UsageError(f"--versions: {name} is named twice; every name must be unique.")
-        found[name] = os.path.expanduser(path)
-    return found
+        paths[name] = os.path.expanduser(path)
+    return paths
 
 
 def _audit(arguments: list[str]) -> int:
@@ -359,11 +359,11 @@ def _audit(arguments: list[str]) -> int:
 
     where = _options(Where, "audit", arguments, values)
     given = (_versions(values.versions), values.members, values.non_members)
-    asked = _settings(Audit, values, ("versions", "members", "non_members"))
+    settings = _settings(Audit, values, ("versions", "members", "non_members"))
     if values.dry_run:
-        return _dry_run(audit.would_run(*given, where=where, **asked))
+        return _dry_run(audit.would_run(*given, where=where, **settings))
     with _live() as tell:
-        report = audit.audit(*given, where=where, tell=tell, **asked)
+        report = audit.audit(*given, where=where, tell=tell, **settings)
     return _show(report, where.workdir, values.fail_if)
 
 
@@ -379,6 +379,6 @@ class _Command:
 COMMANDS = {
     "run": _Command(help_texts.RUN, help_texts.RUN_FLAGS, _run),
     "audit": _Command(help_texts.AUDIT, help_texts.AUDIT_FLAGS, _audit),
-    "show": _Command(help_texts.SHOW, {}, _state),
+    "show": _Command(help_texts.SHOW, {}, _show_workdir),
     "tensorboard": _Command(help_texts.TENSORBOARD, {}, _tensorboard),
 }

@@ -156,7 +156,9 @@ def _report_damage(workdir: Workdir) -> str:
         measured = Report.from_json(bounded_reads.json_object(file, follow=False))
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         return f"measured/{SAVED} cannot be read ({error})"
-    says = [{**found.to_json(), "study": {}, "provenance": {}} for found in (report, measured)]
+    says = [
+        {**findings.to_json(), "study": {}, "provenance": {}} for findings in (report, measured)
+    ]
     return "" if says[0] == says[1] else "report.json does not say what was measured"
 
 
@@ -198,7 +200,7 @@ def _audited(
     more = () if settings else ("attacks", "marginal", "measured")
     for folder in ("answers", "sensitivities", "observations", *more):
         if file_store.is_local(workdir.root) and (workdir.root / folder).exists():
-            yield from _found(workdir.root, thorough, folder)
+            yield from _stages_below(workdir.root, thorough, folder)
     if settings is None:
         return
     provider = ObservationFolder(settings, str(workdir.root))
@@ -219,11 +221,11 @@ def _state(declared: Declaration, source: Any, errors: dict[str, str], thorough:
         error = errors.get(declared.title, "")
         return State(declared.title, FAILED if error else OPEN, error or why)
     record = stage.record()
-    size = sum(known["bytes"] for known in record["files"].values())
+    size = sum(file["bytes"] for file in record["files"].values())
     return State(declared.title, DONE, "", size, record["made"]["at"])
 
 
-def _found(root: Path, thorough: bool, below: str) -> Iterator[State]:
+def _stages_below(root: Path, thorough: bool, below: str) -> Iterator[State]:
     """What is in a folder whose plan is not known: every stage that has a record."""
     records = (
         Path(entry.path) for entry in bounded_reads.entries(root / below) if entry.name == RECORD
@@ -238,7 +240,7 @@ def _found(root: Path, thorough: bool, below: str) -> Iterator[State]:
             yield State(name, OPEN, "its record cannot be read")
             continue
         broken = stage.damage(folder, record, thorough)
-        size = sum(known["bytes"] for known in record["files"].values())
+        size = sum(file["bytes"] for file in record["files"].values())
         made = record["made"]["at"]
         yield (
             State(name, OPEN, f"damaged: {broken}") if broken else State(name, DONE, "", size, made)
@@ -268,22 +270,22 @@ def _epoch(row: dict, file: os.PathLike) -> dict[str, float]:
     return figures
 
 
-def text(root: str, found: list[State]) -> Iterator[str]:
+def text(root: str, stages: list[State]) -> Iterator[str]:
     """Lines for the terminal: every stage, then how many there are of each state."""
-    place = file_store.path(root)
-    for each in found:
-        more = f"{each.made}  {each.bytes:>11,} bytes" if each.state == DONE else each.why
-        yield _printable(f"{each.state:7} {each.name:60} {more}".rstrip())
-    counts = Counter(each.state for each in found)
+    folder = file_store.path(root)
+    for stage_ in stages:
+        more = f"{stage_.made}  {stage_.bytes:>11,} bytes" if stage_.state == DONE else stage_.why
+        yield _printable(f"{stage_.state:7} {stage_.name:60} {more}".rstrip())
+    counts = Counter(stage_.state for stage_ in stages)
     told = ", ".join(f"{counts[state]} {state}" for state in (DONE, FAILED, OPEN) if counts[state])
-    yield f"{root}: {told}; {sum(each.bytes for each in found):,} bytes in stages"
-    who = lock.owner(place)
-    if who:
-        alive = lock.is_alive(place)
+    yield f"{root}: {told}; {sum(stage_.bytes for stage_ in stages):,} bytes in stages"
+    owner = lock.owner(folder)
+    if owner:
+        alive = lock.is_alive(folder)
         how = "running now" if alive else "stopped in the middle; the same command goes on"
-        line = f"{how}: process {who.pid} on {who.host} since {who.since} ({who.command})"
+        line = f"{how}: process {owner.pid} on {owner.host} since {owner.since} ({owner.command})"
         yield _printable(line)
-    report = place / "report.json"
+    report = folder / "report.json"
     if report.exists():
         yield f"report: {report}"
 

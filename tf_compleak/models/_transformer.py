@@ -25,7 +25,7 @@ PARTS = {
 SPREAD = 0.02  # standard deviation of first weights (Devlin et al., 2019; Radford et al., 2019)
 
 
-def embedded(ids, spec):
+def token_and_position_embeddings(ids, spec):
     """Token plus position embeddings of ids [N, T]: f32[N, T, W]."""
     text = spec.text
     tokens = layers.Embedding(text.vocabulary, spec.width, name="token_embedding")(ids)
@@ -34,28 +34,28 @@ def embedded(ids, spec):
     return layers.Add(name="embeddings_add")([tokens, positions])
 
 
-def attended(x, mask, spec, name: str):
+def self_attention(x, mask, spec, name: str):
     """Self-attention with dropout after it: [N, T, W] -> [N, T, W]."""
     heads = spec.text.heads
     attention = layers.MultiHeadAttention(heads, spec.width // heads, name=f"{name}_attention")
-    return dropped(attention(x, value=x, attention_mask=mask), spec, f"{name}_attention")
+    return dropout(attention(x, value=x, attention_mask=mask), spec, f"{name}_attention")
 
 
-def fed(x, spec, name: str):
+def feed_forward(x, spec, name: str):
     """Two dense layers with GELU between and dropout after: [N, T, W] -> [N, T, W]."""
     tokens = x.shape[1:]
     x = Reshaped(tokens[-1:], name=f"{name}_rows")(x)
     x = layers.Dense(spec.text.feed_forward, name=f"{name}_inner")(x)
     x = layers.Dense(spec.width, name=f"{name}_outer")(Gelu(name=f"{name}_gelu")(x))
-    return dropped(Reshaped(tokens, name=f"{name}_tokens")(x), spec, name)
+    return dropout(Reshaped(tokens, name=f"{name}_tokens")(x), spec, name)
 
 
-def dropped(x, spec, name: str):
+def dropout(x, spec, name: str):
     """Dropout with a seed of its own."""
     return SeededDropout(spec.text.dropout, name=f"{name}_dropout")(x)
 
 
-def started(model: keras.Model, spec, seed: int, attention: str) -> keras.Model:
+def with_first_weights(model: keras.Model, spec, seed: int, attention: str) -> keras.Model:
     """The model with its first weights: drawn from `seed`, the backbone's from `text.start`.
 
     Args:
@@ -87,10 +87,10 @@ def _path(name: str, attention: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _backbone(path: str) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as saved:
-        return fitted({key.replace("|", "/"): saved[key] for key in saved.files})
+        return for_our_layers({key.replace("|", "/"): saved[key] for key in saved.files})
 
 
-def fitted(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def for_our_layers(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """keras-nlp's weights for our layers.
 
     BERT's first segment, the only one that a single text has, is added to the positions. GPT-2's

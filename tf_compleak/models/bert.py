@@ -17,31 +17,39 @@ def check(spec) -> None:
 
 def build(spec, seed: int):
     """Logits of token ids int32[N, T], 0 for padding."""
-    from tf_compleak.models import _transformer as t
+    from tf_compleak.models import _transformer as transformer
 
-    ids, x = encoded(spec)
-    x = t.layers.Dense(spec.width, name="pooled_dense")(x)
-    x = t.layers.Activation("tanh", name="pooled_tanh")(x)
-    x = t.layers.Dense(spec.classes, name="logits")(t.dropped(x, spec, "pooled"))
-    model = t.keras.Model(ids, x, name="bert")
-    return t.started(model, spec, seed, "self_attention_layer")
+    ids, x = ids_and_first_state(spec)
+    x = transformer.layers.Dense(spec.width, name="pooled_dense")(x)
+    x = transformer.layers.Activation("tanh", name="pooled_tanh")(x)
+    x = transformer.layers.Dense(spec.classes, name="logits")(
+        transformer.dropout(x, spec, "pooled")
+    )
+    model = transformer.keras.Model(ids, x, name="bert")
+    return transformer.with_first_weights(model, spec, seed, "self_attention_layer")
 
 
-def encoded(spec):
+def ids_and_first_state(spec):
     """Ids and the first token's last hidden state f32[N, W]."""
-    from tf_compleak.models import _transformer as t
+    from tf_compleak.models import _transformer as transformer
     from tf_compleak.models.layers import FirstToken, Mask
 
     def norm(x, name):
-        return t.layers.LayerNormalization(epsilon=1e-12, name=name)(x)
+        return transformer.layers.LayerNormalization(epsilon=1e-12, name=name)(x)
 
-    ids = t.layers.Input(spec.input_shape, dtype="int32", name="ids")
+    ids = transformer.layers.Input(spec.input_shape, dtype="int32", name="ids")
     mask = Mask(name="mask")(ids)
-    x = t.dropped(norm(t.embedded(ids, spec), "embeddings_layer_norm"), spec, "embeddings")
+    x = transformer.dropout(
+        norm(transformer.token_and_position_embeddings(ids, spec), "embeddings_layer_norm"),
+        spec,
+        "embeddings",
+    )
     for index in range(spec.depth):
         name = f"layer{index}"
-        y = t.attended(x, mask, spec, name)
-        x = norm(t.layers.Add(name=f"{name}_attention_add")([x, y]), f"{name}_attention_norm")
-        y = t.fed(x, spec, name)
-        x = norm(t.layers.Add(name=f"{name}_add")([x, y]), f"{name}_norm")
+        y = transformer.self_attention(x, mask, spec, name)
+        x = norm(
+            transformer.layers.Add(name=f"{name}_attention_add")([x, y]), f"{name}_attention_norm"
+        )
+        y = transformer.feed_forward(x, spec, name)
+        x = norm(transformer.layers.Add(name=f"{name}_add")([x, y]), f"{name}_norm")
     return ids, FirstToken(name="first")(x)

@@ -17,22 +17,28 @@ def check(spec) -> None:
 
 def build(spec, seed: int):
     """Logits of token ids int32[N, T], 0 for padding."""
-    from tf_compleak.models import _transformer as t
+    from tf_compleak.models import _transformer as transformer
     from tf_compleak.models.layers import LastToken, Mask
 
     def norm(x, name):
-        return t.layers.LayerNormalization(epsilon=1e-5, name=name)(x)
+        return transformer.layers.LayerNormalization(epsilon=1e-5, name=name)(x)
 
-    ids = t.layers.Input(spec.input_shape, dtype="int32", name="ids")
+    ids = transformer.layers.Input(spec.input_shape, dtype="int32", name="ids")
     mask = Mask(causal=True, name="mask")(ids)
-    x = t.dropped(t.embedded(ids, spec), spec, "embeddings")
+    x = transformer.dropout(
+        transformer.token_and_position_embeddings(ids, spec), spec, "embeddings"
+    )
     for index in range(spec.depth):
         name = f"layer{index}"
-        y = t.attended(norm(x, f"{name}_attention_norm"), mask, spec, name)
-        x = t.layers.Add(name=f"{name}_attention_add")([x, y])
-        y = t.fed(norm(x, f"{name}_norm"), spec, name)
-        x = t.layers.Add(name=f"{name}_add")([x, y])
+        y = transformer.self_attention(norm(x, f"{name}_attention_norm"), mask, spec, name)
+        x = transformer.layers.Add(name=f"{name}_attention_add")([x, y])
+        y = transformer.feed_forward(norm(x, f"{name}_norm"), spec, name)
+        x = transformer.layers.Add(name=f"{name}_add")([x, y])
     x = LastToken(name="last")(norm(x, "layer_norm"), ids=ids)
-    x = t.layers.Activation("linear", name="last_value")(x)  # tfmot can give it an INT8 range
-    model = t.keras.Model(ids, t.layers.Dense(spec.classes, name="logits")(x), name="gpt2")
-    return t.started(model, spec, seed, "self_attention")
+    x = transformer.layers.Activation("linear", name="last_value")(
+        x
+    )  # tfmot can give it an INT8 range
+    model = transformer.keras.Model(
+        ids, transformer.layers.Dense(spec.classes, name="logits")(x), name="gpt2"
+    )
+    return transformer.with_first_weights(model, spec, seed, "self_attention")

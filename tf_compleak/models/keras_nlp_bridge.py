@@ -108,7 +108,7 @@ def load_preset(kind: str, preset: str):
     Raises:
       ValueError, OSError: in one line when it is not there, cannot be reached or is another kind.
     """
-    source = located(preset)
+    source = folder_or_reachable_name(preset)
     from keras_nlp import models
 
     backbones = {"bert": models.BertBackbone, "gpt2": models.GPT2Backbone}
@@ -123,7 +123,7 @@ def load_preset(kind: str, preset: str):
         ) from error
 
 
-def located(preset: str) -> str:
+def folder_or_reachable_name(preset: str) -> str:
     """The folder of a preset, or its name where it must be fetched and its host can be reached.
 
     A host that cannot be reached is found out in seconds: keras-nlp itself would try for minutes.
@@ -166,14 +166,14 @@ def _reachable(host: str) -> bool:
     where = (proxy.hostname, proxy.port or 80) if proxy.hostname else (host, 443)
     reached = []
 
-    def knock():
+    def connect():
         try:
             socket.create_connection(where, timeout=PATIENCE).close()
             reached.append(True)
         except OSError:
             pass
 
-    thread = threading.Thread(target=knock, daemon=True)  # a name server may hang, too
+    thread = threading.Thread(target=connect, daemon=True)  # a name server may hang, too
     thread.start()
     thread.join(PATIENCE)
     return bool(reached)
