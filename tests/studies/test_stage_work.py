@@ -1,5 +1,7 @@
 """Stages: what is kept and what is done again."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny import made
@@ -42,6 +44,24 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
     assert len(nulls) == 2
     path.unlink()  # the workdir holds all that a finished study needs
     assert not Data().why(data)
+
+
+@pytest.mark.parametrize("changes", [{"split": "halves"}, {"seed": 1}])
+def test_the_blind_baseline_is_made_anew_when_others_are_members_of_the_same_data(
+    tmp_path, changes
+):
+    path, root = tmp_path / "data.npz", str(tmp_path / "w")
+    save(path, 0)
+    sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
+    study = Study(dataset=f"npz:{path}", num_population=10, **sizes)
+    made(Data(), DataFolder(study, root, None))
+    before = source.Source(study, root)
+    assert made(BlindBaseline(), before) is not None and not BlindBaseline().why(before)
+    after = source.Source(dataclasses.replace(study, **changes), root)
+    assert BlindBaseline().why(after)
+    made(BlindBaseline(), after)
+    members = np.load(BlindBaseline().stage(after).folder() / "members.npy")
+    np.testing.assert_array_equal(members, after.inputs().members)
 
 
 def test_the_report_names_the_kernels_that_were_left_alone(tmp_path):
