@@ -1,6 +1,7 @@
 """The house: its floors, its sizes, and what stays out of a process that does not need it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,20 @@ def test_what_is_not_needed_is_not_loaded(statement, absent):
     code = f"import sys; {statement}; print(*(m for m in '{absent}'.split() if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].strip() == ""
+
+
+def concepts():
+    """(names of the concept, file) of every file of the map's table."""
+    text = (CHECKOUT / "WORKSPACE.md").read_text(encoding="utf-8")
+    table = text.split("## Ten concepts")[1].split("## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return [(row[0], file) for row in rows for file in re.findall(r"`(\S+\.py)`", row[1])]
+
+
+@pytest.mark.parametrize(("concept", "file"), concepts())
+def test_a_concept_of_the_paper_is_where_the_map_says(concept, file):
+    docstring = ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+    assert any(name.lower() in docstring.lower() for name in concept.split(", "))
 
 
 def test_public_names_exist():
