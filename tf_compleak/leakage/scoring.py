@@ -75,7 +75,7 @@ def run(
     target, *shadows = families
     attack, seed = attack or load(run.attack), _seed(question.seed, run)
     if not shadows:
-        rng = seeds.generator(question.seed, "folds", *_draw(run))
+        rng = seeds.generator(question.seed, "folds", _draw(run))
         folds = crossfit.folds_of(target.members, question.folds, rng)
         values, margins = crossfit.cross_fitted(progress, target, folds, attack, seed)
         if run.null:
@@ -91,16 +91,16 @@ def run(
 def _seed(seed: int, run: Run) -> int:
     """For what is random in an attack: it depends on what the run is called, on no path."""
     if run.null:
-        return seeds.integer(seed, *_draw(run), run.attack, slug(run.release))
+        return seeds.integer(seed, _draw(run), run.attack, slug(run.release))
     variant = () if run.target == TARGET else (run.target,)
     if run.exposure != exposures.FULL:
         variant += (run.exposure,)
     return seeds.integer(seed, "attack", run.attack, slug(run.release), *variant)
 
 
-def _draw(run: Run) -> tuple[str, ...]:
-    """What tells the draws of membership apart in names of seeds."""
-    return ("null", str(int(run.null))) if run.null else ()
+def _draw(run: Run) -> str:
+    """What tells the draws of membership of null runs apart in names of seeds; "" for the real."""
+    return f"null {int(run.null)}" if run.null else ""
 
 
 def _check_classes(target: Observations, shadows: list[Observations]) -> None:
