@@ -7,7 +7,7 @@ import planted
 import pytest
 
 from tf_compleak import attacks
-from tf_compleak.attacks import boosted, forest, networks
+from tf_compleak.attacks import boosted, calibrated, forest, networks
 from tf_compleak.metrics import intervals, roc
 from tf_compleak.models.trainer import Optimization
 
@@ -36,6 +36,7 @@ RELEASES = {
     "mr": ("original", "pruning-0.60", "int8-ptq"),
     "mr without the original": ("pruning-0.60", "int8-ptq"),
     "tabular": ("original", "int8-ptq"),
+    "calibrated": ("original", "int8-ptq"),
     "rmia": ("original", "pruning-0.60"),
     "lira-offline": ("original", "int8-ptq"),
     "lira-online": ("original", "pruning-0.60", "int8-ptq"),
@@ -58,6 +59,7 @@ def length(request, monkeypatch):
     monkeypatch.setattr(networks, "SAMIA_SETTINGS", SAMIA)
     if request.param == "quick":
         monkeypatch.setattr(boosted, "ITERATIONS", 40)
+        monkeypatch.setattr(calibrated, "ITERATIONS", 60)
         monkeypatch.setattr(networks, "STACK_SETTINGS", STACK)
     return request.param
 

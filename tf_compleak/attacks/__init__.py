@@ -51,6 +51,7 @@ ATTACKS = {
     "sr2-mlp": Entry("classifiers:Mlp", ("SR",), weight=15),
     "mr": Entry("stack:Stack", ("MR",), weight=200),
     "tabular": Entry("tabular:Tabular", EVERY, weight=5),
+    "calibrated": Entry("calibrated:Calibrated", EVERY, ("aside",), weight=100),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
     "lira-offline": Entry("lira:offline", EVERY, ("aside",), 2),
     "lira-online": Entry("lira:online", EVERY, ("aside",), 2),

@@ -87,7 +87,8 @@ QUESTION_FLAGS = {
             "attacks",
             "NR: confidence, loss, entropy, modified-entropy (also with -global), "
             "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr; "
-            "any release: tabular; with shadows: rmia, lira-offline, lira-online, lira-boosted",
+            "any release: tabular; with shadows: calibrated, rmia, lira-offline, lira-online, "
+            "lira-boosted",
         ),
         (
             "releases",
@@ -306,6 +307,12 @@ AUDIT_FLAGS = {
     ],
     "Shadows": [
         ("shadows", "folders of shadow models that attacks are fitted on; none: cross-fitted"),
+        (
+            "allow_shared_examples",
+            "go on although a shadow's members and non-members tell the target's, and say so in "
+            "the report. By content: a common pool from which every model's members were drawn "
+            "anew is fine, the target's own lists, or a part of them, are not",
+        ),
     ],
     **QUESTION_FLAGS,
     "Running": [

@@ -83,7 +83,7 @@ def run(
         noise = crossfit.noise(target, folds, attack, seed)
         return RunScores(values, margins, target.members, noise)
     _check_classes(target, shadows)
-    fitted = attack.fit(shadows, seed=seed)
+    fitted = attack.fit([shadow.with_answers_of(target) for shadow in shadows], seed=seed)
     values = fitted.score(target.hidden())
     return RunScores(values, values - fitted.threshold, target.members)
 

@@ -31,6 +31,8 @@ class Observations:
       aside: the same versions on examples outside the family's members and non-members, of which
         the family was trained on none: on the target the population, on a shadow the other
         families' examples too. None where nothing of the kind was queried.
+      target_probabilities: on a shadow, f32[V, N, C]: what the target, which was trained on none of
+        them, says of the same examples. None where it was not asked, or may have seen some.
     """
 
     versions: Release
@@ -42,6 +44,7 @@ class Observations:
     resolutions: tuple[float, ...] = ()
     augmented: np.ndarray | None = None
     aside: Observations | None = None
+    target_probabilities: np.ndarray | None = None
 
     def __post_init__(self):
         if not self.resolutions:
@@ -79,6 +82,9 @@ class Observations:
             if array.ndim != 3 or shape != expected:
                 raise ValueError(f"{name}: got shape {array.shape} for {versions} versions, {n}.")
             validators.finite(name, array)
+        answers = self.target_probabilities
+        if answers is not None and answers.shape != self.probabilities.shape:
+            raise ValueError(f"target_probabilities: got shape {answers.shape}.")
         if self.aside is not None:
             if self.aside.versions != self.versions or self.aside.classes != self.classes:
                 raise ValueError("aside: its versions or classes are not those of the examples.")
@@ -110,6 +116,7 @@ class Observations:
             resolutions=tuple(self.resolutions[row] for row in rows),
             augmented=chosen(self.augmented),
             aside=None if self.aside is None else self.aside.select(release),
+            target_probabilities=chosen(self.target_probabilities),
         )
 
     def take(self, indices: np.ndarray) -> Observations:
@@ -126,7 +133,30 @@ class Observations:
             ids=None if self.ids is None else self.ids[indices],
             sensitivities=taken(self.sensitivities),
             augmented=None if self.augmented is None else self.augmented[..., indices],
+            target_probabilities=taken(self.target_probabilities),
         )
+
+    def with_answers_of(self, target: Observations) -> Observations:
+        """A shadow's observations with what the target says of the same examples.
+
+        As they are where the target was not asked about all of them, or has one of them itself.
+        """
+        aside = target.aside
+        if aside is None or any(part.ids is None for part in (self, target, aside)):
+            return self
+        order = np.argsort(aside.ids, kind="stable")
+        rows = np.searchsorted(aside.ids, self.ids, sorter=order)
+        rows = order[np.minimum(rows, len(order) - 1)]
+        if (aside.ids[rows] != self.ids).any() or np.isin(self.ids, target.ids).any():
+            return self
+        return dataclasses.replace(self, target_probabilities=aside.probabilities[:, rows])
+
+    def by_the_target(self) -> Observations:
+        """A shadow's examples as the target sees them; ValueError where it was not asked."""
+        if self.target_probabilities is None:
+            raise ValueError("target_probabilities: the target was not asked about these examples.")
+        answers = self.target_probabilities
+        return dataclasses.replace(self, probabilities=answers, target_probabilities=None)
 
     def hidden(self) -> Observations:
         """The same without the membership: what an attack is given of its target."""

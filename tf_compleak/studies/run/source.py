@@ -122,10 +122,10 @@ class Source:
     def aside(self, family: str) -> np.ndarray:
         """Indices of the examples beside a family's own that attacks ask about.
 
-        The population; for shadows with data of their own, the other families' examples too.
+        The population; for families with data of their own, the other families' examples too.
         """
         population = self.splits[family].population
-        if self.study.split == "halves" or family == TARGET:
+        if self.study.split == "halves":
             return population
         others = [split.scored for name, split in self.splits.items() if name != family]
         return np.concatenate([population, *others])

@@ -1,0 +1,234 @@
+"""The calibrated attack: how much surer is a model than others that did not see the example?
+
+Every family is asked about the other families' examples. With data of their own none of the others
+was trained on them: each is an out-reference. So the shadow plays the target with the target as its
+reference (`Observations.target_probabilities`), and one shadow is enough; further shadows are
+references of each other, those that did not see the example (`references`).
+
+An example is told by what its family's versions say of it, by what the out-references say of it on
+average, and by the differences: logit, margin and entropy of every version, the loss, the squared
+distance of the log-confidence vectors, that to the references' mean over versions, and the largest
+log-confidences in the first version's order. Boosting, and splines of the same numbers into a
+logistic regression, learn membership from these; how much each counts is chosen by the shadows'
+examples, held out.
+
+The method is ours; its parts: difficulty calibration (Watson et al., ICLR 2022, section 4), learned
+from several numbers as in Shi et al. (2024); `tabular` for what one family says alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from tf_compleak.attacks import features, logistic, splines, tabular
+from tf_compleak.attacks.references import Panel, References
+from tf_compleak.metrics import roc
+from tf_compleak.types.observations import Observations
+
+FOLDS = 3
+ITERATIONS = 300
+LARGEST = 10  # log-confidences of every version
+MOST_CLASSES = 256  # with more, the references' whole vectors take too much memory: no distances
+SHARES = np.linspace(0, 1, 5)  # of boosting in the sum of both log-odds
+NEEDS = (
+    "calibrated: no model was asked about the shadows' examples that was not trained on them; give "
+    "the target's answers on the shadows' examples (the target's Observations.aside, or model "
+    "files in an audit), or two shadows that were asked about each other's."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The reference models, what they say on average, both learners and how much boosting counts.
+
+    Attributes:
+      average: f64[F], stands in for the out-references of an example that has none.
+      share: of boosting's log-odds in the sum.
+    """
+
+    panel: Panel
+    average: np.ndarray
+    boosting: HistGradientBoostingClassifier
+    basis: splines.Basis
+    regression: LogisticRegression
+    share: float
+    threshold: float
+
+    def score(self, target: Observations) -> np.ndarray:
+        """f64[N] log-odds of membership."""
+        mean_out = _filled(_mean_out(self.panel.at(target.ids), None), self.average)
+        columns = self.basis.table(numbers(target, mean_out).T)
+        odds = logistic.log_odds(
+            self.regression, np.column_stack([columns, tabular.one_hot(target)])
+        )
+        boosted = self.boosting.decision_function(table(target, mean_out))
+        return self.share * boosted + (1 - self.share) * odds
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The attack on a release of any number of versions, from one shadow on."""
+
+    def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
+        """Fit on the shadows as targets; share and threshold come from examples held out.
+
+        Raises:
+          ValueError: where no example of the shadows has an out-reference.
+        """
+        panel = Panel(shadows, statistic)
+        references = [_of_shadow(panel, shadow, index) for index, shadow in enumerate(shadows)]
+        if all(np.isnan(mean_out).all() for mean_out in references):
+            raise ValueError(NEEDS)
+        average = np.nanmean(np.concatenate(references, axis=1), axis=1)
+        references = [_filled(mean_out, average) for mean_out in references]
+        pairs = list(zip(shadows, references, strict=True))
+        members = np.concatenate([shadow.members for shadow in shadows])
+        columns = np.concatenate([table(*pair) for pair in pairs])
+        basis, curved = splines.fit(np.concatenate([numbers(*pair) for pair in pairs], axis=1).T)
+        labels = np.concatenate([tabular.one_hot(shadow) for shadow in shadows])
+        curved = np.column_stack([curved, labels])
+        ids = np.concatenate([shadow.ids for shadow in shadows])
+        folds = _folds(ids, seed)
+        held_out = np.stack(
+            [
+                cross_val_predict(
+                    _boosting(seed), columns, members, cv=folds, method="decision_function"
+                ),
+                logistic.held_out(curved, members, folds),
+            ]
+        )
+        share = _best_share(held_out, members)
+        threshold = roc.best_threshold(share * held_out[0] + (1 - share) * held_out[1], members)
+        boosting = _boosting(seed).fit(columns, members)
+        regression = logistic.fit(curved, members)
+        return Fitted(panel, average, boosting, basis, regression, share, threshold)
+
+
+def _boosting(seed: int) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        max_iter=ITERATIONS,
+        learning_rate=0.03,
+        max_leaf_nodes=8,
+        min_samples_leaf=60,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    )
+
+
+def _folds(ids: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit on and rows held out, all rows of an example together."""
+    groups = np.unique(ids, return_inverse=True)[1]
+    splitter = GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return list(splitter.split(groups, groups=groups))
+
+
+def _best_share(held_out: np.ndarray, members: np.ndarray) -> float:
+    """How much boosting counts beside the regression: least cross-entropy of log-odds f64[2, N]."""
+    signs = np.where(members, 1.0, -1.0)
+    losses = [
+        np.logaddexp(0, -signs * (share * held_out[0] + (1 - share) * held_out[1])).mean()
+        for share in SHARES
+    ]
+    return float(SHARES[np.argmin(losses)])
+
+
+# What one family and its references say -----------------------------------------------------------
+
+
+def _with_vectors(classes: int) -> bool:
+    return classes <= MOST_CLASSES
+
+
+def statistic(observations: Observations) -> np.ndarray:
+    """f32[F, N]: logit, margin and entropy of every version, then its log-confidences by class."""
+    measures = np.float32(np.concatenate(_measures(observations)))
+    if not _with_vectors(observations.classes):
+        return measures
+    vectors = features.log(observations).transpose(0, 2, 1)  # [V, C, N]
+    return np.concatenate([measures, vectors.reshape(-1, len(observations))])
+
+
+def _measures(observations: Observations) -> list[np.ndarray]:
+    """f64[V, N] each."""
+    measures = (features.logit, features.margin, features.entropy)
+    return [measure(observations) for measure in measures]
+
+
+def _of_shadow(panel: Panel, shadow: Observations, index: int) -> np.ndarray:
+    """f64[F, N] mean of the out-references of a shadow's examples; NaN where there is none."""
+    others = panel.at(shadow.ids, without=index) if len(panel) > 1 else None
+    asked = shadow.target_probabilities is not None
+    target = statistic(shadow.by_the_target()) if asked else None
+    if others is None and target is None:
+        raise ValueError(NEEDS)
+    return _mean_out(others, target)
+
+
+def _mean_out(references: References | None, target: np.ndarray | None) -> np.ndarray:
+    """f64[F, N] mean over the models that did not see the example, the target's f32[F, N] too."""
+    if references is None:
+        return np.float64(target)
+    counts = references.outside.sum(axis=0)
+    total = np.einsum("kfn,kn->fn", references.values, references.outside, dtype=np.float64)
+    if target is not None:
+        counts, total = counts + 1, total + target
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+
+
+def _filled(mean_out: np.ndarray, average: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(mean_out), average[:, None], mean_out)
+
+
+def _calibrations(observations: Observations, mean_out: np.ndarray) -> list[np.ndarray]:
+    """f64[V, N] each: measures of the references, and how much higher the family's own are."""
+    versions = len(observations.versions)
+    outside = mean_out[: 3 * versions].reshape(3, versions, -1)
+    return [*outside, *(np.stack(_measures(observations)) - outside)]
+
+
+def numbers(observations: Observations, mean_out: np.ndarray) -> np.ndarray:
+    """f64[F, N]: what the regression sees, before splines: `tabular`'s numbers and calibrations."""
+    return np.concatenate(
+        [
+            tabular.per_version(observations),
+            tabular.joint(observations),
+            *_calibrations(observations, mean_out),
+        ]
+    )
+
+
+def table(observations: Observations, mean_out: np.ndarray) -> np.ndarray:
+    """f32[N, F]: what boosting sees."""
+    log_confidences = features.log(observations)
+    columns = [
+        *_measures(observations),
+        features.loss(observations),
+        *_calibrations(observations, mean_out),
+        *_largest(log_confidences),
+    ]
+    if _with_vectors(observations.classes):
+        columns += _distances(log_confidences, mean_out)
+    return np.float32(np.concatenate(columns)).T
+
+
+def _largest(log_confidences: np.ndarray) -> list[np.ndarray]:
+    """[K, N] of every version: its log-confidences [N, C] of the first version's K likeliest."""
+    order = np.argsort(-log_confidences[0], axis=1, kind="stable")[:, :LARGEST]
+    return [np.take_along_axis(version, order, axis=1).T for version in log_confidences]
+
+
+def _distances(log_confidences: np.ndarray, mean_out: np.ndarray) -> list[np.ndarray]:
+    """f64[V, N] each: squared distances to the references' vector, and to their mean vector."""
+    versions, count, classes = log_confidences.shape
+    vectors = mean_out[3 * versions :].reshape(versions, classes, count).transpose(0, 2, 1)
+    return [
+        ((log_confidences - reference) ** 2).sum(axis=2)
+        for reference in (vectors, vectors.mean(axis=0))
+    ]
