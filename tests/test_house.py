@@ -59,7 +59,7 @@ def test_keras_nlp_is_reached_by_one_bridge_only():
         ("from tf_compleak.attacks import classifiers", "tensorflow tf_keras keras"),
         ("from tf_compleak.metrics import roc, intervals", "tensorflow tf_keras keras sklearn"),
         (
-            "from tf_compleak.metrics import advantage, bootstrap, clustered, privacy, slices",
+            "from tf_compleak.metrics import advantage, clustered, privacy, slices",
             "tensorflow tf_keras keras sklearn",
         ),
         ("from tf_compleak.inference import interpreter, observe", "tensorflow tf_keras keras"),

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import resampling
 from scipy import stats
 
-from tf_compleak.metrics import bootstrap, paired_rates, roc
+from tf_compleak.metrics import paired_rates, roc
 from tf_compleak.metrics.paired_rates import ClusteredRates, Row
 
 
@@ -52,11 +53,10 @@ def test_rows_that_agree_are_not_certain_to_and_a_clear_difference_is_seen():
 def test_the_interval_is_no_wider_than_the_bootstraps():
     rng = np.random.default_rng(1)
     rows = two_rows(rng, 600, 1.0, (0.7, 0.7))
-    resampled = bootstrap.paired_tpr_difference(
-        *(row.scores for row in rows), rows[0].members, 0.1, rng=rng, draws=300
-    )
+    scores = (row.scores for row in rows)
+    low, high = resampling.paired_tpr_difference(*scores, rows[0].members, 0.1, rng)
     counted = paired_rates.tpr_difference(*rows, 0.1, rng=rng)
-    ratio = (counted.high - counted.low) / (resampled.high - resampled.low)
+    ratio = (counted.high - counted.low) / (high - low)
     assert 0.6 < ratio < 1.1
 
 
@@ -67,10 +67,13 @@ def test_the_interval_is_no_wider_than_the_bootstraps():
         *(
             pytest.param(*row, 1000, marks=pytest.mark.slow)
             for row in (
+                (0.1, 100, 1.0, (0.7, 0.7)),
                 (0.1, 1000, 2.0, (0.7, 1.0)),
+                (0.1, 300, 1.0, (0.3, 1.5)),
                 (0.1, 300, 3.0, (0.1, 0.4)),
                 (0.01, 1000, 1.0, (0.7, 0.7)),
                 (0.01, 2000, 2.5, (0.3, 1.5)),
+                (0.01, 3000, 2.0, (0.5, 0.5)),
             )
         ),
     ],

@@ -1,7 +1,7 @@
 """Paired differences of TPRs at a fixed FPR between many rows of scores on the same examples.
 
-`bootstrap.paired_tpr_difference` resamples every pair; here each row is sorted once, and a pair
-then takes O(N + draws log N), so that every row of a report can be held against every other.
+Nothing is resampled: each row is sorted once, and a pair then takes O(N + draws log N), so that
+every row of a report can be held against every other.
 Ties are broken at random throughout, as in `roc.tpr_at_fpr`.
 """
 
