@@ -9,7 +9,7 @@ import bucket
 import numpy as np
 import pytest
 import tiny
-from test_resume import run, study
+from test_resume import TASKS, run, study
 
 from tf_compleak.cli import states
 from tf_compleak.engine import bounded_reads, file_store, stage
@@ -114,7 +114,7 @@ def test_a_folder_loads_no_library_of_buckets(tmp_path):
 
 
 def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):
-    assert len(run(tmp_path / "disk")) == 19
+    assert len(run(tmp_path / "disk")) == TASKS
     told = []
     run(root, told)
     place = file_store.path(root)

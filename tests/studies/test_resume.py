@@ -20,6 +20,8 @@ from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, stage_work
 from tf_compleak.studies.study import Study
 
+TASKS = 22  # of the tiny study
+
 
 def study(**changes):
     fields = {**tiny.FLAGS, "releases": (), **changes}
@@ -40,7 +42,7 @@ def run(workdir, told=None, overwrite=False, **changes):
 @pytest.fixture(scope="module")
 def first_and_told(tmp_path_factory):
     workdir, told = tmp_path_factory.mktemp("resume") / "w", []
-    assert len(run(workdir, told)) == 19
+    assert len(run(workdir, told)) == TASKS
     return workdir, told
 
 
@@ -161,7 +163,8 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
     assert set(would_run(finished, calibration_size=9)) == {
         *("int8-ptq target", "int8-ptq shadow-0", "loss int8-ptq", "nasr-lr int8-ptq"),
         *("ask int8-ptq target", "ask int8-ptq shadow-0", "what each version adds"),
-        *("sr2-lr original+int8-ptq", "null run", states.FIGURES),
+        *("sr2-lr original+int8-ptq", "null run of sr2-lr original+int8-ptq"),
+        *("null run of loss int8-ptq", states.FIGURES),
     }
     assert would_run(finished, delta=0.001) == {states.FIGURES: "--delta: 0.0 there, 0.001 here"}
     assert tree(finished) == before
@@ -170,17 +173,32 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
     assert not (tmp_path / "none").exists()
 
 
+def test_another_split_is_another_study_but_for_the_data(finished):
+    """Other numbers of members and non-members, or one pool for all, over the same data."""
+    everything = set(would_run(finished / "none")) - {"data", states.FIGURES}
+    swapped = would_run(finished, num_members=50, num_non_members=70)
+    halves = would_run(finished, split="halves")
+    assert len(everything) == TASKS - 1
+    assert set(swapped) == everything | {states.FIGURES} == set(halves)
+    for tasks in (swapped, halves):
+        assert tasks["membership target"] == "split changed"
+        assert tasks["train shadow-0"] == "split changed"
+        assert tasks["blind baseline"] == "inputs split changed"
+
+
 def test_adding_a_version_or_an_attack_computes_only_that(finished):
     more = {"versions": "original,int8-ptq,float16-ptq"}
     added = {
         *("float16-ptq target", "float16-ptq shadow-0", "sr2-lr original+float16-ptq"),
         *("ask float16-ptq target", "ask float16-ptq shadow-0"),
-        *("loss float16-ptq", "nasr-lr float16-ptq", "null run", "what each version adds"),
+        *("loss float16-ptq", "nasr-lr float16-ptq", "what each version adds"),
+        *("null run of loss float16-ptq", "null run of sr2-lr original+float16-ptq"),
     }
     assert would_run(finished, **more).keys() == {*added, states.FIGURES}
     assert set(run(finished, **more)) == added
     more["attacks"] = "entropy,loss,nasr-lr,sr2-lr"
-    assert set(run(finished, **more)) == {f"entropy {n}" for n in more["versions"].split(",")}
+    attacks = {f"entropy {name}" for name in more["versions"].split(",")}
+    assert set(run(finished, **more)) == {*attacks, "null run of entropy float16-ptq"}
     with pytest.raises(ValueError, match=r"another study \(attacks: .*versions: .*--overwrite"):
         run(finished)
     assert run(finished, overwrite=True) == []  # and nothing was lost on the way
@@ -207,11 +225,11 @@ def shown(capsys, *arguments):
 
 def test_show_says_what_is_done_and_what_is_not(finished, capsys):
     text = shown(capsys, finished)
-    assert text.count("\ndone ") == 19 and "20 done" in text and "report.json" in text
+    assert text.count("\ndone ") == TASKS and f"{TASKS + 1} done" in text and "report.json" in text
     path = finished / "attacks" / "loss" / "original" / "values.npy"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert "20 done" in shown(capsys, finished)  # sizes alone do not tell
+    assert f"{TASKS + 1} done" in shown(capsys, finished)  # sizes alone do not tell
     text = shown(capsys, finished, "--verify")
     assert "to do   loss original" in text and "SHA-256" in text
     shutil.rmtree(finished / "families" / "target" / "observations" / "int8-ptq")
@@ -269,7 +287,7 @@ def test_the_dry_run_of_the_command_line(finished, capsys):
     arguments = tiny.command(finished, "--dry_run", "--versions=original,int8-ptq,dynamic-ptq")[3:]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("10 tasks to do")
+    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("11 tasks to do")
     with contextlib.redirect_stderr(io.StringIO()) as error:
         assert cli.main([*arguments, "--epochs=3"]) == 2
     assert "epochs: 2 there, 3 here" in error.getvalue()
