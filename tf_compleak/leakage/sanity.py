@@ -23,6 +23,7 @@ import numpy as np
 
 from tf_compleak.engine.stage import Stage
 from tf_compleak.leakage import scoring
+from tf_compleak.leakage.crossfit import CROSS
 from tf_compleak.leakage.plan import Key, Run
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.metrics import intervals, slices
@@ -35,7 +36,6 @@ NULL_LEVEL = 0.999  # of all null runs together
 DRAWS = 3  # of membership, for every null run
 TWICE = math.sqrt(2)  # times the width: twice the variance
 BLIND = "blind baseline"
-CROSS = "cross-fitting"
 
 
 def write_blind(
