@@ -205,7 +205,7 @@ def test_mixed_answers_are_those_of_one_side_after_the_other(files, tmp_path, mo
     given = of_files(1, files / "honest.tflite")
     monkeypatch.setattr(order, "PART", 150)
     answers = answers_of(given, tmp_path, batch=16)
-    model = open_model.Opened(given.versions["v"], Asking(batch=16), given.sides[0])
+    model = open_model.Opened(given.versions["v"], Asking(batch=16), given.sides)
     try:
         for side, outputs in zip(given.sides, answers.outputs, strict=True):
             np.testing.assert_allclose(model.ask(side, 0, len(side)), outputs, atol=1e-6)

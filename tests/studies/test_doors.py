@@ -77,15 +77,16 @@ def test_what_the_shadows_say_of_an_example_is_found_by_its_id(folders, tmp_path
     )
     assert not shadow.aside.members.any() and not set(shadow.ids) & set(shadow.aside.ids)
     assert set(target.ids) <= set(shadow.aside.ids) and set(shadow.ids) <= set(target.aside.ids)
-    place = {name: index for index, name in enumerate(shadow.aside.ids)}
-    rows = [place[name] for name in target.ids]
+    row_of = {name: index for index, name in enumerate(shadow.aside.ids)}
+    rows = [row_of[name] for name in target.ids]
     np.testing.assert_array_equal(shadow.aside.labels[rows], target.labels)
     x = np.concatenate([np.load(folders[0] / f"{k}.npz")["x"] for k in ("members", "non_members")])
     y = np.concatenate([np.load(folders[0] / f"{k}.npz")["y"] for k in ("members", "non_members")])
     weights = planted_weights(folders[1])
     expected = np.exp(x @ weights)
     expected /= expected.sum(axis=1, keepdims=True)
-    first = place["members/0"]
+    users = provider.names("target").tolist()
+    first = rows[users.index("members/0")]
     np.testing.assert_allclose(shadow.aside.probabilities[0][first], expected[0], atol=1e-4)
     assert shadow.aside.labels[first] == y[0]
 
@@ -287,7 +288,11 @@ def test_answers_go_by_the_vocabulary_and_the_types_of_inputs(tmp_path):
     bytes_, floats = (
         of_arrays(np.full((30, 4), 7, kind), np.arange(30) % 2, "x") for kind in ("u1", "f4")
     )
-    assert query._kinds(bytes_) != query._kinds(floats)
+    kinds = [
+        query.examples_of(query.Family("target", {}, (side, side), ("1", "2")))
+        for side in (bytes_, floats)
+    ]
+    assert kinds[0] != kinds[1]
 
 
 def test_the_order_of_attacks_is_the_order_of_scores(folders, tmp_path):

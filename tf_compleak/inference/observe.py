@@ -49,6 +49,7 @@ def sensitivities(
     rng: np.random.Generator,
     queries: int = 10,
     epsilon: float = 1e-3,
+    first: int = 0,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
     """How much the confidences move with the input, f32[N, C] (Yuan & Zhang, USENIX Security 2022).
@@ -61,6 +62,7 @@ def sensitivities(
     Args:
       x: inputs f32[N, ...].
       output: what the file emits, as for `observe`.
+      first: position of the first row, where `x` is a part of the inputs.
       on_batch: told the number of rows after every batch.
 
     Raises:
@@ -72,7 +74,8 @@ def sensitivities(
     result = np.empty((len(x), model.classes), np.float32)
     for start in range(0, len(x), model.batch):
         rows = np.asarray(x[start : start + model.batch], np.float32)
-        noise = np.stack([_noise(seed, start + i, queries, x.shape[1:]) for i in range(len(rows))])
+        positions = range(first + start, first + start + len(rows))
+        noise = np.stack([_noise(seed, position, queries, x.shape[1:]) for position in positions])
         still = observe(model, rows, output)
         moved = np.zeros(still.shape)
         for query in range(queries):

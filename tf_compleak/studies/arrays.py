@@ -171,9 +171,7 @@ def _in_order(scored: Scored, ids: np.ndarray) -> Scored:
     """The scores in the order of the caller's examples."""
     columns = {name: column for column, name in enumerate(scored.ids.tolist())}
     order = [columns[name] for name in np.asarray(ids).tolist()]
-    labels, members, targets = (
-        of[order] for of in (scored.labels, scored.members, scored.targets)
-    )
+    labels, members, targets = (of[order] for of in (scored.labels, scored.members, scored.targets))
     return Scored(ids, labels, members, scored.values[:, order], targets)
 
 

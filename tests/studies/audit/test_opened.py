@@ -39,7 +39,8 @@ def side(x):
 
 
 def asked(file, given, preprocess="auto", first=None):
-    model = Opened(file, Asking(preprocess=preprocess, batch=7), first or given)
+    sides_of = (first or given, given)
+    model = Opened(file, Asking(preprocess=preprocess, batch=7), sides_of)
     try:
         return model.ask(given, 3, len(given))
     finally:

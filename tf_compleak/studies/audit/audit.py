@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ from tf_compleak.studies import door
 from tf_compleak.studies.audit import family_answers, query
 from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.audit_settings import Audit, Where
+from tf_compleak.studies.audit.given_versions import Given, outputs_of
 from tf_compleak.studies.audit.open_model import Asking
-from tf_compleak.studies.audit.query import Family, Given
+from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.shadows import LeftOut
 from tf_compleak.studies.audit.token_ids import tokenized
-from tf_compleak.types import Texts, seeds
+from tf_compleak.types import Texts, seeds, validators
 from tf_compleak.types.progress import Tell, silent
 
 Examples = str | tuple | sides.Side
@@ -58,19 +60,20 @@ def audit(
         its outputs; or a function from a batch of inputs to outputs.
       members, non_members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
       shadows: folders of shadow models, see `studies.audit.shadows`; none: cross-fitted.
-      where: folder, processes, limits.
+      where: folder, processes, limits, together.
       tell: told (task, done, total, text) as the work goes on.
-      settings: fields of `studies.audit.settings.Audit`.
+      settings: fields of `audit_settings.Audit`, such as attacks, and of `Where`, such as workdir,
+        overwrite, workers, executor, which count over those of `where`.
 
     Raises:
       ValueError, FileNotFoundError, OSError: for bad input, in one line.
     """
-    where = where or Where()
+    where, settings = _running(where, settings)
     given = _given(versions, members, non_members, shadows, settings)
     with _folder(where) as where, door.opened(given.settings, where, tell) as (tell, started):
         with door.claimed(given.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
             families, left_out = _families(given, where)
-            given.settings.check_measurable(len(families[0].sides[1]))
+            _check(given.settings, families)
         facts = {
             "dropped_overlap": left_out[0].overlap,
             "data_sha256": list(families[0].digests),
@@ -85,7 +88,7 @@ def would_run(
     non_members: Examples,
     *,
     shadows: Sequence[str] = (),
-    where: Where,
+    where: Where | None = None,
     **settings: Any,
 ) -> list[tuple[str, str]]:
     """Every task that such an audit would do, with its reason; nothing is written.
@@ -93,27 +96,65 @@ def would_run(
     Raises:
       ValueError, OSError: when the audit would be refused.
     """
+    where, settings = _running(where, settings)
     given = _given(versions, members, non_members, shadows, settings)
     workdir = Workdir(where.workdir)
     workdir.check(given.settings, overwrite=where.overwrite or _unfinished(workdir))
     families, _ = _families(given, where)
-    given.settings.check_measurable(len(families[0].sides[1]))
-    asking = _asking(given.settings, where)
-    asked = [*families, *family_answers.crossed(families, _needs(given.settings), given.settings)]
-    tasks = [
-        (query.title(family, name), why)
-        for family in asked
-        for name in family.versions
-        if (why := query.why(family, name, asking, workdir.root))
-    ]
+    _check(given.settings, families)
     plan = given.settings.plan(_has_inputs(families[0]))
     provider = ObservationFolder(given.settings, where.workdir)
+    tasks = _to_ask(given.settings, where, families) or _to_keep(given.settings, where, families)
     if tasks or provider.missing(plan.has_inputs):
         titles = [*(stage.title for stage in scored(plan)), FIGURES]
         return [*tasks, *((title, "waits for the answers") for title in titles)]
     attacks = [(task.name, why) for task, why in pending(scored(plan), provider)]
     why = "waits for what comes before" if attacks else Figures(plan).why(provider)
     return [*attacks, *([(FIGURES, why)] if why else [])]
+
+
+def _to_ask(settings: Audit, where: Where, families: list[Family]) -> list[tuple[str, str]]:
+    """Versions that are to be asked (again), with the reasons."""
+    crossed = family_answers.crossed(families, _needs(settings, families), settings)
+    asking, root = _asking(settings, where), Workdir(where.workdir).root
+    return [
+        (query.title(family, name), why)
+        for family in (*families, *crossed)
+        for name in family.versions
+        if (why := query.why(family, name, asking, root))
+    ]
+
+
+def _to_keep(settings: Audit, where: Where, families: list[Family]) -> list[tuple[str, str]]:
+    """Where all answers are given or kept: what they make that is not what is kept."""
+    root, asking = Workdir(where.workdir).root, _asking(settings, where)
+    needs = _needs(settings, families)
+    crossed = family_answers.crossed(families, needs, settings)
+    answers = query.ask([*families, *crossed], asking, root, silent)
+    how = family_answers.FamilyReader(settings, asking, root, silent)
+    if tasks := family_answers.sensitivities_to_ask(how, families, answers, needs):
+        return tasks
+    seen, _ = family_answers.observations(how, families, answers, needs)
+    provider, names = ObservationFolder(settings, where.workdir), _example_names(families)
+    return [
+        (f"observations of {family}", why)
+        for family, observations in seen.items()
+        if (why := provider.changes_of(family, observations, names.get(family)))
+    ]
+
+
+def _running(where: Where | None, settings: dict) -> tuple[Where, dict]:
+    """Where an audit runs, and the settings of the audit itself; ValueError for an unknown one."""
+    running, figures = (
+        {field.name for field in dataclasses.fields(kind)} for kind in (Where, Audit)
+    )
+    for name in settings:
+        validators.choice("audit", name, sorted(running | figures))
+    options = {name: settings[name] for name in settings if name in running}
+    if isinstance(options.get("workdir"), os.PathLike):
+        options["workdir"] = os.fspath(options["workdir"])
+    rest = {name: value for name, value in settings.items() if name not in running}
+    return dataclasses.replace(where or Where(), **options), rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +168,12 @@ class _Given:
 
 
 def _given(versions, members, non_members, shadows: Sequence[str], settings: dict) -> _Given:
-    versions = {name: query.outputs_of(given) for name, given in versions.items()}
+    versions = {name: outputs_of(name, given) for name, given in versions.items()}
     checked = Audit(
         versions=tuple((name, _text(given)) for name, given in versions.items()),
         members=_text(members),
         non_members=_text(non_members),
-        shadows=tuple(shadows),
+        shadows=(shadows,) if isinstance(shadows, str) else tuple(map(str, shadows)),
         **settings,
     )
     if checked.preprocess != prepare.AUTO:
@@ -183,9 +224,18 @@ def _families(given: _Given, where: Where) -> tuple[list[Family], list[LeftOut]]
         for index, folder in enumerate(settings.shadows)
     ]
     families, left_out = zip(target, *shadows, strict=True)
+    cautions = shadow_folders.shared(families, settings.shadows, settings.allow_shared_examples)
     if settings.vocabulary:
         families = [tokenized(family, settings) for family in families]
-    return list(families), list(left_out)
+    byte_inputs = frozenset(
+        name
+        for family in families
+        for side in family.sides
+        for name, array in side.inputs.items()
+        if array.dtype == np.uint8
+    )
+    families = [dataclasses.replace(family, byte_inputs=byte_inputs) for family in families]
+    return families, [*left_out, LeftOut(cautions=cautions)]
 
 
 def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
@@ -205,7 +255,7 @@ def _report(
     started: float,
 ) -> Report:
     root, asking = Workdir(where.workdir).root, _asking(settings, where)
-    needs = _needs(settings)
+    needs = _needs(settings, families)
     crossed = family_answers.crossed(families, needs, settings)
     has_inputs = _has_inputs(families[0])
     _foretell([*families, *crossed], settings.plan(has_inputs), tell)
@@ -213,8 +263,9 @@ def _report(
     how = family_answers.FamilyReader(settings, asking, root, tell)
     seen, confidences = family_answers.observations(how, families, answers, needs)
     provider = ObservationFolder(settings, where.workdir)
-    for name, observations in seen.items():
-        provider.save_family(name, observations)
+    names = _example_names(families)
+    for family, observations in seen.items():
+        provider.save_family(family, observations, names.get(family))
     provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
@@ -238,9 +289,22 @@ def _foretell(families: Sequence[Family], plan: Plan, tell: Tell) -> None:
     foretell(scored(plan), tell)
 
 
-def _needs(settings: Audit) -> set[str]:
+def _example_names(families: Sequence[Family]) -> dict[str, np.ndarray]:
+    """What users call the target's examples; of others attacks alone are told, by content."""
+    return {TARGET: family_answers.names(families[0])}
+
+
+def _check(settings: Audit, families: Sequence[Family]) -> None:
+    """ValueError where examples are too few for what is asked, or tell no attack what it needs."""
+    settings.check_measurable(len(families[0].sides[1]))
+    lost = dict(settings.plan(_has_inputs(families[0])).inapplicable)
+    if set(settings.attacks) <= set(lost):
+        raise ValueError(f"--attacks={settings.attacks[0]}: {lost[settings.attacks[0]]}.")
+
+
+def _needs(settings: Audit, families: Sequence[Family]) -> set[str]:
     """What else than confidences its attacks need."""
-    lost = dict(settings.plan(False).inapplicable)
+    lost = dict(settings.plan(_has_inputs(families[0])).inapplicable)
     attacks = [attack for attack in settings.attacks if attack not in lost]
     return {kind for attack in attacks for kind in kinds(settings, attack)}
 

@@ -16,6 +16,10 @@ from tf_compleak.types import Release, validators
 
 DEFAULT_ATTACKS = ("confidence", "loss", "entropy", "modified-entropy", "nasr-lr", "tabular")
 OUTPUTS = ("auto", "probabilities", "logits")
+NO_CONTENT = (
+    "compares what models say of the same example, and only labels and outputs were given; give "
+    "the examples themselves (x) on every side"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class Audit(Question):
     batch: int = 64
     drop_overlap: bool = False
     force: bool = False
+    allow_shared_examples: bool = False
     stateful: str = repeat.REFUSE
     vocabulary: str = ""
     tokenizer: str = "bert"
@@ -94,17 +99,18 @@ class Audit(Question):
         return (TARGET, *(f"shadow-{index}" for index in range(len(self.shadows))))
 
     def plan(self, has_inputs: bool) -> Plan:
-        """What is run."""
+        """What is run; without inputs, no example is told to be another model's, too."""
         lost = ()
         if self.vocabulary:
-            lost = tuple(
-                (attack, TOKENS_HAVE_NO_NEIGHBOURS)
-                for attack in self.attacks
-                if "sensitivities" in kinds(self, attack)
-            )
+            lost += self._lost("sensitivities", TOKENS_HAVE_NO_NEIGHBOURS)
+        if not has_inputs:
+            lost += self._lost("aside", NO_CONTENT)
         return Plan(
             self, self.families, self.names, self.names, inapplicable=lost, has_inputs=has_inputs
         )
+
+    def _lost(self, kind: str, reason: str) -> tuple[tuple[str, str], ...]:
+        return tuple((name, reason) for name in self.attacks if kind in kinds(self, name))
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; versions as they are written on the command line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -61,9 +62,9 @@ def _check_labels(side: Side, offset: int, classes: int, version: str) -> None:
         )
 
 
-def same_classes(found: dict[str, Confidences], family: str) -> int:
+def same_classes(confidences: dict[str, Confidences], family: str) -> int:
     """C, which all versions must share."""
-    counts = {name: each.probabilities.shape[1] for name, each in found.items()}
+    counts = {name: said.probabilities.shape[1] for name, said in confidences.items()}
     if len(set(counts.values())) > 1:
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise ValueError(
@@ -86,24 +87,24 @@ def beats_guessing(right: np.ndarray, labels: np.ndarray) -> bool:
 
 
 def refuse_chance(
-    name: str, found: Confidences, labels: np.ndarray, family: Family, asking: Asking, offset: int
+    name: str, said: Confidences, labels: np.ndarray, family: Family, asking: Asking, offset: int
 ) -> None:
     """ValueError when a version does no better than guessing, saying which settings would."""
-    right = found.probabilities.argmax(axis=1) == labels
+    right = said.probabilities.argmax(axis=1) == labels
     if beats_guessing(right, labels):
         return
     raise ValueError(
         f"version {name}: its accuracy on members and non-members, {right.mean():.3f} "
         f"(n = {len(right)}), is no better than guessing ({guessing(labels):.3f}); inputs or "
-        f"labels are not as it takes them. {_hint(name, found, labels, family, asking, offset)}"
+        f"labels are not as it takes them. {_hint(name, said, labels, family, asking, offset)}"
         "Set --preprocess, --label_offset or --output, or pass --force."
     )
 
 
-def _hint(name, found: Confidences, labels, family: Family, asking: Asking, offset: int) -> str:
+def _hint(name, said: Confidences, labels, family: Family, asking: Asking, offset: int) -> str:
     """Settings that would do better on a sample, where there are any."""
     tried = {
-        ("--label_offset", offset + shift): found.probabilities.argmax(axis=1) == labels + shift
+        ("--label_offset", offset + shift): said.probabilities.argmax(axis=1) == labels + shift
         for shift in (1, -1)
     }
     given = family.versions[name]
@@ -121,18 +122,17 @@ def _hint(name, found: Confidences, labels, family: Family, asking: Asking, offs
     return f"With {best[0]}={best[1]} it is {tried[best].mean():.3f}. "
 
 
-def _asked_anew(path: str, sample, asking: Asking) -> dict[str, np.ndarray]:
-    import dataclasses
-
-    found = {}
+def _asked_anew(path: str, sample: Side, asking: Asking) -> dict[str, np.ndarray]:
+    """int64[N] classes that a file names for a sample, by how its inputs are prepared."""
+    named = {}
     for how in prepare.PREPROCESSES[1:]:
-        opened = Opened(path, dataclasses.replace(asking, preprocess=how), sample)
+        opened = Opened(path, dataclasses.replace(asking, preprocess=how), (sample,))
         try:
             with contextlib.suppress(ValueError):
-                found[how] = opened.ask(sample, 0, len(sample)).argmax(axis=1)
+                named[how] = opened.ask(sample, 0, len(sample)).argmax(axis=1)
         finally:
             opened.close()
-    return found
+    return named
 
 
 def agreement(first: Confidences, other: Confidences) -> np.ndarray:
@@ -140,10 +140,10 @@ def agreement(first: Confidences, other: Confidences) -> np.ndarray:
     return first.probabilities.argmax(axis=1) == other.probabilities.argmax(axis=1)
 
 
-def notes(answers: Answers, found: Confidences) -> tuple[str, ...]:
+def notes(answers: Answers, confidences: Confidences) -> tuple[str, ...]:
     """Facts of a version that a reader should know."""
     facts = answers.facts
-    lines = [f"outputs read as {found.kind}"]
+    lines = [f"outputs read as {confidences.kind}"]
     if facts.get("preprocess"):
         lines.append(f"inputs prepared as {facts['preprocess']}")
     if facts.get("batch"):

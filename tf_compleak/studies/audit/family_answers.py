@@ -18,7 +18,7 @@ from tf_compleak.studies.audit.checks import Confidences
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Answers, Family
 from tf_compleak.studies.audit.token_ids import tokenized
-from tf_compleak.types import Version
+from tf_compleak.types import Output, Version
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell
 
@@ -81,9 +81,16 @@ def observations(
     for family in families:
         others = [other for other in families if f"{family.name} of {other.name}" in pairs]
         if others:
-            aside = [_aside(how, family, other, answers) for other in others]
-            seen[family.name] = dataclasses.replace(seen[family.name], aside=_joined(aside))
+            parts = [_aside(how, family, other, answers) for other in others]
+            aside = _without(_joined(parts), seen[family.name].ids)
+            seen[family.name] = dataclasses.replace(seen[family.name], aside=aside)
     return seen, confidences[TARGET]
+
+
+def _without(aside: Observations, ids: np.ndarray) -> Observations | None:
+    """The examples aside that the family itself does not have (`ids`)."""
+    rows = np.flatnonzero(~np.isin(aside.ids, ids))
+    return aside.take(rows) if len(rows) else None
 
 
 def _confidences(how: FamilyReader, family: Family, answers: Answered) -> dict[str, Confidences]:
@@ -106,12 +113,16 @@ def _labels(how: FamilyReader, family: Family, by_version: Mapping[str, Confiden
     return checks.labels_of(family, how.settings.label_offset, classes, how.settings.names[0])
 
 
-def _ids(family: Family) -> np.ndarray:
-    """[N] names of a family's examples, members first; of the target as they are."""
-    prefix = "" if family.name == TARGET else f"{family.name}/"
+def _ids(family: Family) -> np.ndarray | None:
+    """S16[N] digests of a family's examples, members first: the same content, the same example."""
+    return None if family.contents is None else np.concatenate(family.contents)
+
+
+def names(family: Family) -> np.ndarray:
+    """[N] what users call a family's examples, members first: side and row."""
     return np.array(
         [
-            f"{prefix}{kind}/{name}"
+            f"{kind}/{name}"
             for kind, side in zip(KINDS, family.sides, strict=True)
             for name in side.ids
         ]
@@ -128,11 +139,28 @@ def _family(
     sizes, moved = [len(side) for side in family.sides], None
     labels = _labels(how, family, by_version)
     if "sensitivities" in kinds:
-        outputs = {name: confidences.kind for name, confidences in by_version.items()}
         moved = sensitivities.sensitivities(
-            family, outputs, how.settings, how.asking, how.root, how.tell
+            family, _outputs(by_version), how.settings, how.asking, how.root, how.tell
         )
     return _observations(how, by_version, labels, _ids(family), sizes, moved)
+
+
+def _outputs(by_version: Mapping[str, Confidences]) -> dict[str, Output]:
+    return {name: confidences.kind for name, confidences in by_version.items()}
+
+
+def sensitivities_to_ask(
+    how: FamilyReader, families: Sequence[Family], answers: Answered, kinds: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Versions that are to be asked (again) about changed inputs, with the reasons."""
+    if "sensitivities" not in kinds:
+        return []
+    return [
+        (sensitivities.title(family, name), why)
+        for family in families
+        for name, output in _outputs(_confidences(how, family, answers)).items()
+        if (why := sensitivities.why(family, name, output, how.settings, how.asking, how.root))
+    ]
 
 
 def _observations(how: FamilyReader, by_version, labels, ids, sizes, moved=None) -> Observations:
@@ -160,14 +188,18 @@ def _aside(how: FamilyReader, family: Family, other: Family, answers: Answered) 
 
 
 def _joined(parts: Sequence[Observations]) -> Observations:
-    """Observations of the same versions on several sets of examples."""
+    """Observations of the same versions on several sets of examples, an example once."""
     first = parts[0]
+    probabilities = np.concatenate([part.probabilities for part in parts], axis=1)
+    together = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("labels", "members", "ids")
+    }
+    _, rows = np.unique(together["ids"], return_index=True)
     return dataclasses.replace(
         first,
-        probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
-        labels=np.concatenate([part.labels for part in parts]),
-        members=np.concatenate([part.members for part in parts]),
-        ids=np.concatenate([part.ids for part in parts]),
+        probabilities=probabilities[:, rows],
+        **{name: array[rows] for name, array in together.items()},
     )
 
 

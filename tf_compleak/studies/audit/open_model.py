@@ -48,7 +48,19 @@ class Asking:
 class Opened:
     """A model file in its worker process, taking rows of sides as they are."""
 
-    def __init__(self, path: str, asking: Asking, side: Side, on_batch=lambda rows: None):
+    def __init__(
+        self,
+        path: str,
+        asking: Asking,
+        sides: Sequence[Side],
+        byte_inputs: frozenset[str] = frozenset(),
+        on_batch=lambda rows: None,
+    ):
+        """Open a file for examples of these sides.
+
+        Args:
+          byte_inputs: see `query.Family`; with them, "auto" means the same for every side.
+        """
         from tf_compleak.inference.sandbox import SandboxedModel
 
         self._model = SandboxedModel(
@@ -65,20 +77,31 @@ class Opened:
         self._ahead = ThreadPoolExecutor(1)  # makes blocks ready
         self._prefetched: tuple[np.ndarray, Future] | None = None
         try:
-            self._ports = _matched(self._model.inputs, side, path)
+            self._ports = _matched(self._model.inputs, sides[0], path)
             self._scales = {
                 key: asking.preprocess
                 if asking.preprocess != prepare.AUTO
-                else prepare.scale_for(
-                    port.scale, port.zero, port.dtype, side.inputs[key].dtype == np.uint8
-                )
-                for key, port in self._ports.items()
+                else self._scale(key, sides, byte_inputs)
+                for key in self._ports
             }
             self._changes = {key: prepare.function(how) for key, how in self._scales.items()}
-            self._tables = self._looked_up(side)
+            self._tables = self._looked_up(sides[0])
         except BaseException:
             self.close()
             raise
+
+    def _scale(self, key: str, sides: Sequence[Side], byte_inputs: frozenset[str]) -> str:
+        """What "auto" means for an input, whichever of the sides are bytes and which floats."""
+        port, types = self._ports[key], [side.inputs[key].dtype for side in sides]
+        is_bytes = key in byte_inputs or np.uint8 in types
+        how = prepare.scale_for(port.scale, port.zero, port.dtype, is_bytes)
+        mixed = next((side for side, of in zip(sides, types, strict=True) if of != np.uint8), None)
+        if is_bytes and how == "none" and mixed is not None:
+            raise ValueError(
+                f"{self._path}: takes bytes as they are, but {mixed.where} holds floats beside "
+                "other examples that are bytes; give all as uint8, or name --preprocess."
+            )
+        return how
 
     def _looked_up(self, side: Side) -> dict[str, np.ndarray]:
         """For each byte what a quantized input takes, if all inputs are so; empty otherwise.

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_compleak.data import array_files
 from tf_compleak.data.sides import BLOCK, Side
 from tf_compleak.engine.workdir import Stage, fingerprint
 from tf_compleak.inference import prepare
 from tf_compleak.studies.audit import order, repeat
+from tf_compleak.studies.audit.given_versions import Given
 from tf_compleak.studies.audit.model_files import content
 from tf_compleak.studies.audit.open_model import Asking, Opened
 from tf_compleak.studies.audit.order import Order
@@ -30,7 +30,6 @@ from tf_compleak.types.progress import Tell
 
 OUTPUTS = "outputs.npy"
 NOT_ASKED = "given as outputs: nothing was asked, and so nothing asked twice"
-Given = str | Path | Callable | tuple  # file, function, or outputs of members and of non-members
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,10 @@ class Answers:
 class Family:
     """The versions of the target or of a shadow, and its two sides with their digests.
 
-    `vocabulary` is a file or folder of its own, "" where texts go by `--vocabulary`.
+    Attributes:
+      vocabulary: a file or folder of its own, "" where texts go by `--vocabulary`.
+      contents: S16[N] digests of the examples of either side; None where these have no inputs.
+      byte_inputs: names of the inputs that are bytes on any side of any family of the audit.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Family:
     sides: tuple[Side, Side]
     digests: tuple[str, str]
     vocabulary: str = ""
+    contents: tuple[np.ndarray, np.ndarray] | None = None
+    byte_inputs: frozenset[str] = frozenset()
 
 
 class Stopped(Exception):
@@ -89,10 +93,10 @@ def ask(
     pool = ThreadPoolExecutor(max(1, asking.workers))
     try:
         futures = [pool.submit(one, job) for job in jobs]
-        found, errors = {}, []
+        answers, errors = {}, []
         for (family, name), future in zip(jobs, futures, strict=True):
             try:
-                found[family.name, name] = future.result()
+                answers[family.name, name] = future.result()
             except (Stopped, ValueError, OSError) as error:
                 errors.append(error)
     finally:
@@ -101,7 +105,7 @@ def ask(
     real = [error for error in errors if not isinstance(error, Stopped)]
     if real:
         raise real[0]
-    return found
+    return answers
 
 
 def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) -> Answers:
@@ -111,19 +115,6 @@ def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) ->
     if callable(given):
         return _called(given, family, name, asking, tell, stop)
     return _queried(str(given), family, name, asking, root, tell, stop)
-
-
-def outputs_of(given: Given) -> Given:
-    """A text that names two `.npy` files of outputs, as these arrays; a path as text."""
-    given = str(given) if isinstance(given, Path) else given
-    if not isinstance(given, str) or not given.endswith(".npy"):
-        return given
-    paths = given.split("+")
-    if len(paths) != 2:
-        raise ValueError(
-            f"--versions: {given}: outputs are given as MEMBERS.npy+NON_MEMBERS.npy, two files."
-        )
-    return tuple(array_files.mapped(path, "--versions: ") for path in paths)
 
 
 def _given_outputs(given: tuple, family: Family, name: str) -> Answers:
@@ -241,10 +232,9 @@ class _Parts(NamedTuple):
 def _parts(path: str, family: Family, name: str, asking: Asking, root: Path) -> _Parts:
     identity = content(path)
     mixed = order.mixed(tuple(map(len, family.sides)), asking.seed, family.name)
-    kinds = [_kinds(side) for side in family.sides]
-    examples = fingerprint(data=family.digests, kinds=kinds, seed=asking.seed, family=family.name)
+    examples = fingerprint(of=examples_of(family), seed=asking.seed, family=family.name)
     print_ = fingerprint(
-        stage="answers/2",
+        stage="answers/3",
         file=identity.pop("sha256"),
         asking=[asking.preprocess, asking.output, asking.signature, asking.batch, asking.threads],
         examples=examples,
@@ -258,12 +248,16 @@ def _parts(path: str, family: Family, name: str, asking: Asking, root: Path) -> 
     return _Parts(identity, mixed, numbered, stage("again"))
 
 
-def _kinds(side: Side) -> list[list]:
-    """Names, types and shapes of inputs: how they are prepared goes by these."""
-    return [
-        [name, str(array.dtype), list(array.shape[1:])]
-        for name, array in sorted(side.inputs.items())
+def examples_of(family: Family) -> dict[str, Any]:
+    """What a family's examples are: content, and the types by which they are prepared."""
+    kinds = [
+        [
+            [name, str(array.dtype), list(array.shape[1:])]
+            for name, array in sorted(side.inputs.items())
+        ]
+        for side in family.sides
     ]
+    return {"data": family.digests, "kinds": kinds, "bytes": sorted(family.byte_inputs)}
 
 
 def why(family: Family, name: str, asking: Asking, root: Path) -> str:
@@ -314,7 +308,7 @@ def _queried(path: str, family: Family, name: str, asking, root: Path, tell, sto
 
 def _weakest(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Facts of the first part, with the weakest isolation of any: parts may be asked elsewhere."""
-    isolations = [str(each["isolation"]) for each in facts]
+    isolations = [str(of_part["isolation"]) for of_part in facts]
     return facts[0] | {"isolation": min(isolations, key=strength)}
 
 
@@ -359,7 +353,13 @@ class _ModelFile:
     def _opened(self) -> Opened:
         if self._model is None:
             self._say("opening")
-            self._model = Opened(self._path, self._asking, self._family.sides[0], self._count)
+            self._model = Opened(
+                self._path,
+                self._asking,
+                self._family.sides,
+                self._family.byte_inputs,
+                self._count,
+            )
         return self._model
 
     def _count(self, rows: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,9 @@ import numpy as np
 
 from tf_compleak.data import duplicates, sides, sources
 from tf_compleak.data.sides import Side
-from tf_compleak.studies.audit import query
-from tf_compleak.studies.audit.query import Family, Given
+from tf_compleak.leakage.shared_examples import Lists, harmful
+from tf_compleak.studies.audit.given_versions import Given, outputs_of
+from tf_compleak.studies.audit.query import Family
 from tf_compleak.types import validators
 
 MODEL = "model.tflite"
@@ -51,7 +53,7 @@ def family(
     prints = tuple(hashlib.sha256(side.tobytes()).hexdigest() for side in distinct.digests)
     of_rows = {key: _of_rows(key, given, distinct) for key, given in versions.items()}
     left_out = LeftOut(distinct.overlap, tuple(distinct.sentences()))
-    return Family(name, of_rows, distinct.sides, prints), left_out
+    return Family(name, of_rows, distinct.sides, prints, contents=distinct.digests), left_out
 
 
 def _of_rows(name: str, given: Given, distinct: duplicates.Distinct) -> Given:
@@ -84,11 +86,36 @@ def load(folder: str, names: tuple[str, ...], index: int) -> tuple[Family, LeftO
     return shadow, left_out
 
 
+def shared(families: Sequence[Family], folders: Sequence[str], allowed: bool) -> tuple[str, ...]:
+    """Cautions about shadows whose lists tell the target's membership.
+
+    Raises:
+      ValueError: where there are such and they are not allowed, naming the first.
+    """
+    target, *others = map(_lists, families)
+    faults = {} if target is None else harmful(target, others)
+    lines = [f"--shadows={folders[index]}: {fault}" for index, fault in faults.items()]
+    if lines and not allowed:
+        raise ValueError(
+            f"{lines[0]}. Name a shadow with examples of its own, or with members drawn anew from "
+            "a common pool; or pass --allow_shared_examples."
+        )
+    return tuple(f"{line}." for line in lines)
+
+
+def _lists(family: Family) -> Lists | None:
+    """Members and non-members by content; None where there is none."""
+    if family.contents is None:
+        return None
+    members = np.repeat([True, False], list(map(len, family.contents)))
+    return Lists(np.concatenate(family.contents), members, family.contents[0][:0])
+
+
 def _version(root: Path, name: str) -> Given:
     validators.name("--versions", name)
     outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
     if all(path.is_file() for path in outputs):
-        return query.outputs_of(f"{outputs[0]}+{outputs[1]}")
+        return outputs_of(name, outputs)
     for path in (*(root / f"{name}{end}" for end in ENDINGS), root / OF_RUNS / name / MODEL):
         if path.is_file() or (path / "saved_model.pb").is_file():
             return str(path)
