@@ -159,7 +159,7 @@ def small():
 def test_a_report_in_words_and_as_a_table(small):
     text = small.summary()
     assert text.startswith(tf_compleak.verdict(small))
-    assert "NR, best of" in text and "gain over NR: +" in text and "failed: lira-online" in text
+    assert "NR, best of" in text and "gain in AUC over loss on original alone: +" in text and "failed: lira-online" in text
     assert "TPR@0.1%: n/a (needs" in text and "epsilon: at least" in text
     pandas = pytest.importorskip("pandas")
     table = small.to_pandas()
@@ -229,6 +229,45 @@ def test_constant_scores_are_a_row_without_leakage():
     for row in report.results:
         assert row.auc.low <= 0.5 <= row.auc.high
     assert len(report.results) + len(report.failures) >= 11
+
+
+def test_versions_are_not_named_as_releases_are_joined():
+    """Else "a+b" is the release of "a" and "b" in reports, file names and --releases."""
+    target, shadow = (planted.family(seed, 2.0, n=200) for seed in (0, 1))
+    names = ("original", "int8", "original+int8")
+    target, shadow = (dataclasses.replace(family, versions=names) for family in (target, shadow))
+    with pytest.raises(ValueError, match=r"versions: 'original\+int8' cannot be .*'original-int8'"):
+        tf_compleak.run_attacks(target, [shadow], ["loss"])
+
+
+def test_few_rows_of_an_int8_softmax_over_many_classes_are_observations():
+    """As an audit takes them: their sums are away from one by what the steps allow."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(100, 0.3), 60)
+    p = np.rint(p * 256) / 256
+    labels, members = rng.integers(100, size=60), np.arange(60) < 30
+    seen = Observations.from_arrays(p, labels, members, versions=["int8"])
+    assert seen.resolutions == (1 / 256,) and np.abs(p.sum(axis=1) - 1).max() > 0.02
+    with pytest.raises(ValueError, match=r"of int8: row .* are these logits\?"):
+        Observations.from_arrays(p + 0.01, labels, members, versions=["int8"])
+
+
+@pytest.mark.parametrize("door", ["from_arrays", "from_attack_input", "audit"])
+def test_one_hot_labels_are_told_what_to_do(door):
+    rng = np.random.default_rng(0)
+    p, labels = rng.dirichlet(np.ones(4), 60), np.eye(4)[np.arange(60) % 4]
+    members = np.arange(60) < 30
+    with pytest.raises(ValueError, match=r"one-hot, give labels\.argmax\(axis=1\)") as caught:
+        if door == "from_arrays":
+            Observations.from_arrays(p, labels, members, versions=["a"])
+        elif door == "from_attack_input":
+            sides = {"probs_train": p[:30], "probs_test": p[30:]}
+            Observations.from_attack_input(
+                labels_train=labels[:30], labels_test=labels[30:], **sides
+            )
+        else:
+            tf_compleak.audit({"a": (p[:30], p[30:])}, (None, labels[:30]), (None, labels[30:]))
+    assert "\n" not in str(caught.value)
 
 
 # Examples in common -------------------------------------------------------------------------------

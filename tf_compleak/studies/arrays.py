@@ -176,7 +176,7 @@ def _in_order(scored: Scored, ids: np.ndarray) -> Scored:
 
 
 def _record(target: Observations, name: str):
-    validators.name("versions", name)
+    validators.version("versions", name)
     step = target.resolutions[target.versions.index(name)]
     return version_record.record(name, target, recipe=name, path="", resolution=step)
 
@@ -196,7 +196,7 @@ def _heard(tell: Tell | None) -> Iterator[Tell]:
 
 def _check_families(target: Observations, shadows: Sequence[Observations]) -> None:
     for version in target.versions:
-        validators.name("versions", version)
+        validators.version("versions", version)
     _check_sides("target", target)
     if isinstance(shadows, Observations):
         raise ValueError("shadows: give a list, got one Observations; put it in a list.")

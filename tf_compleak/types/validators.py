@@ -36,6 +36,16 @@ def name(argument: str, value: str) -> str:
     )
 
 
+def version(argument: str, value: str) -> str:
+    """`value` if it can name a version: see `name`; without +, which joins a release's versions."""
+    if "+" in name(argument, value):
+        raise ValueError(
+            f"{argument}: {value!r} cannot be a version's name: + joins the versions of a release, "
+            f"as in original+int8; call it {value.replace('+', '-').lstrip('-')!r}."
+        )
+    return value
+
+
 def between(argument: str, value: float, low: float, high: float) -> float:
     """`value` if low <= value <= high (NaN is refused)."""
     if not low <= value <= high:

@@ -278,10 +278,13 @@ def test_attacks_on_many_examples_run_one_at_a_time_unless_more_are_asked_for(mo
     assert audit.attackers(Where(workers=2), 1, many) == 2
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "-rf", "", "a\nb", "é", "x" * 81])
+NO_NAMES = ["../up", "a/b", ".hidden", "-rf", "", "a\nb", "é", "x" * 81, "a+b"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_versions_are_named_so_that_names_can_be_files(name):
     versions, mine, others = family()
-    with pytest.raises(ValueError, match=r"--versions: .* cannot be a name") as caught:
+    with pytest.raises(ValueError, match=r"--versions: .* cannot be a") as caught:
         tf_compleak.audit({name: versions["int8"]}, mine, others, **FEW)
     assert "\n" not in str(caught.value)
 

@@ -59,7 +59,7 @@ class Audit(Question):
         if not names:
             raise ValueError("--versions: empty; write original=model.tflite,int8=model8.tflite.")
         for name in names:
-            validators.name("--versions", name)
+            validators.version("--versions", name)
         validators.distinct("--versions", names)
         super().__post_init__()
         self._check_needs()

@@ -112,7 +112,7 @@ def _lists(family: Family) -> Lists | None:
 
 
 def _version(root: Path, name: str) -> Given:
-    validators.name("--versions", name)
+    validators.version("--versions", name)
     outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
     if all(path.is_file() for path in outputs):
         return outputs_of(name, outputs)
