@@ -165,13 +165,13 @@ def misleads(steps, chance: float) -> bool:
 @pytest.mark.slow
 def test_all_that_is_shown_of_noise_holds_together_cross_fitted():
     wrong = []
-    for seed in range(200):
+    for seed in range(120):
         seen, facts = noise(np.random.default_rng(seed), n=400)
         added = marginal.marginal(seen, [], metric=AUC, versions=facts, seed=seed)
         sets = (*added.singles, *added.pairs)
         sound = all(subset.figure.low <= 0.5 <= subset.figure.high for subset in sets)
         wrong.append(not sound or misleads(added.order, 0.5))
-    assert np.mean(wrong) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+    assert np.mean(wrong) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 120)
 
 
 def test_redrawn_membership_gives_no_subset_anything():

@@ -61,6 +61,28 @@ def test_who_is_exposed_is_said_with_the_rate_of_errors_not_with_the_least_of_ma
         assert stated == pytest.approx(rates[int(row["id"])], rel=1e-5)
 
 
+@pytest.mark.parametrize("leak", [0.0, 1.5])
+def test_naming_by_agreement_errs_no_more_than_is_stated(leak):
+    """Among the members and as many other non-members, ranked in every row among the examples."""
+    rng, shares, rate, draws = np.random.default_rng(0), [], 0.3, 300
+    members = np.arange(200) < 100
+    for _ in range(draws):
+        common = rng.normal(size=300) + leak * np.append(members, np.zeros(100))
+        rows = common + 0.7 * rng.normal(size=(4, 300))
+        examples, others = rows[:, :200], rows[:, 200:]
+        ranks = report_folder.agreement(examples)
+        among = [
+            np.searchsorted(np.sort(row), new) for row, new in zip(examples, others, strict=True)
+        ]
+        stranger = np.mean(among, axis=0) / 200
+        named = ranks[false_discovery_rates(ranks, members) <= rate]
+        lowest = named.min(initial=np.inf)
+        errors = (stranger >= lowest).sum()
+        shares.append(errors / max(1, errors + (ranks[members] >= lowest).sum()))
+    assert np.mean(shares) <= rate + 2 * np.std(shares) / np.sqrt(draws)
+    assert leak == 0 or np.mean(shares) > rate / 2  # not by naming nobody
+
+
 def test_what_is_no_report_gets_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file; name the folder of a report"):
         Report.load(tmp_path)

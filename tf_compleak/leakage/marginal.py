@@ -35,7 +35,7 @@ TITLE = "what each version adds"
 def write(
     progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
 ) -> None:
-    """The stage of what each version adds (`stages.WhatEachAdds`), in its facts."""
+    """The stage of what each version adds (`question_stages.WhatEachAdds`), in its facts."""
     question, usable = provider.question, declared.usable
     metric, budget = question.order_by(), question.budget()
     target, *shadows = (
