@@ -147,10 +147,10 @@ class ClusteredRates:
         self, first: Hashable, second: Hashable, fpr: float, level: float = 0.95
     ) -> Estimate:
         """As `tpr_difference`, of two of the rows; whether they are measurable is not looked at."""
-        place = self._fprs.index(fpr)
+        at = self._fprs.index(fpr)
         one, other = self._rows[first], self._rows[second]
         value = float((one.caught(fpr) - other.caught(fpr))[one.members].mean())
-        draws = self._draws[first][place] - self._draws[second][place]
+        draws = self._draws[first][at] - self._draws[second][at]
         count = one.tp[-1]
         more, less = self._pseudo
         draws = (draws * count + more - less) / (count + more + less)

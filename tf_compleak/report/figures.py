@@ -102,11 +102,11 @@ def leakage_figure(report: Findings) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
         axes = figure.subplots()
-        places = _places(rows)
+        heights = _heights(rows)
         for tier in wording.TIERS:
-            _draw_tier(axes, tier, [(y, row) for y, row in places if row.tier == tier])
-        axes.set_yticks([y for y, _ in places], [_label(row, report) for row in rows])
-        for (_, row), tick in zip(places, axes.get_yticklabels(), strict=True):
+            _draw_tier(axes, tier, [(y, row) for y, row in heights if row.tier == tier])
+        axes.set_yticks([y for y, _ in heights], [_label(row, report) for row in rows])
+        for (_, row), tick in zip(heights, axes.get_yticklabels(), strict=True):
             tick.set_color(COLOURS[row.tier])
         _leakage_axes(axes, report)
     return figure
@@ -119,17 +119,17 @@ def strength_figure(report: Findings) -> Figure:
         figure = Figure(figsize=(6.2, 3.6), layout="constrained")
         axes = figure.subplots()
         for tier in wording.TIERS:
-            own = [row for row in rows if row.tier == tier]
-            if own:
-                values = np.array([(row.auc.value, row.auc.low, row.auc.high) for row in own])
+            line = [row for row in rows if row.tier == tier]
+            if line:
+                values = np.array([(row.auc.value, row.auc.low, row.auc.high) for row in line])
                 axes.errorbar(
-                    [row.num_shadows for row in own],
+                    [row.num_shadows for row in line],
                     values[:, 0],
                     yerr=np.abs(values[:, 1:] - values[:, :1]).T,
                     color=COLOURS[tier],
                     marker="o",
                     capsize=2.5,
-                    label=f"{tier}: {_label(own[0], report)}",
+                    label=f"{tier}: {_label(line[0], report)}",
                 )
         axes.set_xscale("log", base=2)
         axes.set_xticks(sorted({row.num_shadows for row in rows}))
@@ -145,9 +145,9 @@ def pareto_figure(report: Findings) -> Figure:
 
     Joined are those that no other beats in both: less leakage and smaller, or more accurate.
     """
-    found = report.marginal
-    subsets = {s.release: s for s in (*found.singles, *found.pairs, *found.within)}
-    subsets |= {step.subset.release: step.subset for step in found.order}
+    adds = report.marginal
+    subsets = {s.release: s for s in (*adds.singles, *adds.pairs, *adds.within)}
+    subsets |= {step.subset.release: step.subset for step in adds.order}
     chosen = list(subsets.values())
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
@@ -155,16 +155,16 @@ def pareto_figure(report: Findings) -> Figure:
         _draw_pareto(size, [s.gzip_bytes / 1e3 for s in chosen], chosen, "gzipped size, kB", 1)
         scores = [s.least_accuracy for s in chosen]
         _draw_pareto(accuracy, scores, chosen, "least accuracy among the versions", -1)
-        size.set_ylabel(wording.plain(f"{found.metric}, {found.attack}"))
+        size.set_ylabel(wording.plain(f"{adds.metric}, {adds.attack}"))
         size.legend(fontsize=8, frameon=False)
     return figure
 
 
-def _draw_pareto(axes: Axes, places: list[float], subsets: list[Subset], name: str, sign: int):
+def _draw_pareto(axes: Axes, across: list[float], subsets: list[Subset], name: str, sign: int):
     values = np.array([(s.figure.value, s.figure.low, s.figure.high) for s in subsets])
-    places = np.asarray(places, np.float64)
-    known = np.isfinite(places) & np.isfinite(values[:, 0])
-    order = [i for i in np.lexsort((values[:, 0], sign * places)) if known[i]]
+    across = np.asarray(across, np.float64)
+    finite = np.isfinite(across) & np.isfinite(values[:, 0])
+    order = [i for i in np.lexsort((values[:, 0], sign * across)) if finite[i]]
     front, least = [], np.inf
     for index in order:
         if values[index, 0] < least:
@@ -178,17 +178,17 @@ def _draw_pareto(axes: Axes, places: list[float], subsets: list[Subset], name: s
         if rows:
             error = np.abs(values[rows, 1:] - values[rows, :1]).T
             style = {"fmt": "o", "color": colour, "capsize": 2, "linewidth": 1, "markersize": 4}
-            axes.errorbar(places[rows], values[rows, 0], yerr=error, label=label, **style)
-    axes.plot(places[front], values[front, 0], color="#444444", linewidth=1.2, label="not beaten")
+            axes.errorbar(across[rows], values[rows, 0], yerr=error, label=label, **style)
+    axes.plot(across[front], values[front, 0], color="#444444", linewidth=1.2, label="not beaten")
     for index in front:
         text = _brief(" + ".join(subsets[index].release), 26)
-        spot = (places[index], values[index, 0])
+        spot = (across[index], values[index, 0])
         axes.annotate(text, spot, (4, -10), textcoords="offset points", fontsize=7)
     axes.set_xlabel(name)
     axes.grid(color="#dddddd", linewidth=0.6)
 
 
-def _places(rows: list[Result]) -> list[tuple[float, Result]]:
+def _heights(rows: list[Result]) -> list[tuple[float, Result]]:
     """Each row with its height: one below the other, a gap between tiers."""
     return [(i + 0.8 * wording.TIERS.index(row.tier), row) for i, row in enumerate(rows)]
 
@@ -200,12 +200,12 @@ def _label(row: Result, report: Findings) -> str:
     return f"{_brief(release, 40)} · {_brief(row.attack, 24)}"
 
 
-def _draw_tier(axes: Axes, tier: Tier, places: list[tuple[float, Result]]) -> None:
-    if not places:
+def _draw_tier(axes: Axes, tier: Tier, heights: list[tuple[float, Result]]) -> None:
+    if not heights:
         return
-    values = np.array([(row.auc.value, row.auc.low, row.auc.high) for _, row in places])
+    values = np.array([(row.auc.value, row.auc.low, row.auc.high) for _, row in heights])
     axes.barh(
-        [y for y, _ in places],
+        [y for y, _ in heights],
         values[:, 0] - 0.5,
         left=0.5,
         height=0.66,

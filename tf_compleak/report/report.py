@@ -43,7 +43,7 @@ class Report(Findings):
         """A matplotlib Figure of ROC curves on log-log axes, saved to `path` if one is given.
 
         Args:
-          rows: places in `results`; by default the best rows of every tier.
+          rows: indices into `results`; by default the best rows of every tier.
         """
         from tf_compleak.report import figures
 
