@@ -85,6 +85,36 @@ def test_the_report_names_the_kernels_that_were_left_alone(tmp_path):
     assert records["original"].left_alone == records["original"].notes == ()
 
 
+def test_the_report_says_what_activation_ranges_are_found_on(tmp_path):
+    """--calibration: examples of that part of the split, at most all; none without INT8."""
+    path, root = tmp_path / "data.npz", str(tmp_path / "w")
+    save(path, 0)
+    sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
+
+    def opened(**changes):
+        study = Study(dataset=f"npz:{path}", num_population=10, **sizes, **changes)
+        made(Data(), DataFolder(study, root, None))
+        return source.Source(study, root)
+
+    for name in ("validation", "members"):
+        src = opened(calibration=name, calibration_size=15)
+        assert set(src.calibration("target")) < set(getattr(src.splits["target"], name))
+        with VersionFile("target", "int8-ptq").stage(src).writing() as (_, record):
+            record["left_alone"] = {"kernels": [], "share": 0.0}
+        text = run_versions.representative_data(src)
+        assert text.split(":")[0].split()[0] == name
+        assert run_versions.record(src, "int8-ptq").notes == (
+            f"activation ranges found on 15 {text}",
+        )
+    assert len(opened(calibration_size=100).calibration("target")) == 20
+    prints = set()
+    for name in ("validation", "members"):
+        src = opened(calibration=name, versions=("original", "float16-ptq"))
+        assert run_versions.representative_data(src) == "none: no version takes any"
+        prints.add(str(src.versions_from()))
+    assert len(prints) == 1
+
+
 def test_what_changes_a_training_changes_its_fingerprint_and_nothing_else_does(tmp_path):
     path, root = tmp_path / "data.npz", str(tmp_path / "w")
     save(path, 0)

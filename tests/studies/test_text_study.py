@@ -125,7 +125,9 @@ def test_a_vocabulary_is_each_familys_own_or_one_from_outside(tmp_path, texts, v
     names = sorted(path.name for path in (tmp_path / "w" / "tokens").iterdir())
     assert names == (["shadow-0", "target"] if vocabulary == "members" else ["all"])
     report = Report.load(tmp_path / "w")
-    said = {"members": "shadows' from their own", "outside": "which no model saw"}[vocabulary]
+    said = {"members": "shadows' from their own", "outside": "which no model is trained on"}[
+        vocabulary
+    ]
     assert said in report.provenance["vocabulary"]
     prints = report.provenance["tokens"]
     assert (prints["target"] == prints["shadow-0"]) == (vocabulary == "outside")

@@ -247,7 +247,7 @@ RUN_FLAGS = {
             "validation | members: what int8-ptq finds its activation ranges on; "
             "validation examples are in no training set",
         ),
-        ("calibration_size", "how many of them"),
+        ("calibration_size", "how many of them, at most"),
         (
             "max_accuracy_drop",
             "a version that loses more of the validation accuracy above guessing, as a share from "

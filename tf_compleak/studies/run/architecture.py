@@ -23,7 +23,7 @@ class StudyFiles(Protocol):
     examples: Examples
     splits: Mapping[str, Split]
     holds_texts: bool
-    used: np.ndarray
+    in_splits: np.ndarray
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""
@@ -73,12 +73,12 @@ def check(study: Study, examples: Examples) -> None:
 def spec(source: StudyFiles) -> ModelSpec:
     """The architecture of the study; ValueError when it does not fit the data."""
     study, examples = source.study, source.examples
-    shape, sizes, own = tuple(examples.x.shape[1:]), (study.depth, study.width), None
+    shape, sizes, text = tuple(examples.x.shape[1:]), (study.depth, study.width), None
     if source.holds_texts:
-        shape, own = (study.sequence_length,), _text_spec(source)
+        shape, text = (study.sequence_length,), _text_spec(source)
         if study.preset:
             sizes = _preset_sizes(source)
-    return ModelSpec(study.model, *sizes, shape, examples.classes, own)
+    return ModelSpec(study.model, *sizes, shape, examples.classes, text)
 
 
 def _text_spec(source: StudyFiles) -> TextSpec:

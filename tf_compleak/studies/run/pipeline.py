@@ -120,9 +120,7 @@ def _provenance(source: Source) -> dict[str, Any]:
     study = source.study
     return {
         "num_shadows": study.num_shadows,
-        "representative_data": {"validation": "held-out non-members", "members": "members"}[
-            study.calibration
-        ],
+        "representative_data": run_versions.representative_data(source),
         "data_sha256": source.sha256,
         "duplicates": dataclasses.asdict(source.dropped),
         **({"cautions": [source.dropped.sentence()]} if source.dropped.count else {}),
@@ -145,7 +143,7 @@ def _text_provenance(source: Source) -> dict[str, Any]:
     else:
         origin = {
             "members": "learned from the members of each family, the shadows' from their own",
-            "outside": "one for all, learned from validation and population, which no model saw",
+            "outside": "one for all, from validation and population, which no model is trained on",
         }[study.vocabulary]
     tokens = {family: source.tokens(family).facts()["sha256"] for family in study.families}
     return {"vocabulary": origin, "tokens": tokens}

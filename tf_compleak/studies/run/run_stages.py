@@ -1,4 +1,4 @@
-"""The stages of a run before its attacks: data, token ids, training, versions, what they say."""
+"""The stages of a run before attacks: data, membership, token ids, training, versions, answers."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Tokens(Declaration):
         learned = source.learned_from(self.family)
         return {
             "data": source.sha256,
-            "examples": digest(source.used),
+            "examples": digest(source.in_splits),
             "learned": None if learned is None else digest(learned),
         }
 
@@ -312,8 +312,8 @@ class Extra(Declaration):
 
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
         of_observation = Observation(self.family, self.version).stage(source).fingerprint
-        asked = digest(source.aside(self.family)) if self.kind != "sensitivities" else None
-        return {"kind": self.kind, "observation": of_observation, "examples": asked}
+        aside = digest(source.aside(self.family)) if self.kind != "sensitivities" else None
+        return {"kind": self.kind, "observation": of_observation, "examples": aside}
 
     def needs(self, source: StudyFiles) -> Sequence[Declaration]:
         return (Observation(self.family, self.version),)

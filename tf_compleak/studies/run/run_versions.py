@@ -13,6 +13,11 @@ from tf_compleak.types import ORIGINAL, Estimate, Failure, Version
 _WHAT = (
     "attention and dense kernels and embedding tables; biases and normalization are as they were"
 )
+CALIBRATED = "int8-ptq"  # the version whose activation ranges are found on examples
+CALIBRATED_ON = {
+    "validation": "validation examples, in no training set",
+    "members": "members",
+}
 TEXT_NOTES = {
     "pruning-": f"pruned: {_WHAT}",
     "clustering-": f"clustered: {_WHAT}",
@@ -20,6 +25,18 @@ TEXT_NOTES = {
     "subtract 16, not 1e9, from scores, which leaves INT8 some steps",
     "int8-qat": "dense layers in INT8; attention, embeddings and normalization in float32",
 }
+
+
+def calibrated(source: Any) -> bool:
+    """Whether a version of the study has activation ranges that are found on examples."""
+    return CALIBRATED in source.study.versions
+
+
+def representative_data(source: Any) -> str:
+    """What activation ranges are found on, for the report."""
+    if not calibrated(source):
+        return "none: no version takes any"
+    return CALIBRATED_ON[source.study.calibration]
 
 
 def record(source: Any, name: str) -> Version:
@@ -51,8 +68,8 @@ def record(source: Any, name: str) -> Version:
 
 def _beside_original(source: Any, name: str) -> tuple[str, ...]:
     """The version, after the original where that was asked."""
-    known = ORIGINAL in source.study.versions and name != ORIGINAL
-    if known and Observation(TARGET, ORIGINAL).stage(source).facts():
+    beside = ORIGINAL in source.study.versions and name != ORIGINAL
+    if beside and Observation(TARGET, ORIGINAL).stage(source).facts():
         return ORIGINAL, name
     return (name,)
 
@@ -102,10 +119,9 @@ def _relative_loss(source: Any, family: str, name: str) -> Estimate:
 
 def _notes(source: Any, name: str) -> tuple[str, ...]:
     study, notes = source.study, []
-    if name == "int8-ptq":
+    if name == CALIBRATED:
         count = len(source.calibration(TARGET))
-        kind = {"validation": "held-out non-member", "members": "member"}[study.calibration]
-        notes.append(f"activation ranges found on {count} {kind} examples")
+        notes.append(f"activation ranges found on {count} {CALIBRATED_ON[study.calibration]}")
     if name == "dynamic-ptq":
         notes.append("the converter leaves kernels of fewer than 1,024 weights in float32")
     if name.startswith("clustering-") and len(source.examples.x.shape) == 4:

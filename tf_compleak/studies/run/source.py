@@ -81,14 +81,14 @@ class Source:
         if not self.holds_texts:
             return self.examples.inputs(indices)
         table = np.load(self.tokens(family).folder() / "x.npy", mmap_mode="r")
-        return np.asarray(table[np.searchsorted(self.used, indices)])
+        return np.asarray(table[np.searchsorted(self.in_splits, indices)])
 
     def take(self, family: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs of a family and labels int64[N]."""
         return self.model_inputs(family, indices), self.examples.y[indices]
 
     @functools.cached_property
-    def used(self) -> np.ndarray:
+    def in_splits(self) -> np.ndarray:
         """int64[M] ascending: the examples that are in any family's split."""
         parts = [
             part
@@ -131,7 +131,7 @@ class Source:
         return np.concatenate([population, *others])
 
     def calibration(self, family: str) -> np.ndarray:
-        """Indices of the examples that activation ranges are found on."""
+        """Indices of the examples that activation ranges are found on; all where they are few."""
         split = self.splits[family]
         chosen = split.members if self.study.calibration == "members" else split.validation
         return chosen[: self.study.calibration_size]
@@ -158,18 +158,15 @@ class Source:
         """Their fingerprints, and those of the data and the target's examples."""
         stages = self.asked(families, release, kinds)
         prints = {stage.title: stage.stage(self).fingerprint for stage in stages}
-        return {"data": self.sha256, "members": digest(self.ids(families[0])), **prints}
+        return {"data": self.sha256, "examples": digest(self.ids(families[0])), **prints}
 
     def observations(
         self, family: str, release: Release, kinds: tuple[str, ...] = (), null: int = 0
     ) -> Observations:
         """What the release says about a family's members and non-members, ids ascending."""
         split = self.splits[family]
-        asked = split.scored
         if null:
             split = split.shuffled(drawing(self.study.seed, family, null))
-        order = np.argsort(asked)
-        rows = order[np.searchsorted(asked, split.scored, sorter=order)]
         folders = {
             kind: [Extra(kind, family, name).stage(self).folder() for name in release]
             for kind in kinds
@@ -190,13 +187,13 @@ class Source:
             )
         return Observations(
             versions=release,
-            probabilities=_stack([stage.folder() for stage in stages], "probabilities", rows),
+            probabilities=_stack([stage.folder() for stage in stages], "probabilities"),
             labels=self.examples.y[split.scored],
             members=split.is_member,
             ids=self.examples.ids[split.scored],
-            sensitivities=_stack(folders.get("sensitivities"), "sensitivities", rows),
+            sensitivities=_stack(folders.get("sensitivities"), "sensitivities"),
             resolutions=resolutions,
-            augmented=_stack(folders.get("augmented"), "augmented", rows, axis=1),
+            augmented=_stack(folders.get("augmented"), "augmented"),
             aside=aside,
         )
 
@@ -213,7 +210,11 @@ class Source:
         pairs, split = [(TARGET, name) for name in self.study.versions], self.splits[TARGET]
         return {
             "split": digest(split.members, split.non_members, split.validation),
-            **self.flags("calibration", "calibration_size"),
+            **(
+                self.flags("calibration", "calibration_size")
+                if run_versions.calibrated(self)
+                else {}
+            ),
             **{
                 name: [content(kind(of, name), self) for kind in (VersionFile, Observation)]
                 for of, name in pairs
@@ -262,12 +263,11 @@ def _opened(study: Study, root: str, sha256: str) -> Source:
     return Source(study, root)
 
 
-def _stack(folders: list | None, name: str, rows=slice(None), axis: int = 0) -> np.ndarray | None:
-    """[V, ...] from the `rows` along `axis` of every version's array; None where there is none."""
+def _stack(folders: list | None, name: str) -> np.ndarray | None:
+    """[V, ...] of every version's array; None where there is none."""
     if folders is None or not (folders[0] / f"{name}.npy").exists():
         return None
-    arrays = (np.load(path / f"{name}.npy", allow_pickle=False) for path in folders)
-    return np.stack([array[rows] if axis == 0 else array[:, rows] for array in arrays])
+    return np.stack([np.load(path / f"{name}.npy", allow_pickle=False) for path in folders])
 
 
 def _inputs(folder) -> np.ndarray | Texts:

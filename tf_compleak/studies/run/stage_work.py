@@ -74,8 +74,8 @@ def membership(
     int32[N, T]), y int64[N], ids[N].
     """
     split = source.splits[stage.family]
-    for name, members in (("members", split.members), ("non_members", split.non_members)):
-        indices = np.sort(members)
+    for name in ("members", "non_members"):
+        indices = np.sort(getattr(split, name))
         ids, labels = source.examples.ids[indices], source.examples.y[indices]
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
@@ -84,7 +84,7 @@ def membership(
         if source.study.save_examples:
             x = source.model_inputs(stage.family, indices)
             np.savez(folder / f"{name}.npz", x=x, y=labels, ids=ids)
-    facts["members"], facts["non_members"] = len(split.members), len(split.non_members)
+        facts[name] = len(indices)
 
 
 def preset(progress: Progress, source: Source, stage: Preset, folder: Path, facts: dict) -> None:
@@ -115,7 +115,7 @@ def tokens(progress: Progress, source: Source, stage: Tokens, folder: Path, fact
     else:
         saved = (source.preset().folder() / "vocabulary.json").read_text(encoding="utf-8")
         vocabulary = texts.Vocabulary.from_json(json.loads(saved))
-    ids = vocabulary.encode(source.examples.x[source.used], study.sequence_length)
+    ids = vocabulary.encode(source.examples.x[source.in_splits], study.sequence_length)
     np.save(folder / "x.npy", ids, allow_pickle=False)
     saved = json.dumps(vocabulary.to_json())
     write_text(folder / "vocabulary.json", saved)
