@@ -163,6 +163,19 @@ def test_no_two_examples_of_any_split_have_the_same_content(tmp_path, split):
     assert src.dropped.sentence().startswith("100 of 220 examples were left out before the split")
 
 
+def test_copies_of_texts_are_left_out_before_any_vocabulary_is_learned(tmp_path):
+    path, root = tmp_path / "films.tsv", str(tmp_path / "w")
+    lines = [f"a film of number {index}\t{index % 2}" for index in range(110)]
+    path.write_text("\n".join([*lines, *lines[:40], "a film of number 7\t0"]) + "\n")
+    sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 20)
+    study = Study(dataset=f"text:{path}", model="bert", num_population=5, **sizes)
+    facts = made(Data(), DataFolder(study, root, None))
+    assert facts["duplicates"] == {"examples": 151, "count": 41, "relabelled": 1}
+    examples = source.Source(study, root).examples
+    assert len(set(examples.x)) == len(examples) == 110
+    np.testing.assert_array_equal(examples.ids, np.arange(110))
+
+
 def test_too_few_examples_of_different_content_are_refused_in_one_line(tmp_path):
     path, root = tmp_path / "data.npz", str(tmp_path / "w")
     with_copies(path, copied=100)

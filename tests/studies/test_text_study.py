@@ -142,7 +142,12 @@ def test_a_vocabulary_knows_nothing_but_its_members(tmp_path, texts):
 
     sizes = dict.fromkeys(("num_members", "num_non_members", "num_validation"), 30)
     study = Study(
-        dataset=texts.partition("=")[2], model="bert", num_population=10, sequence_length=8, **sizes
+        dataset=texts.partition("=")[2],
+        model="bert",
+        num_population=10,
+        sequence_length=8,
+        save_examples=True,
+        **sizes,
     )
     tiny.made(run_stages.Data(), run_stages.DataFolder(study, str(tmp_path), None))
     src = source.Source(study, str(tmp_path))
@@ -156,3 +161,10 @@ def test_a_vocabulary_knows_nothing_but_its_members(tmp_path, texts):
     assert ids.dtype == np.int32 and ids.shape == (60, 8)
     expected = vocabulary.encode(src.examples.x[src.splits["target"].scored], 8)
     np.testing.assert_array_equal(ids, expected)
+    tiny.made(run_stages.Membership("target"), src)
+    folder = tmp_path / "families" / "target" / "membership"
+    for name in ("members", "non_members"):
+        saved = np.load(folder / f"{name}.npz", allow_pickle=False)
+        rows = np.sort(getattr(src.splits["target"], name))
+        np.testing.assert_array_equal(saved["x"], src.model_inputs("target", rows))
+        assert saved["x"].dtype == np.int32  # as an audit asks the files
