@@ -41,8 +41,8 @@ def test_tracing_costs_once_a_worker_and_tasks_stay_where_it_is_done():
 def test_a_studys_phases_are_its_tasks():
     study = Study(num_shadows=5, attacks=("entropy", "sr2-lr", "mr"))
     building, attacking = schedule.phases(study)
-    assert len(building) == 6 + 2 * 6 * 12
-    assert len(attacking) == 12 + 11 + 2 + 3
+    assert len(building) == 2 * 6 + 2 * 6 * 12  # lists of members, training; versions, answers
+    assert len(attacking) == 12 + 11 + 2 + 3 + 2  # attacks, their null runs, other checks
     took, work = schedule.simulate([building, attacking], 8, second)
     assert work == len(building) + len(attacking)
     assert work / 8 <= took <= work / 8 + 12

@@ -16,6 +16,7 @@ from tf_compleak.cli import states
 from tf_compleak.engine import stage
 from tf_compleak.engine.live_view import Tally
 from tf_compleak.engine.stage import SCHEMA
+from tf_compleak.leakage.report_rows import INTERVALS
 from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, stage_work
 from tf_compleak.studies.study import Study
@@ -68,7 +69,7 @@ def test_the_whole_plan_is_told_before_anything_is_done(first_and_told):
     _, told = first_and_told
     begun = next(index for index, (_, _, total, _) in enumerate(told) if total)
     titles = {task for task, *_ in told[:begun]}
-    assert titles == {task for task, *_ in told} - {"figures with intervals"}
+    assert titles == {task for task, *_ in told} - {INTERVALS}
     assert titles >= {"train target", "loss original", "ask int8-ptq shadow-0"}
 
 
@@ -82,7 +83,7 @@ def test_nothing_is_done_twice(finished):
 
 def computed(told):
     """Whether figures were computed."""
-    return any(name == "figures with intervals" for name, *_ in told)
+    return any(name == INTERVALS and total for name, _, total, _ in told)
 
 
 def test_the_figures_are_a_stage_of_their_own(finished):

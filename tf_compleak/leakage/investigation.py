@@ -36,6 +36,7 @@ from tf_compleak.types.progress import Tell
 from tf_compleak.types.soundness import Sanity
 
 SAVED = "report.json"
+INTERVALS_WEIGHT = 50  # see `engine.declaration.Declaration`
 
 
 def investigate(
@@ -77,6 +78,7 @@ def _run(
     """Run the stages, then null runs of the attacks that are finished; what failed."""
     stages, planned = measured_stages(plan), null_runs(plan)
     foretell(planned, tell)
+    tell(report_rows.INTERVALS, INTERVALS_WEIGHT, 0, "")
     outcomes = executed(executor, [*first, *stages], provider, tell)
     nulls = null_runs(plan, unfinished(stages, provider))
     call_off([stage for stage in planned if stage not in nulls], tell)
@@ -99,6 +101,7 @@ def _kept(
     stage = Figures(plan).stage(provider)
     reasons = [[failure.name, failure.reason] for failure in failures]
     if (stage.facts() or {}).get("failures") == reasons:
+        tell(report_rows.INTERVALS, 0, 0, "")
         text = (stage.folder() / SAVED).read_text(encoding="utf-8")
         return Findings.from_json(json.loads(text))
     findings = _measured(plan, provider, table, failures, tell)

@@ -20,6 +20,7 @@ from tf_compleak.types.progress import Tell, silent
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95
 POINTS = 100
+INTERVALS = "figures with intervals"  # what making rows is called on the terminal
 SHADOWS_ONLY = "needs an attack fitted on shadows: cross-fitted scores are not independent"
 
 
@@ -29,10 +30,10 @@ def rows(
     """One row for each attack and release; those of SR and MR with their gains."""
     table = []
     for key, pooled in scores.items():
-        tell("figures with intervals", len(table), len(scores) + 1, key[0])
+        tell(INTERVALS, len(table), len(scores) + 1, key[0])
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
         table.append(row(key, pooled, rng, delta))
-    tell("figures with intervals", 1, 1, "")
+    tell(INTERVALS, 1, 1, "")
     return with_gains(table, scores, seed)
 
 
