@@ -351,7 +351,7 @@ def test_halves_with_every_kind_of_question_and_fewer_shadows(tmp_path):
     assert {("loss", 1), ("rmia", 1), ("lira-online", 2)} < counts
     assert ("lira-online", 1) not in counts
     scores = np.load(tmp_path / "w" / "examples" / "scores.npy", allow_pickle=False)
-    assert scores.shape == (len(report.results), 200)
+    assert scores.shape == (len(report.results), 4 * 200)
 
 
 @pytest.mark.parametrize("limit", [2000, 100_000])

@@ -264,6 +264,11 @@ def test_runs_have_exposures_a_budget_and_what_each_version_adds(tmp_path, capsy
     assert {row.num_shadows for row in report.curve} == {1, 2}
     assert len(report.marginal.order) == 2 and report.marginal.within
     assert report.versions[1].agreement.n == 120
+    assert report.versions[1].relative_loss.n == 40  # validation examples
+    accuracies = {(of.family, of.version): of.validation_accuracy.n for of in report.families}
+    families = ("target", "shadow-0", "shadow-1")
+    names = ("original", "float16-ptq")
+    assert accuracies == {(family, name): 40 for family in families for name in names}
     assert cli.main(["show", str(root)]) == 0
     text = capsys.readouterr().out
     assert "done    loss original (label)" in text and "done    what each version adds" in text
