@@ -40,6 +40,6 @@ def changed(images: np.ndarray, *, flip: bool, down: int, right: int) -> np.ndar
         images = images[:, :, ::-1]
     for axis, steps in ((1, down), (2, right)):
         size = images.shape[axis]
-        places = np.arange(size) - steps * max(1, size // 16)
-        images = np.take(images, np.clip(places, 0, size - 1), axis=axis)
+        pixels = np.arange(size) - steps * max(1, size // 16)
+        images = np.take(images, np.clip(pixels, 0, size - 1), axis=axis)
     return np.ascontiguousarray(images)

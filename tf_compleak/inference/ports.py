@@ -46,25 +46,25 @@ class Port:
 
 
 def chosen(ports: list[Port], wanted: str) -> int:
-    """The place of the output that is asked for; ValueError that lists them when it is unclear."""
+    """The number of the output that is asked for; ValueError that lists them when it is unclear."""
     names = [port.name for port in ports]
     if wanted in names:
-        place = names.index(wanted)
+        number = names.index(wanted)
     elif wanted.isdecimal() and int(wanted) < len(ports):
-        place = int(wanted)
+        number = int(wanted)
     elif wanted or len(ports) != 1:
         has = ", ".join(f"{port.name} {list(port.shape)}" for port in ports)
         said = f"has no output {wanted!r}" if wanted else f"has {len(ports)} outputs"
         raise ValueError(f"{said}; choose by --output=NAME or its number: {has}")
     else:
-        place = 0
-    shape = ports[place].shape
+        number = 0
+    shape = ports[number].shape
     if not shape or any(size != 1 for size in shape[:-1]):
         raise ValueError(
-            f"output {names[place]} has shape {list(shape)} for an example, [classes] is expected; "
-            "is this a classifier?"
+            f"output {names[number]} has shape {list(shape)} for an example, [classes] is "
+            "expected; is this a classifier?"
         )
-    return place
+    return number
 
 
 def clean(name: str) -> str:

@@ -63,18 +63,18 @@ def function(how: str) -> Callable[[np.ndarray], np.ndarray]:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: no file of a folder stands in for a library
     try:
-        given = getattr(importlib.import_module(module), name)
+        change = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a module of the user's raises
         raise ValueError(f"--preprocess={how}: cannot be imported ({_line(error)}).") from error
-    if not callable(given):
-        raise ValueError(f"--preprocess={how}: is a {type(given).__name__}, no function.")
-    return lambda rows: _of_user(given, rows, how)
+    if not callable(change):
+        raise ValueError(f"--preprocess={how}: is a {type(change).__name__}, no function.")
+    return lambda rows: _of_user(change, rows, how)
 
 
-def _of_user(given: Callable, rows: np.ndarray, how: str) -> np.ndarray:
+def _of_user(change: Callable, rows: np.ndarray, how: str) -> np.ndarray:
     """What the user's function makes of rows: numbers [N, ...], finite."""
     try:
-        prepared = np.asarray(given(rows))
+        prepared = np.asarray(change(rows))
     except Exception as error:  # whatever a function of the user's raises
         raise ValueError(
             f"--preprocess={how}: raised {type(error).__name__} ({_line(error)}) on rows of shape "

@@ -57,8 +57,8 @@ def looked_up(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """`table[rows]` for uint8 rows; faster where the table holds bytes, too."""
     if table.itemsize > 1:
         return table[rows]
-    found = rows.tobytes().translate(table.tobytes())
-    return np.frombuffer(found, table.dtype).reshape(rows.shape)
+    translated = rows.tobytes().translate(table.tobytes())
+    return np.frombuffer(translated, table.dtype).reshape(rows.shape)
 
 
 def dequantized(rows: np.ndarray, detail: dict) -> np.ndarray:

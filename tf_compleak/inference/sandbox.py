@@ -222,12 +222,12 @@ class SandboxedModel:
             for port in self.inputs
         ]
         count = len(rows[0])
-        each = sum(part[:1].nbytes for part in rows) or 1
-        if each > MESSAGE:
+        size = sum(part[:1].nbytes for part in rows) or 1
+        if size > MESSAGE:
             raise ValueError(
-                f"{self.path}: one example has {each} bytes, at most {MESSAGE} can be."
+                f"{self.path}: one example has {size} bytes, at most {MESSAGE} can be."
             )
-        block = MESSAGE // each
+        block = MESSAGE // size
         block = max(block // self.batch, 1) * self.batch if block >= self.batch else block
         parts = []
         for start in range(0, count, block):
@@ -240,10 +240,10 @@ class SandboxedModel:
     def _block(self, names: Sequence[str], rows: list[np.ndarray], on_batch) -> np.ndarray:
         count, start = len(rows[0]), 0
         for part in rows:
-            place = np.frombuffer(self._memory_map, part.dtype, part.size, start)
-            np.copyto(place.reshape(part.shape), part)
+            region = np.frombuffer(self._memory_map, part.dtype, part.size, start)
+            np.copyto(region.reshape(part.shape), part)
             start += part.nbytes
-            del place  # the map can be closed only when nothing looks into it
+            del region  # the map can be closed only when nothing looks into it
         shapes, dtypes = ([list(p.shape) for p in rows], [p.dtype.name for p in rows])
         self._send({"shapes": shapes, "dtypes": dtypes, "names": list(names)})
         done = 0

@@ -63,21 +63,21 @@ def run_attacks(
         non-members, where no attack suits a release, and for shadows whose lists tell the target's
         membership (see `leakage.shared_examples`).
     """
-    asked = _question(target, shadows, attacks, releases, seed, question)
+    checked = _question(target, shadows, attacks, releases, seed, question)
     cautions = _shared(target, shadows, allow_shared_examples)
-    plan = _plan(asked, target, shadows)
+    plan = _plan(checked, target, shadows)
     with _heard(tell) as tell, tempfile.TemporaryDirectory(prefix="tf-compleak-") as root:
-        provider = ObservationFolder(asked, root)
+        provider = ObservationFolder(checked, root)
         for family, observations in zip(plan.families, (target, *shadows), strict=True):
             provider.save_family(family, observations)
         provider.save_versions([_record(target, name) for name in target.versions])
         name = "inline" if workers == 1 else "processes"
         logs = Workdir(root).logs()
-        with executors.executor(name, workers, asked.threads, logs) as executor:
+        with executors.executor(name, workers, checked.threads, logs) as executor:
             findings = investigate(plan, provider, executor, (), tell)
     ids = np.arange(len(target)) if target.ids is None else _plain(target.ids)
     findings = dataclasses.replace(findings, scored=_in_order(findings.scored, ids))
-    study = {**asked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
+    study = {**checked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
     origin = {"seed": seed, "num_shadows": len(shadows)}
     origin |= {"cautions": cautions} if cautions else {}
     return Report.of(findings, study=study, provenance=origin)
@@ -99,13 +99,13 @@ def _question(target, shadows, attacks, releases, seed: int, question: dict) -> 
     if target.augmented is not None:
         question = {"queries": target.augmented.shape[1], **question}
     try:
-        asked = Question(attacks=tuple(attacks), seed=seed, **question)
+        checked = Question(attacks=tuple(attacks), seed=seed, **question)
     except TypeError as error:
         raise ValueError(f"run_attacks: {error}") from error
-    object.__setattr__(asked, "releases", tuple(map(tuple, releases or ())))
-    asked.ask(target.versions, len(shadows))
-    asked.check_measurable(int((~target.members).sum()))
-    return asked
+    object.__setattr__(checked, "releases", tuple(map(tuple, releases or ())))
+    checked.ask(target.versions, len(shadows))
+    checked.check_measurable(int((~target.members).sum()))
+    return checked
 
 
 def _shared(target: Observations, shadows: Sequence[Observations], allowed: bool) -> list[str]:
@@ -131,8 +131,8 @@ def _check_labels(index: int, target: Observations, shadow: Observations) -> Non
     """ValueError where the same id has another label: then it is not the same example."""
     if shadow.ids is None:
         return
-    common, rows, others = np.intersect1d(target.ids, shadow.ids, return_indices=True)
-    differ = target.labels[rows] != shadow.labels[others]
+    common, rows, shadow_rows = np.intersect1d(target.ids, shadow.ids, return_indices=True)
+    differ = target.labels[rows] != shadow.labels[shadow_rows]
     if differ.any():
         raise ValueError(
             f"shadows[{index}]: {int(differ.sum())} of the {len(common)} ids that it shares with "
@@ -141,19 +141,19 @@ def _check_labels(index: int, target: Observations, shadow: Observations) -> Non
         )
 
 
-def _plan(asked: Question, target: Observations, shadows: Sequence[Observations]) -> Plan:
+def _plan(question: Question, target: Observations, shadows: Sequence[Observations]) -> Plan:
     families = (TARGET, *(f"shadow-{index}" for index in range(len(shadows))))
     lost = ()
     if not all(map(_has_ids, (target, *shadows))):
-        lost = tuple((name, NO_IDS) for name in asked.attacks if "aside" in ATTACKS[name].needs)
-    if len(lost) == len(asked.attacks):
-        raise ValueError(f"attacks: {', '.join(asked.attacks)}: {NO_IDS}.")
+        lost = tuple((name, NO_IDS) for name in question.attacks if "aside" in ATTACKS[name].needs)
+    if len(lost) == len(question.attacks):
+        raise ValueError(f"attacks: {', '.join(question.attacks)}: {NO_IDS}.")
     plan = Plan(
-        asked, families, target.versions, target.versions, inapplicable=lost, has_inputs=False
+        question, families, target.versions, target.versions, inapplicable=lost, has_inputs=False
     )
     releases = plan.releases() or default_releases(target.versions)
-    if not any(suits(name, release) for name in asked.attacks for release in releases):
-        names = ", ".join(asked.attacks)
+    if not any(suits(name, release) for name in question.attacks for release in releases):
+        names = ", ".join(question.attacks)
         raise ValueError(f"attacks: none of {names} suits a release of {releases}.")
     return plan
 

@@ -68,14 +68,14 @@ def reported(
     report = Report.of(findings, study=question.to_json())
     if (saved := _saved(workdir, report)) is not None:
         return saved
-    made = {
+    origin = {
         **provenance.facts(options.command, options.flags, options.workdir),
         "seed": question.seed,
         "seconds": round(time.monotonic() - started, 1),
         **facts,
         "measured": stage.read(workdir.figures())["made"]["at"],
     }
-    report = dataclasses.replace(report, provenance=made)
+    report = dataclasses.replace(report, provenance=origin)
     report.save(workdir.root)
     return report
 
@@ -86,8 +86,8 @@ def _saved(workdir: Workdir, report: Report) -> Report | None:
         saved = Report.load(workdir.root)
     except (OSError, ValueError):
         return None
-    says, wanted = ({**of.to_json(), "provenance": {}} for of in (saved, report))
-    return saved if saved.provenance and says == wanted and _same(saved, report) else None
+    says, new = ({**of.to_json(), "provenance": {}} for of in (saved, report))
+    return saved if saved.provenance and says == new and _same(saved, report) else None
 
 
 def _same(one: Report, other: Report) -> bool:

@@ -69,17 +69,17 @@ def audit(
       ValueError, FileNotFoundError, OSError: for bad input, in one line.
     """
     where, settings = _running(where, settings)
-    given = _given(versions, members, non_members, shadows, settings)
-    with _folder(where) as where, door.opened(given.settings, where, tell) as (tell, started):
-        with door.claimed(given.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
-            families, left_out = _families(given, where)
-            _check(given.settings, families)
+    request = _given(versions, members, non_members, shadows, settings)
+    with _folder(where) as where, door.opened(request.settings, where, tell) as (tell, started):
+        with door.claimed(request.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
+            families, left_out = _families(request, where)
+            _check(request.settings, families)
         facts = {
             "dropped_overlap": left_out[0].overlap,
             "data_sha256": list(families[0].digests),
             "cautions": [line for family in left_out for line in family.cautions],
         }
-        return _report(given.settings, where, families, facts, tell, started)
+        return _report(request.settings, where, families, facts, tell, started)
 
 
 def would_run(
@@ -97,14 +97,16 @@ def would_run(
       ValueError, OSError: when the audit would be refused.
     """
     where, settings = _running(where, settings)
-    given = _given(versions, members, non_members, shadows, settings)
+    request = _given(versions, members, non_members, shadows, settings)
     workdir = Workdir(where.workdir)
-    workdir.check(given.settings, overwrite=where.overwrite or _unfinished(workdir))
-    families, _ = _families(given, where)
-    _check(given.settings, families)
-    plan = given.settings.plan(_has_inputs(families[0]))
-    provider = ObservationFolder(given.settings, where.workdir)
-    tasks = _to_ask(given.settings, where, families) or _to_keep(given.settings, where, families)
+    workdir.check(request.settings, overwrite=where.overwrite or _unfinished(workdir))
+    families, _ = _families(request, where)
+    _check(request.settings, families)
+    plan = request.settings.plan(_has_inputs(families[0]))
+    provider = ObservationFolder(request.settings, where.workdir)
+    tasks = _to_ask(request.settings, where, families) or _to_keep(
+        request.settings, where, families
+    )
     if tasks or provider.missing(plan.has_inputs):
         titles = [*(stage.title for stage in scored(plan)), FIGURES]
         return [*tasks, *((title, "waits for the answers") for title in titles)]
@@ -134,11 +136,11 @@ def _to_keep(settings: Audit, where: Where, families: list[Family]) -> list[tupl
     how = family_answers.FamilyReader(settings, asking, root, silent)
     if tasks := family_answers.sensitivities_to_ask(how, families, answers, needs):
         return tasks
-    seen, _ = family_answers.observations(how, families, answers, needs)
+    by_family, _ = family_answers.observations(how, families, answers, needs)
     provider, names = ObservationFolder(settings, where.workdir), _example_names(families)
     return [
         (f"observations of {family}", why)
-        for family, observations in seen.items()
+        for family, observations in by_family.items()
         if (why := provider.changes_of(family, observations, names.get(family)))
     ]
 
@@ -211,14 +213,14 @@ def _unfinished(workdir: Workdir) -> bool:
     return saved.get("kind") == "audit" and not (workdir.root / "report.json").exists()
 
 
-def _families(given: _Given, where: Where) -> tuple[list[Family], list[LeftOut]]:
+def _families(request: _Given, where: Where) -> tuple[list[Family], list[LeftOut]]:
     """The target and its shadows, and what was left out of each."""
-    settings = given.settings
-    mine, others = sides.paired(
-        _side(given.members, "--members", where.data_dir),
-        _side(given.non_members, "--non_members", where.data_dir),
+    settings = request.settings
+    pair = sides.paired(
+        _side(request.members, "--members", where.data_dir),
+        _side(request.non_members, "--non_members", where.data_dir),
     )
-    target = shadow_folders.family(TARGET, given.versions, mine, others, settings.drop_overlap)
+    target = shadow_folders.family(TARGET, request.versions, *pair, settings.drop_overlap)
     shadows = [
         shadow_folders.load(folder, settings.names, index)
         for index, folder in enumerate(settings.shadows)
@@ -227,23 +229,28 @@ def _families(given: _Given, where: Where) -> tuple[list[Family], list[LeftOut]]
     cautions = shadow_folders.shared(families, settings.shadows, settings.allow_shared_examples)
     if settings.vocabulary:
         families = [tokenized(family, settings) for family in families]
-    byte_inputs = frozenset(
+    byte_inputs = _byte_inputs(families)
+    families = [dataclasses.replace(family, byte_inputs=byte_inputs) for family in families]
+    return families, [*left_out, LeftOut(cautions=cautions)]
+
+
+def _byte_inputs(families: Sequence[Family]) -> frozenset[str]:
+    """Names of the inputs that are bytes on any side: all sides are prepared as these are."""
+    return frozenset(
         name
         for family in families
         for side in family.sides
         for name, array in side.inputs.items()
         if array.dtype == np.uint8
     )
-    families = [dataclasses.replace(family, byte_inputs=byte_inputs) for family in families]
-    return families, [*left_out, LeftOut(cautions=cautions)]
 
 
-def _side(given: Examples, where: str, data_dir: str | None) -> sides.Side:
-    if isinstance(given, sides.Side):
-        return given
-    if isinstance(given, (str, Path)):
-        return sources.load_side(str(given), where, data_dir)
-    return sides.of_arrays(*given, where=where)
+def _side(examples: Examples, where: str, data_dir: str | None) -> sides.Side:
+    if isinstance(examples, sides.Side):
+        return examples
+    if isinstance(examples, (str, Path)):
+        return sources.load_side(str(examples), where, data_dir)
+    return sides.of_arrays(*examples, where=where)
 
 
 def _report(
@@ -261,19 +268,21 @@ def _report(
     _foretell([*families, *crossed], settings.plan(has_inputs), tell)
     answers = query.ask([*families, *crossed], asking, root, tell)
     how = family_answers.FamilyReader(settings, asking, root, tell)
-    seen, confidences = family_answers.observations(how, families, answers, needs)
+    by_family, confidences = family_answers.observations(how, families, answers, needs)
     provider = ObservationFolder(settings, where.workdir)
     names = _example_names(families)
-    for family, observations in seen.items():
+    for family, observations in by_family.items():
         provider.save_family(family, observations, names.get(family))
-    provider.save_versions(family_answers.versions(settings, answers, confidences, seen[TARGET]))
+    provider.save_versions(
+        family_answers.versions(settings, answers, confidences, by_family[TARGET])
+    )
     if has_inputs:
         provider.save_inputs(blind_inputs(families[0], settings.seed))
     of_answers = family_answers.asking_facts(answers)
     cautions = [*facts.pop("cautions"), *of_answers.pop("cautions", ())]
     facts = {**_fitted(settings), **of_answers, **facts}
     facts |= {"cautions": cautions} if cautions else {}
-    del seen, confidences, answers  # gigabytes, which workers read from their files
+    del by_family, confidences, answers  # gigabytes, which workers read from their files
     workers = attackers(where, settings.threads, sum(map(len, families[0].sides)))
     with door.executor(settings, where, workers) as executor:
         findings = investigate(settings.plan(has_inputs), provider, executor, (), tell)
@@ -357,8 +366,8 @@ def blind_inputs(target: Family, seed: int) -> Inputs:
             ]
             tables.append(blind.summary(np.concatenate(flat, axis=1)))
             labels.append(side.labels[which])
-    seen = Texts.of(texts) if texts else np.concatenate(tables)
-    return Inputs(seen, np.concatenate(labels), np.concatenate(members))
+    values = Texts.of(texts) if texts else np.concatenate(tables)
+    return Inputs(values, np.concatenate(labels), np.concatenate(members))
 
 
 def _fitted(settings: Audit) -> dict[str, Any]:

@@ -107,12 +107,12 @@ def _hint(name, said: Confidences, labels, family: Family, asking: Asking, offse
         ("--label_offset", offset + shift): said.probabilities.argmax(axis=1) == labels + shift
         for shift in (1, -1)
     }
-    given = family.versions[name]
-    if isinstance(given, str):
+    version = family.versions[name]
+    if isinstance(version, str):
         rows = np.random.default_rng(0).permutation(len(family.sides[0]))[:TRIED]
         sample = family.sides[0].take(np.sort(rows))
         with contextlib.suppress(ValueError):
-            for how, answer in _asked_anew(given, sample, asking).items():
+            for how, answer in _asked_anew(version, sample, asking).items():
                 for shift in (0, 1, -1):
                     key = ("--preprocess", how if not shift else f"{how} --label_offset={shift}")
                     tried[key] = answer == sample.labels + shift

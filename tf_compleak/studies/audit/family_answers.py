@@ -53,9 +53,9 @@ def asked_about(family: Family, other: Family, settings: Audit) -> Family:
 def crossed(families: Sequence[Family], kinds: Sequence[str], settings: Audit) -> list[Family]:
     """Every family about every other's examples, where attacks need that and all can be asked."""
     can = all(
-        isinstance(given, str) or callable(given)
+        isinstance(version, str) or callable(version)
         for family in families
-        for given in family.versions.values()
+        for version in family.versions.values()
     )
     if "aside" not in kinds or not can:
         return []
@@ -74,7 +74,7 @@ def observations(
       by family; and the target's confidences by version.
     """
     confidences = {family.name: _confidences(how, family, answers) for family in families}
-    seen = {
+    by_family = {
         family.name: _family(how, family, confidences[family.name], kinds) for family in families
     }
     pairs = {family.name: family for family in crossed(families, kinds, how.settings)}
@@ -82,9 +82,9 @@ def observations(
         others = [other for other in families if f"{family.name} of {other.name}" in pairs]
         if others:
             parts = [_aside(how, family, other, answers) for other in others]
-            aside = _without(_joined(parts), seen[family.name].ids)
-            seen[family.name] = dataclasses.replace(seen[family.name], aside=aside)
-    return seen, confidences[TARGET]
+            aside = _without(_joined(parts), by_family[family.name].ids)
+            by_family[family.name] = dataclasses.replace(by_family[family.name], aside=aside)
+    return by_family, confidences[TARGET]
 
 
 def _without(aside: Observations, ids: np.ndarray) -> Observations | None:

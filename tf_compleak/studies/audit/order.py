@@ -58,9 +58,9 @@ def mixed(sizes: tuple[int, int], seed: int, family: str) -> Order:
     position is a member's for sure), and its rows are shuffled.
     """
     rng = seeds.generator(seed, "asking", family)
-    members, others = sizes
-    total = members + others
-    sequences = _chunked(members, rng), members + _chunked(others, rng)
+    members, non_members = sizes
+    total = members + non_members
+    sequences = _chunked(members, rng), members + _chunked(non_members, rng)
     shift = rng.random()
     parts, before = [], (0, 0)
     for end in [*range(PART, total, PART), total]:

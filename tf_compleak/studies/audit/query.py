@@ -109,17 +109,17 @@ def ask(
 
 
 def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) -> Answers:
-    given = family.versions[name]
-    if isinstance(given, tuple):
-        return _given_outputs(given, family, name)
-    if callable(given):
-        return _called(given, family, name, asking, tell, stop)
-    return _queried(str(given), family, name, asking, root, tell, stop)
+    version = family.versions[name]
+    if isinstance(version, tuple):
+        return _given_outputs(version, family, name)
+    if callable(version):
+        return _called(version, family, name, asking, tell, stop)
+    return _queried(str(version), family, name, asking, root, tell, stop)
 
 
-def _given_outputs(given: tuple, family: Family, name: str) -> Answers:
+def _given_outputs(arrays: tuple, family: Family, name: str) -> Answers:
     outputs = []
-    for array, side in zip(given, family.sides, strict=True):
+    for array, side in zip(arrays, family.sides, strict=True):
         array = np.asarray(array)
         if array.ndim == 1:
             array = array[:, None]
@@ -262,13 +262,13 @@ def examples_of(family: Family) -> dict[str, Any]:
 
 def why(family: Family, name: str, asking: Asking, root: Path) -> str:
     """Why a version is to be asked (again); empty where all that it answered is kept."""
-    given = family.versions[name]
-    if isinstance(given, tuple):
+    version = family.versions[name]
+    if isinstance(version, tuple):
         return ""
-    if callable(given):
+    if callable(version):
         return "a function, whose answers are not kept"
-    _refuse_no_inputs(family, name, str(given))
-    parts = _parts(str(given), family, name, asking, root)
+    _refuse_no_inputs(family, name, str(version))
+    parts = _parts(str(version), family, name, asking, root)
     reasons = [reason for stage in (*parts.stages, parts.again) if (reason := stage.why())]
     total = len(parts.stages) + 1
     return f"{reasons[0]} ({len(reasons)} of {total} parts)" if reasons else ""

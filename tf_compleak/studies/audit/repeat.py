@@ -96,8 +96,8 @@ def _cause(second: np.ndarray, allowed: np.ndarray, rows: np.ndarray, ask) -> st
     return "batch" if _differ(ask(rows[half]), second[half], 100 * allowed[half]) else "state"
 
 
-def _differ(outputs: np.ndarray, others: np.ndarray, allowed: np.ndarray) -> bool:
-    return outputs.shape != others.shape or not (np.abs(outputs - others) <= allowed).all()
+def _differ(outputs: np.ndarray, expected: np.ndarray, allowed: np.ndarray) -> bool:
+    return outputs.shape != expected.shape or not (np.abs(outputs - expected) <= allowed).all()
 
 
 def refusal(name: str, result: Repeated) -> str:

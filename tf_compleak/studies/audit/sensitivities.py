@@ -56,8 +56,8 @@ def _of_version(
 
 def _stage(family: Family, name: str, kind, settings: Audit, asking: Asking, root: Path) -> Stage:
     """Where a version's sensitivities are kept; ValueError where it cannot be asked for them."""
-    given = family.versions[name]
-    if not isinstance(given, str) or any(len(side.inputs) != 1 for side in family.sides):
+    path = family.versions[name]
+    if not isinstance(path, str) or any(len(side.inputs) != 1 for side in family.sides):
         raise ValueError(
             f"--attacks=samia: asks versions about changed inputs; {name} must be a model file "
             "with one input."
@@ -66,7 +66,7 @@ def _stage(family: Family, name: str, kind, settings: Audit, asking: Asking, roo
         root / "sensitivities" / family.name / name,
         fingerprint(
             stage="sensitivities/3",
-            file=content(given)["sha256"],
+            file=content(path)["sha256"],
             examples=query.examples_of(family),
             asking=[asking.preprocess, asking.output, asking.signature, kind],
             settings=[settings.sensitivity_queries, settings.sensitivity_epsilon, settings.seed],

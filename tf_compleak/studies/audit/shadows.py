@@ -77,8 +77,7 @@ def load(folder: str, names: tuple[str, ...], index: int) -> tuple[Family, LeftO
         raise FileNotFoundError(f"--shadows={folder}: no such folder.")
     versions = {name: _version(root, name) for name in names}
     examples = root / MEMBERSHIP if (root / MEMBERSHIP).is_dir() else root
-    mine, others = (_side(examples, kind) for kind in ("members", "non_members"))
-    pair = sides.paired(mine, others)
+    pair = sides.paired(*(_side(examples, kind) for kind in ("members", "non_members")))
     shadow, left_out = family(f"shadow-{index}", versions, *pair, drop=False)
     vocabulary = root / VOCABULARY
     if vocabulary.exists():
