@@ -157,7 +157,7 @@ def record_kinds(root: Path) -> dict[str, Kind]:
             probabilities=rng.dirichlet(np.ones(3), (1, 60)).astype(np.float32),
             labels=np.arange(60) % 3,
             members=np.arange(60) < 30,
-            ids=np.arange(60),
+            ids=None,
         )
 
     tf_compleak.run_attacks(observed(), [observed()], ["loss"]).save(root / "report")
