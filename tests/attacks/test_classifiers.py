@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import planted
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler
@@ -64,6 +65,23 @@ def test_out_of_bag_votes_of_noise_carry_nothing_in_sample_ones_do(monkeypatch):
     estimate = intervals.auc_estimate(held, members, level=0.99)
     assert estimate.low <= 0.5 <= estimate.high
     assert roc.auc(forest.log_odds(model, x), members) > 0.75
+
+
+def test_a_forest_of_smaller_draws_is_as_good_as_one_of_whole_samples(monkeypatch):
+    """The paper's: as many draws as examples, leaves of 30, raw confidences."""
+    monkeypatch.setattr(forest, "TREES", 60)
+    monkeypatch.setattr(forest, "LEAST", 500)
+    shadow, target = (
+        planted.family(seed, 2.0, n=6000, classes=10).select(planted.VERSIONS[:2])
+        for seed in (1, 2)
+    )
+    raw, raw_of_target = (np.exp(features.table(family)) for family in (shadow, target))
+    whole = RandomForestClassifier(60, min_samples_leaf=30, random_state=0, n_jobs=2)
+    whole.fit(raw, shadow.members)
+    paper = roc.auc(whole.predict_proba(raw_of_target)[:, 1], target.members)
+    model, _ = forest.fit(features.table(shadow), shadow.members, seed=0)
+    ours = roc.auc(forest.log_odds(model, features.table(target)), target.members)
+    assert ours > paper - 0.002
 
 
 def test_scores_do_not_depend_on_the_number_of_threads(monkeypatch):

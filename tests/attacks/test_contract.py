@@ -35,6 +35,8 @@ RELEASES = {
     "samia": ("original",),
     "mr": ("original", "pruning-0.60", "int8-ptq"),
     "mr without the original": ("pruning-0.60", "int8-ptq"),
+    "mr-rf": ("original", "pruning-0.60", "int8-ptq"),
+    "mr-rf without the original": ("pruning-0.60", "int8-ptq"),
     "tabular": ("original", "int8-ptq"),
     "calibrated": ("original", "int8-ptq"),
     "rmia": ("original", "pruning-0.60"),
@@ -53,7 +55,7 @@ STACK = Optimization(epochs=25, batch_size=128, learning_rate=2e-2)
 def length(request, monkeypatch):
     """A tenth of the trees, a few of the epochs: the contract does not depend on either.
 
-    Slow: `mr` and `lira-boosted` with all their epochs and rounds.
+    Slow: `mr`, `mr-rf` and `lira-boosted` with all their epochs and rounds.
     """
     monkeypatch.setattr(forest, "TREES", 50)
     monkeypatch.setattr(networks, "SAMIA_SETTINGS", SAMIA)

@@ -14,7 +14,7 @@ LEAST = N * N  # bytes
 WITHOUT_KERAS = sorted(
     name
     for name in attacks.ATTACKS
-    if name not in ("samia", "mr") and not name.endswith(("-mlp", "-rf"))
+    if name not in ("samia", "mr", "mr-rf") and not name.endswith(("-mlp", "-rf"))
 )
 
 

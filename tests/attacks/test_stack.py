@@ -7,7 +7,7 @@ import planted
 import pytest
 from scipy.special import expit
 
-from tf_compleak.attacks import blind, classifiers, features, stack
+from tf_compleak.attacks import blind, classifiers, features, forest, stack
 from tf_compleak.metrics import intervals, roc
 
 
@@ -48,8 +48,22 @@ def test_the_network_is_fed_out_of_fold_probabilities(monkeypatch):
         stack.Stack().fit([family], seed=5)
     for column, view in enumerate(stack.views(family.versions)):
         joined = features.join([family.select(view)])
-        expected = expit(classifiers.Linear().out_of_fold(joined, 5))
+        expected = expit(classifiers.Linear().fit_with_held_out([joined], seed=5).odds)
         assert np.corrcoef(seen["table"][:, column], expected)[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("better", ["linear", "forest"])
+def test_mr_rf_takes_the_better_base_for_every_version(better, monkeypatch):
+    """By the AUC of held-out scores of the shadow; ``mr`` takes the regression throughout."""
+    monkeypatch.setattr(forest, "TREES", 20)
+    family = planted.family(1, 1.0, n=200).select(planted.VERSIONS[:1])
+    odds = np.where(family.members, 1.0, -1.0) * (1 if better == "forest" else -1)
+    monkeypatch.setattr(forest, "fit", lambda table, members, seed: (None, odds))
+    assert isinstance(stack.linear_or_forest().base, classifiers.LinearOrForest)
+    chosen = classifiers.LinearOrForest().fit_with_held_out([family], seed=0)
+    kind = type(chosen.fitted.model).__name__
+    assert kind == {"linear": "_Linear", "forest": "_Votes"}[better]
+    assert isinstance(stack.Stack().base, classifiers.Linear)
 
 
 @pytest.mark.parametrize("release", [planted.VERSIONS, planted.VERSIONS[1:]])
@@ -81,7 +95,8 @@ def test_out_of_fold_scores_of_noise_carry_nothing_in_sample_ones_do():
     rng = np.random.default_rng(0)
     family = planted.family(1, 0.0, n=120, classes=20)
     joined = features.join([family])
-    held = classifiers.Linear().out_of_fold(joined, int(rng.integers(100)))
+    seed = int(rng.integers(100))
+    held = classifiers.Linear().fit_with_held_out([joined], seed=seed).odds
     inside = classifiers.Linear().fit([family], seed=0).score(family.hidden())
     estimate = intervals.auc_estimate(held, family.members, level=0.99)
     assert estimate.low <= 0.5 <= estimate.high

@@ -50,6 +50,7 @@ ATTACKS = {
     "sr2-rf": Entry("classifiers:Forest", ("SR",), weight=15),
     "sr2-mlp": Entry("classifiers:Mlp", ("SR",), weight=15),
     "mr": Entry("stack:Stack", ("MR",), weight=200),
+    "mr-rf": Entry("stack:linear_or_forest", ("MR",), weight=40),
     "tabular": Entry("tabular:Tabular", EVERY, weight=5),
     "calibrated": Entry("calibrated:Calibrated", EVERY, ("aside",), weight=100),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),

@@ -50,6 +50,32 @@ class Fitted:
         return self.model.log_odds(features.table(target, self.label))
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A fitted classifier, and what fits without an example say of it.
+
+    Attributes:
+      odds: f64[N] log-odds of the shadows' examples; members: bool[N].
+    """
+
+    fitted: Fitted
+    odds: np.ndarray
+    members: np.ndarray
+
+    @classmethod
+    def of(cls, model: Model, odds: np.ndarray, members: np.ndarray, label: bool) -> HeldOut:
+        """With the best threshold on the held-out scores."""
+        return cls(Fitted(model, roc.best_threshold(odds, members), label), odds, members)
+
+
+class Base(Protocol):
+    """A classifier that other attacks are built on."""
+
+    def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
+        """Fit on all shadows, and score each of their examples by a fit without it."""
+        ...
+
+
 def folds(seed: int) -> StratifiedKFold:
     """The split that out-of-fold scores are made with."""
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -70,19 +96,18 @@ class Linear:
 
     label: bool = True
 
-    def out_of_fold(self, shadow: Observations, seed: int) -> np.ndarray:
-        """f64[N] log-odds of every shadow example from a fit that did not see it."""
-        table = StandardScaler().fit_transform(features.table(shadow, self.label))
-        return logistic.held_out(table, shadow.members, folds(seed))
-
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
+        return self.fit_with_held_out(shadows, seed=seed).fitted
+
+    def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
+        """The same, and the out-of-fold scores."""
         shadow = features.join(shadows)
         scaler = StandardScaler()
         table = scaler.fit_transform(features.table(shadow, self.label))
         model = _Linear(scaler, logistic.fit(table, shadow.members))
-        held_out_odds = logistic.held_out(table, shadow.members, folds(seed))
-        return Fitted(model, roc.best_threshold(held_out_odds, shadow.members), self.label)
+        odds = logistic.held_out(table, shadow.members, folds(seed))
+        return HeldOut.of(model, odds, shadow.members, self.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +126,25 @@ class Forest:
 
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows."""
+        return self.fit_with_held_out(shadows, seed=seed).fitted
+
+    def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
+        """The same, and the out-of-bag scores."""
         shadow = features.join(shadows)
-        model, out_of_bag_odds = forest.fit(
-            features.table(shadow, self.label), shadow.members, seed
-        )
-        return Fitted(
-            _Votes(model), roc.best_threshold(out_of_bag_odds, shadow.members), self.label
-        )
+        model, odds = forest.fit(features.table(shadow, self.label), shadow.members, seed)
+        return HeldOut.of(_Votes(model), odds, shadow.members, self.label)
+
+
+@dataclass(frozen=True)
+class LinearOrForest:
+    """Logistic regression or random forest, whichever tells held-out shadow examples better."""
+
+    label: bool = True
+
+    def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
+        """The better one by the AUC of its held-out scores, regression where they are equal."""
+        fits = [kind(self.label).fit_with_held_out(shadows, seed=seed) for kind in (Linear, Forest)]
+        return max(fits, key=lambda fit: roc.auc(fit.odds, fit.members))
 
 
 @dataclass(frozen=True, eq=False)
