@@ -33,8 +33,10 @@ def rows(
         tell(INTERVALS, len(table), len(scores) + 1, key[0])
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
         table.append(row(key, pooled, rng, delta))
+    tell(INTERVALS, len(table), len(scores) + 1, "gains")
+    rows_with_gains = with_gains(table, scores, seed)
     tell(INTERVALS, 1, 1, "")
-    return with_gains(table, scores, seed)
+    return rows_with_gains
 
 
 def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) -> Result:
