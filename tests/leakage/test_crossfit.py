@@ -21,7 +21,7 @@ def test_folds_are_alike_in_membership():
 
 def test_cross_fitting_finds_nothing_where_nothing_is():
     """Classes whose shares of members differ by chance, which labels alone would tell."""
-    rng, found = np.random.default_rng(0), []
+    rng, aucs = np.random.default_rng(0), []
     labels = np.repeat(np.arange(20), 20)
     for seed in range(60):
         seen = tf_compleak.Observations.from_arrays(
@@ -32,10 +32,10 @@ def test_cross_fitting_finds_nothing_where_nothing_is():
         )
         folds = crossfit.folds_of(seen.members, 5, rng)
         values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, load("tabular"), seed)
-        found.append(roc.auc(values, seen.members))
+        aucs.append(roc.auc(values, seen.members))
     spread = np.sqrt(401 / (12 * 200 * 200))  # of a Mann-Whitney AUC where nothing is to be found
-    assert abs(np.mean(found) - 0.5) < 3 * spread / np.sqrt(60)
-    assert np.std(found) / spread == pytest.approx(np.sqrt(2), rel=0.25)  # see `crossfit`
+    assert abs(np.mean(aucs) - 0.5) < 3 * spread / np.sqrt(60)
+    assert np.std(aucs) / spread == pytest.approx(np.sqrt(2), rel=0.25)  # see `crossfit`
 
 
 def drawn(rng, n, leak, classes=5, versions=1):
@@ -47,7 +47,7 @@ def drawn(rng, n, leak, classes=5, versions=1):
         answers = [logits + 0.5 * rng.standard_normal(logits.shape) for _ in range(versions)]
     names = ["original", "other"][:versions]
     return tf_compleak.Observations.from_arrays(
-        np.stack([softmax(each) for each in answers]), labels, members, versions=names
+        np.stack([softmax(logits) for logits in answers]), labels, members, versions=names
     )
 
 
@@ -59,7 +59,7 @@ def test_widened_intervals_cover(leak, name):
 
     A threshold on the loss has next to nothing to fit: conservative where little leaks.
     """
-    found = []
+    estimates = []
     for seed in range(1000):
         rng = np.random.default_rng(seed)
         seen = drawn(rng, 400, leak)
@@ -67,40 +67,42 @@ def test_widened_intervals_cover(leak, name):
         values, _ = crossfit.cross_fitted(lambda *_: None, seen, folds, load(name), seed)
         auc = intervals.auc_estimate(values, seen.members)
         share = crossfit.noise(seen, folds, load(name), seed)
-        found.append(auc.widened(crossfit.widening(auc.value, 200, 200, share), "x", (0, 1)))
-    truth = np.mean([each.value for each in found]) if leak else 0.5
+        estimates.append(auc.widened(crossfit.widening(auc.value, 200, 200, share), "x", (0, 1)))
+    truth = np.mean([of.value for of in estimates]) if leak else 0.5
     most = 0.975 if name == "tabular" else 1
-    assert 0.93 <= np.mean([each.low <= truth <= each.high for each in found]) <= most
+    assert 0.93 <= np.mean([of.low <= truth <= of.high for of in estimates]) <= most
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("leak", [0.0, 0.7])
 def test_widened_rates_and_gains_cover(leak):
     """Conservative: their intervals are stretched as far as the AUC's, which needs it most."""
-    found = {"gain": [], "accuracy": [], "tpr": []}
+    estimates = {"gain": [], "accuracy": [], "tpr": []}
     for seed in range(1000):
         rng = np.random.default_rng(seed)
         seen = drawn(rng, 400, leak, versions=2)
         members, folds = seen.members, crossfit.folds_of(seen.members, 5, rng)
         values, margins, shares = [], [], []
         for release in (seen.versions[:1], seen.versions):
-            own = seen.select(release)
-            made = crossfit.cross_fitted(lambda *_: None, own, folds, load("tabular"), seed)
-            values.append(made[0]), margins.append(made[1])
-            shares.append(crossfit.noise(own, folds, load("tabular"), seed))
+            part = seen.select(release)
+            scores = crossfit.cross_fitted(lambda *_: None, part, folds, load("tabular"), seed)
+            values.append(scores[0]), margins.append(scores[1])
+            shares.append(crossfit.noise(part, folds, load("tabular"), seed))
         auc = roc.auc(values[1], members)
-        own, both = (crossfit.widening(auc, 200, 200, share) for share in (shares[1], max(shares)))
+        alone, both = (
+            crossfit.widening(auc, 200, 200, share) for share in (shares[1], max(shares))
+        )
         rates = {
             "accuracy": intervals.balanced_accuracy_estimate(margins[1], members, 0.0),
             "tpr": intervals.tpr_at_fpr_estimate(values[1], members, 0.1, rng=rng),
         }
         gain = intervals.auc_difference(values[1], values[0], members)
-        found["gain"].append(gain.widened(both, "x", (-1, 1)))
+        estimates["gain"].append(gain.widened(both, "x", (-1, 1)))
         for name, rate in rates.items():
-            found[name].append(rate.widened(own, "x", (0, 1)))
-    for name, each in found.items():
-        truth = np.mean([one.value for one in each])
-        assert np.mean([one.low <= truth <= one.high for one in each]) >= 0.93, name
+            estimates[name].append(rate.widened(alone, "x", (0, 1)))
+    for name, drawn_estimates in estimates.items():
+        truth = np.mean([of.value for of in drawn_estimates])
+        assert np.mean([of.low <= truth <= of.high for of in drawn_estimates]) >= 0.93, name
 
 
 def test_widening_is_for_fits_that_are_chance():

@@ -42,21 +42,21 @@ FACTS = tuple(
 
 @pytest.mark.parametrize("shadows", [[], [family(1)]])
 def test_a_copy_adds_nothing_and_another_leak_adds_much(shadows):
-    found = marginal.marginal(family(0), shadows, metric=AUC, versions=FACTS)
-    alone = {subset.release[0]: subset.figure for subset in found.singles}
+    added = marginal.marginal(family(0), shadows, metric=AUC, versions=FACTS)
+    alone = {subset.release[0]: subset.figure for subset in added.singles}
     assert alone["nothing"].low < 0.5 < alone["nothing"].high and alone["original"].low > 0.6
-    order = [step.added for step in found.order]
+    order = [step.added for step in added.order]
     assert order[0] == "nothing" and set(order) == set(NAMES)
-    gains = {step.added: step.gain for step in found.order}
+    gains = {step.added: step.gain for step in added.order}
     second_of_twins = max(("original", "copy"), key=order.index)
     assert gains[second_of_twins].low < 0.01 and gains[second_of_twins].high < 0.03
     assert gains["much"].low > 0.02 and gains["nothing"] is None
-    for before, after in itertools.pairwise(found.order):
+    for before, after in itertools.pairwise(added.order):
         difference = after.subset.figure.value - before.subset.figure.value
         assert after.gain.value == pytest.approx(difference, abs=1e-9)
-    assert [subset.release for subset in found.pairs] == [("original", n) for n in NAMES[1:]]
-    assert found.order[-1].subset.gzip_bytes == 100 and found.order[-1].subset.bytes == 1000
-    assert Marginal.from_json(found.to_json()).order == found.order
+    assert [subset.release for subset in added.pairs] == [("original", n) for n in NAMES[1:]]
+    assert added.order[-1].subset.gzip_bytes == 100 and added.order[-1].subset.bytes == 1000
+    assert Marginal.from_json(added.to_json()).order == added.order
 
 
 def test_it_agrees_with_the_public_attack():
@@ -177,23 +177,23 @@ def test_all_that_is_shown_of_noise_holds_together_cross_fitted():
 def test_redrawn_membership_gives_no_subset_anything():
     seen = family(0)
     drawn = np.random.default_rng(5).permutation(seen.members)
-    found = marginal.marginal(
+    added = marginal.marginal(
         dataclasses.replace(seen, members=drawn), [], metric=AUC, versions=FACTS
     )
-    for subset in (*found.singles, *found.pairs, *(step.subset for step in found.order)):
+    for subset in (*added.singles, *added.pairs, *(step.subset for step in added.order)):
         half = 1.7 * (subset.figure.high - subset.figure.low) / 2
         assert abs(subset.figure.value - 0.5) < half
 
 
 def test_sets_within_a_budget_are_the_largest():
     budget = grammar.condition("auc<=0.8", "x", ("<", "<="))
-    found = marginal.marginal(family(0), [family(1)], metric=AUC, versions=FACTS, budget=budget)
-    assert found.looked == 15 and not found.cut_off and found.within
-    kept = [set(subset.release) for subset in found.within]
-    assert all(subset.figure.high <= 0.8 for subset in found.within)
-    assert not any(one < other for one in kept for other in kept)
-    assert any({"original", "copy"} <= each for each in kept)  # the copy costs nothing
-    assert not any({"original", "much"} <= each for each in kept)
+    added = marginal.marginal(family(0), [family(1)], metric=AUC, versions=FACTS, budget=budget)
+    assert added.looked == 15 and not added.cut_off and added.within
+    releases = [set(subset.release) for subset in added.within]
+    assert all(subset.figure.high <= 0.8 for subset in added.within)
+    assert not any(one < other for one in releases for other in releases)
+    assert any({"original", "copy"} <= release for release in releases)  # the copy costs nothing
+    assert not any({"original", "much"} <= release for release in releases)
     none = grammar.condition("auc<=0.1", "x", ("<", "<="))
     assert not marginal.marginal(
         family(0), [family(1)], metric=AUC, versions=FACTS, budget=none
@@ -203,8 +203,8 @@ def test_sets_within_a_budget_are_the_largest():
 @pytest.mark.parametrize("name", ["accuracy", "advantage", "tpr@0.1"])
 def test_other_metrics(name):
     metric = grammar.metric(name, "x")
-    found = marginal.marginal(family(0), [family(1)], metric=metric, versions=FACTS)
-    last = found.order[-1]
+    added = marginal.marginal(family(0), [family(1)], metric=metric, versions=FACTS)
+    last = added.order[-1]
     assert last.subset.figure.low <= last.subset.figure.value <= last.subset.figure.high
     assert last.gain.low <= last.gain.value <= last.gain.high
     with pytest.raises(ValueError, match="needs 10,000 non-members, has 600; raise the rate"):
@@ -223,6 +223,6 @@ def test_many_versions_are_searched_level_by_level():
     )
     facts = tuple(Version(name, name, "") for name in names)
     budget = grammar.condition("auc<=0.72", "x", ("<", "<="))
-    found = marginal.marginal(many, [], metric=AUC, versions=facts, budget=budget)
-    assert found.looked < 255 and not found.cut_off
-    assert {"v3", "v7"} <= {name for subset in found.within for name in subset.release}
+    added = marginal.marginal(many, [], metric=AUC, versions=facts, budget=budget)
+    assert added.looked < 255 and not added.cut_off
+    assert {"v3", "v7"} <= {name for subset in added.within for name in subset.release}
