@@ -150,7 +150,8 @@ def test_audits_have_dry_runs_reasons_a_journal_and_what_went_on(folders, tmp_pa
     assert cli.main(arguments) == 0
     capsys.readouterr()
     done = {task for task, state in tiny.events(root) if state == "done"}
-    assert {"asking original", "loss original", "null run", "blind baseline"} <= done
+    assert {"asking original", "loss original", "blind baseline"} <= done
+    assert {"null run of loss small", "null run of tabular original+small"} <= done
     assert cli.main([*arguments, "--dry_run"]) == 0
     assert "0 tasks to do" in capsys.readouterr().out
     assert cli.main([*arguments, "--dry_run", "--attacks=loss,tabular,entropy"]) == 0
