@@ -64,6 +64,7 @@ def run_attacks(
         membership (see `leakage.shared_examples`).
     """
     checked = _question(target, shadows, attacks, releases, seed, question)
+    target, *shadows = map(_plain_ids, (target, *shadows))
     cautions = _shared(target, shadows, allow_shared_examples)
     plan = _plan(checked, target, shadows)
     with _heard(tell) as tell, tempfile.TemporaryDirectory(prefix="tf-compleak-") as root:
@@ -75,8 +76,8 @@ def run_attacks(
         logs = Workdir(root).logs()
         with executors.executor(name, workers, checked.threads, logs) as executor:
             findings = investigate(plan, provider, executor, (), tell)
-    ids = np.arange(len(target)) if target.ids is None else _plain(target.ids)
-    findings = dataclasses.replace(findings, scored=_in_order(findings.scored, ids))
+    names = np.arange(len(target)) if target.ids is None else target.ids
+    findings = dataclasses.replace(findings, scored=_in_order(findings.scored, names))
     study = {**checked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
     origin = {"seed": seed, "num_shadows": len(shadows)}
     origin |= {"cautions": cautions} if cautions else {}
@@ -162,9 +163,12 @@ def _has_ids(family: Observations) -> bool:
     return family.ids is not None and (family.aside is None or family.aside.ids is not None)
 
 
-def _plain(ids: np.ndarray) -> np.ndarray:
-    """Ids that can be saved without pickle: those that are objects, as text."""
-    return ids.astype(str) if ids.dtype.kind == "O" else ids
+def _plain_ids(family: Observations) -> Observations:
+    """The same with ids that can be sorted, and saved without pickle: objects as text."""
+    if family.ids is None or family.ids.dtype.kind != "O":
+        return family
+    aside = None if family.aside is None else _plain_ids(family.aside)
+    return dataclasses.replace(family, ids=family.ids.astype(str), aside=aside)
 
 
 def _in_order(scored: Scored, ids: np.ndarray) -> Scored:
