@@ -132,21 +132,22 @@ class _Differences:
 
     def auc(self, row: Result, reference: Result) -> Estimate:
         """In AUC."""
-        return self._once(row, reference, 0.0, self._auc)
+        return self._once(row, reference, None)
 
     def tpr(self, row: Result, reference: Result, fpr: float) -> Estimate:
         """In TPR at `fpr`."""
-        return self._once(row, reference, fpr, self._tpr)
+        return self._once(row, reference, fpr)
 
-    def _once(self, row: Result, reference: Result, fpr: float, make) -> Estimate:
+    def _once(self, row: Result, reference: Result, fpr: float | None) -> Estimate:
+        """The difference in TPR at `fpr`, or in AUC where that is None."""
         keys = _key(row), _key(reference)
         if (*keys, fpr) not in self._kept:
+            estimate = self._auc(*keys) if fpr is None else self._tpr(*keys, fpr)
             first, second = (self._scores[key] for key in keys)
-            estimate = make(*keys, fpr)
             self._kept[*keys, fpr] = first.widened_beside(second, estimate, row.auc.value)
         return self._kept[*keys, fpr]
 
-    def _auc(self, key: Key, reference: Key, fpr: float) -> Estimate:
+    def _auc(self, key: Key, reference: Key) -> Estimate:
         first, second = self._scores[key], self._scores[reference]
         if first.examples is None:
             return intervals.auc_difference(first.values, second.values, first.members)
