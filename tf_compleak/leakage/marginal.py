@@ -78,26 +78,50 @@ def marginal(
       ValueError: when the metric is not one of these, or not measurable with so few non-members.
     """
     _check(target, metric, budget)
-    target = _part(target, seed)
     names = sorted(target.versions, key=lambda name: name != ORIGINAL)
-    attack = SubsetAttack(target, shadows, None if shadows else _folds(target, folds, seed))
+    attack = _attack(_part(target, seed), shadows, folds, seed)
     measure = Measure(attack, metric, seed, versions)
-    singles = [(name,) for name in names]
-    pairs = [(names[0], name) for name in names[1:] if names[0] == ORIGINAL]
-    value = _told(measure.value, len(singles) * (len(singles) + 1) // 2, tell)
-    order = greedy(value, names)
-    level = slices.adjusted_level(LEVEL, looked_at(len(names)) + len(pairs))
+    sets = _sets(measure, names, tell)
     search = _within(measure.by(budget.metric), names, budget, tell) if budget else _Search()
-    tell(TITLE, 1, 1, "")
     return Marginal(
         metric=str(metric),
         attack="tabular",
-        singles=tuple(measure.subset(release, level) for release in singles),
-        pairs=tuple(measure.subset(release, level) for release in pairs),
-        order=additions(measure, order, level),
-        budget=str(budget) if budget else "",
+        budget=str(budget or ""),
+        **sets._asdict(),
         **search._asdict(),
     )
+
+
+class _Sets(NamedTuple):
+    """What is shown without a budget."""
+
+    singles: tuple[Subset, ...]
+    pairs: tuple[Subset, ...]
+    order: tuple[Addition, ...]
+
+
+def _sets(measure: Measure, names: list[str], tell: Tell) -> _Sets:
+    """Singles, pairs with the original and the greedy order, at the level for all of them."""
+    singles = [(name,) for name in names]
+    pairs = [(names[0], name) for name in names[1:] if names[0] == ORIGINAL]
+    order = greedy(_told(measure.value, len(names) * (len(names) + 1) // 2, tell), names)
+    level = slices.adjusted_level(LEVEL, looked_at(len(names)) + len(pairs))
+    alone, with_original = (
+        tuple(measure.subset(release, level) for release in releases)
+        for releases in (singles, pairs)
+    )
+    steps = additions(measure, order, level)
+    tell(TITLE, 1, 1, "")
+    return _Sets(alone, with_original, steps)
+
+
+def _attack(
+    target: Observations, shadows: Sequence[Observations], folds: int, seed: int
+) -> SubsetAttack:
+    if shadows:
+        return SubsetAttack(target, shadows, None)
+    rng = seeds.generator(seed, "subsets")
+    return SubsetAttack(target, (), crossfit.folds_of(target.members, folds, rng))
 
 
 def looked_at(count: int) -> int:
@@ -142,10 +166,6 @@ def _part(target: Observations, seed: int) -> Observations:
         return target
     rows = seeds.generator(seed, "part").permutation(len(target))[:LARGEST]
     return target.take(np.sort(rows))
-
-
-def _folds(target: Observations, count: int, seed: int) -> np.ndarray:
-    return crossfit.folds_of(target.members, count, seeds.generator(seed, "subsets"))
 
 
 def _told(value: Callable[[Release], float], total: int, tell: Tell) -> Callable[[Release], float]:
