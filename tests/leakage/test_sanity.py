@@ -55,6 +55,7 @@ def test_a_blind_baseline_on_sound_data_fails_once_in_a_hundred(sides):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("sides", SIDES)
 def test_the_baseline_of_reports_on_sound_data_fails_once_in_a_hundred(sides):
     draws, alarms = 1000, 0
@@ -182,7 +183,8 @@ def drawn_scores(seed: int, sides: tuple[int, int], attack: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("attack", "audits"), [("loss", 300), ("nasr-lr", 300), ("tabular", 100)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("attack", "audits"), [("loss", 300), ("nasr-lr", 100), ("tabular", 60)])
 @pytest.mark.parametrize("sides", [(100, 100), (40, 160)])
 def test_an_audit_that_leaks_nothing_is_void_once_in_a_thousand(attack, audits, sides):
     """At its level, and at one at which so few audits tell more."""
