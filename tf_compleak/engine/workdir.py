@@ -2,7 +2,7 @@
 
 A stage is a folder that holds its files and a `stage.json` with the fingerprint of what it came
 from. It is written aside and renamed: a folder under its final name is complete. See `stage.py`
-for that, `storage.py` for folders and buckets, `lock.py` for the lock.
+for that, `file_store.py` for folders and buckets, `lock.py` for the lock.
 """
 
 from __future__ import annotations
