@@ -79,7 +79,9 @@ class SubsetAttack:
         rows = [self.target.versions.index(name) for name in release]
         parts = [self._tables[row] for row in rows]
         if len(rows) > 1:
-            parts.append(self._splines(tuple(tabular.combined(phi[rows]).T for phi in self._phi)))
+            parts.append(
+                self._splines(tuple(tabular.across_versions(phi[rows]).T for phi in self._phi))
+            )
         fitted_on, scored = (
             [*columns, labels]
             for columns, labels in zip(zip(*parts, strict=True), self._labels, strict=True)
