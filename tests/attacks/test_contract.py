@@ -1,5 +1,6 @@
 """The contract that every attack obeys; one line here for each line of `ATTACKS`."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -103,6 +104,47 @@ def test_same_seed_same_scores_whatever_ran_between(name, length):
 def test_pure_noise_gives_auc_one_half(name):
     _, scores, target = run(name, leak=0.0)
     estimate = intervals.auc_estimate(scores, target.members, level=0.999)
+    assert estimate.low <= 0.5 <= estimate.high
+
+
+def members_first(family):
+    """The same rows, members before non-members."""
+    return family.take(np.argsort(~family.members, kind="stable"))
+
+
+def noise(name, common_ids):
+    """Shadows and a target that tell nothing, members first, with or without common examples."""
+    release = RELEASES[name]
+    models = planted.halves(7, 0.0, 4, n=900)
+    if not common_ids:  # every third of the pool is one family's, the rest it is asked aside
+        parts = np.arange(900) % 3
+        apart = []
+        for index, model in enumerate(models[:3]):
+            others = model.take(np.flatnonzero(parts != index))
+            rest = dataclasses.replace(others, members=None, aside=None)
+            aside = planted.together(rest, model.aside)
+            mine = model.take(np.flatnonzero(parts == index))
+            apart.append(dataclasses.replace(mine, aside=aside))
+        models = apart
+    *shadows, target = (members_first(model.select(release)) for model in models)
+    return shadows, target
+
+
+@pytest.mark.parametrize("common_ids", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name.startswith(("mr", "lira-boosted", "calibrated")) or "mlp" in name or "rf" in name
+        else name
+        for name in NAMES
+        if name != "samia"
+    ],
+)
+def test_noise_members_first_gives_auc_one_half_with_and_without_common_ids(name, common_ids):
+    shadows, target = noise(name, common_ids)
+    scores = attacks.load(name.split()[0]).fit(shadows, seed=0).score(target.hidden())
+    estimate = intervals.auc_estimate(scores, target.members, level=0.9999)
     assert estimate.low <= 0.5 <= estimate.high
 
 
