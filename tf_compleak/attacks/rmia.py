@@ -80,8 +80,8 @@ class _References:
         trained_on = self.panel.at(aside.ids).inside.any(axis=0)
         usable = ~trained_on & ~np.isin(aside.ids, family.ids)
         if without is not None:
-            known = usable & np.isin(aside.ids, self.non_members)
-            usable = known if known.sum() >= LEAST else usable
+            held_out = usable & np.isin(aside.ids, self.non_members)
+            usable = held_out if held_out.sum() >= LEAST else usable
         if not usable.any():
             raise ValueError(
                 "rmia: every example aside is one that a shadow was trained on, or the target's "
