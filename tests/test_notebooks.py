@@ -22,9 +22,9 @@ attacks = ("modified-entropy", "nasr-lr", "sr2-lr", "tabular")
 @pytest.mark.parametrize(
     ("name", "smaller"),
     [
-        # The quickstart's study is run by `.ci/run` from the command line.
-        ("audit_tflite", True),
-        pytest.param("quickstart", True, marks=pytest.mark.slow),
+        # Slow: a kernel, TensorFlow and a training each. `.ci/run` runs the quickstart's study, and
+        # tests/studies/audit what the other notebook calls.
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in SMALLER),
         # As they are shipped: the same cells and calls with more versions, attacks and epochs.
         *(pytest.param(name, False, marks=pytest.mark.slow) for name in SMALLER),
     ],

@@ -124,6 +124,7 @@ def test_int8_is_int8_throughout(name, version, tmp_path):
     assert noise < np.abs(reference - reference.mean(axis=0)).mean()  # what examples differ by
 
 
+@pytest.mark.slow
 def test_a_clustered_depthwise_net_agrees_with_keras(tmp_path):
     """Normalization written as a depthwise convolution, after convolutions that are depthwise."""
     content = tflite.export_unfolded(spec("mobilenetv2"), weights("mobilenetv2"))

@@ -143,6 +143,7 @@ def test_several_inputs_and_outputs_by_name(save):
     assert "has no output 'third'" in refused(path, output="third")
 
 
+@pytest.mark.slow  # loads TensorFlow in several processes
 def test_signatures_are_chosen(tmp_path, save):
     class Two(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 6], name="x")])
@@ -173,7 +174,12 @@ def test_an_output_with_axes_of_one_is_flattened(save):
 
 
 @pytest.mark.parametrize(
-    ("library", "name"), [(tf_keras, "m.keras"), (tf_keras, "m.h5"), (keras, "m.keras")]
+    ("library", "name"),
+    [  # each loads TensorFlow in a process of its own
+        (tf_keras, "m.h5"),
+        pytest.param(tf_keras, "m.keras", marks=pytest.mark.slow),
+        pytest.param(keras, "m.keras", marks=pytest.mark.slow),
+    ],
 )
 def test_keras_files(tmp_path, library, name):
     model = library.Sequential(

@@ -110,7 +110,9 @@ def test_the_interval_holds_the_gain_over_the_best_version(leaks):
     truth, covered, above = {}, 0, 0
     for seed in range(-1, 400):
         draw = Draw(seed + 1, 60_000 if seed < 0 else 300)
-        scores = {("tabular", name): draw.pooled(leak) for name, leak in zip(names, leaks, strict=True)}
+        scores = {
+            ("tabular", name): draw.pooled(leak) for name, leak in zip(names, leaks, strict=True)
+        }
         scores["tabular", release] = draw.pooled(1.1, 0.3)
         if seed < 0:
             aucs = [roc.auc(of.values, of.members) for of in scores.values()]

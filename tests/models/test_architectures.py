@@ -1,5 +1,7 @@
 """Architectures: published numbers of parameters, stems, widths, what is refused."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,17 +22,22 @@ def trainable(model):
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
 
+large = functools.partial(
+    pytest.param, marks=pytest.mark.slow
+)  # the small ones are the same layers
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "classes", "published", "averages"),
     [
         ("resnet18", SMALL, 10, 11_173_962, 9_600),  # kuangliu/pytorch-cifar
-        ("resnet18", LARGE, 1000, 11_689_512, 9_600),  # torchvision
+        large("resnet18", LARGE, 1000, 11_689_512, 9_600),  # torchvision
         ("resnet50", SMALL, 10, 23_520_842, 53_120),  # kuangliu/pytorch-cifar
-        ("resnet50", LARGE, 1000, 25_557_032, 53_120),  # torchvision
+        large("resnet50", LARGE, 1000, 25_557_032, 53_120),  # torchvision
         ("vgg16", SMALL, 10, 14_728_266, 8_448),  # kuangliu/pytorch-cifar
-        ("vgg16", LARGE, 1000, 138_365_992, 8_448),  # torchvision, vgg16_bn
+        large("vgg16", LARGE, 1000, 138_365_992, 8_448),  # torchvision, vgg16_bn
         ("mobilenetv2", SMALL, 10, 2_236_682, 34_112),  # chenyaofo/pytorch-cifar-models
-        ("mobilenetv2", LARGE, 1000, 3_504_872, 34_112),  # torchvision
+        large("mobilenetv2", LARGE, 1000, 3_504_872, 34_112),  # torchvision
     ],
 )
 def test_parameters_are_the_published_ones(name, shape, classes, published, averages):
@@ -41,9 +48,7 @@ def test_parameters_are_the_published_ones(name, shape, classes, published, aver
     assert model.output_shape == (None, classes)
 
 
-@pytest.mark.parametrize(
-    ("width", "multiplier"), [(11, 0.35), pytest.param(24, 0.75, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("width", "multiplier"), [large(11, 0.35), large(24, 0.75)])
 def test_widths_of_mobilenetv2_are_the_published_multipliers(width, multiplier):
     """Layer by layer those of tf_keras.applications."""
     ours = symbolic("mobilenetv2", 0, width, LARGE, 1000)

@@ -59,6 +59,7 @@ print("alike")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_do_what_one_does():
     """Each takes half of every batch; the gradients are those of the whole batch."""
     done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)

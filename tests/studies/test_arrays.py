@@ -42,8 +42,8 @@ def test_what_one_attack_lacks_is_its_row_and_the_others_go_on(monkeypatch, erro
             raise error
 
     monkeypatch.setattr(classifiers, "Linear", Lacking)
-    family, names = planted.family(0, 1.0), ["nasr-lr", "loss"]
-    report = tf_compleak.run_attacks(family, [family], names, releases=[("original",)])
+    families, names = [planted.family(seed, 1.0) for seed in (0, 1)], ["nasr-lr", "loss"]
+    report = tf_compleak.run_attacks(families[0], families[1:], names, releases=[("original",)])
     assert [row.attack for row in report.results] == ["loss"]
     (failure,) = [row for row in report.failures if row.name.startswith("nasr-lr")]
     assert "9 TiB" in failure.reason or "a.npy" in failure.reason

@@ -14,7 +14,7 @@ in Bertran et al. (NeurIPS 2023) and Zarifzadeh et al. (ICML 2024) compare.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,14 +33,19 @@ ITERATIONS = 200
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The reference models, the fitted boosting and its threshold."""
+    """The reference models, the fitted boosting, and how its threshold is chosen."""
 
     copies: bool
     inside: bool
     panel: Panel
     shared: Shape
     model: HistGradientBoostingClassifier
-    threshold: float
+    choose_threshold: Callable[[], float]
+
+    @functools.cached_property
+    def threshold(self) -> float:
+        """From examples held out; null runs do without."""
+        return self.choose_threshold()
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
@@ -74,19 +79,21 @@ class Boosted:
         columns = np.concatenate(tables)
         members = np.concatenate([shadow.members for shadow in shadows])
         ids = np.concatenate([shadow.ids for shadow in shadows])
-        groups = np.unique(ids, return_inverse=True)[1]
-        held_out_odds = cross_val_predict(
-            _boosting(seed),
-            columns,
-            members,
-            groups=groups,
-            cv=GroupKFold(FOLDS),
-            method="decision_function",
-        )
         model = _boosting(seed).fit(columns, members)
-        return Fitted(
-            copies, inside, panel, shared, model, roc.best_threshold(held_out_odds, members)
-        )
+        choose_threshold = functools.partial(_threshold, columns, members, ids, seed)
+        return Fitted(copies, inside, panel, shared, model, choose_threshold)
+
+
+def _threshold(columns: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> float:
+    held_out_odds = cross_val_predict(
+        _boosting(seed),
+        columns,
+        members,
+        groups=np.unique(ids, return_inverse=True)[1],
+        cv=GroupKFold(FOLDS),
+        method="decision_function",
+    )
+    return roc.best_threshold(held_out_odds, members)
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:

@@ -10,7 +10,8 @@ on: held-out folds, out-of-bag votes, a held-out slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -39,11 +40,16 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted classifier, its threshold, and whether its table holds the label."""
+    """A fitted classifier, how its threshold is chosen, and whether its table holds the label."""
 
     model: Model
-    threshold: float
+    choose_threshold: Callable[[], float]
     label: bool
+
+    @functools.cached_property
+    def threshold(self) -> float:
+        """The best one on held-out scores; null runs do without."""
+        return self.choose_threshold()
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
@@ -65,7 +71,8 @@ class HeldOut:
     @classmethod
     def of(cls, model: Model, odds: np.ndarray, members: np.ndarray, label: bool) -> HeldOut:
         """With the best threshold on the held-out scores."""
-        return cls(Fitted(model, roc.best_threshold(odds, members), label), odds, members)
+        choose_threshold = functools.partial(roc.best_threshold, odds, members)
+        return cls(Fitted(model, choose_threshold, label), odds, members)
 
 
 class Base(Protocol):
@@ -98,16 +105,25 @@ class Linear:
 
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
-        return self.fit_with_held_out(shadows, seed=seed).fitted
+        model, table, members = self._fitted(shadows)
+
+        def choose_threshold() -> float:
+            return roc.best_threshold(logistic.held_out(table, members, folds(seed)), members)
+
+        return Fitted(model, choose_threshold, self.label)
 
     def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
         """The same, and the out-of-fold scores."""
-        shadow = features.join(shadows)
-        scaler = StandardScaler()
+        model, table, members = self._fitted(shadows)
+        odds = logistic.held_out(table, members, folds(seed))
+        return HeldOut.of(model, odds, members, self.label)
+
+    def _fitted(self, shadows: Sequence[Observations]) -> tuple[_Linear, np.ndarray, np.ndarray]:
+        """The model, its standardized table f32[N, F] and members bool[N]."""
+        shadow, scaler = features.join(shadows), StandardScaler()
         table = scaler.fit_transform(features.table(shadow, self.label))
         model = _Linear(scaler, logistic.fit(table, shadow.members))
-        odds = logistic.held_out(table, shadow.members, folds(seed))
-        return HeldOut.of(model, odds, shadow.members, self.label)
+        return model, table, shadow.members
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +193,9 @@ class Mlp:
         network = networks.fit(
             networks.mlp, table, shadow.members, fit_rows, held_out_rows, settings, seed
         )
-        threshold = roc.best_threshold(
-            network.log_odds(table[held_out_rows]), shadow.members[held_out_rows]
-        )
-        return Fitted(_Network(network, scaler), threshold, self.label)
+        odds, members = network.log_odds(table[held_out_rows]), shadow.members[held_out_rows]
+        choose_threshold = functools.partial(roc.best_threshold, odds, members)
+        return Fitted(_Network(network, scaler), choose_threshold, self.label)
 
 
 UnlabelledLinear = partial(Linear, label=False)

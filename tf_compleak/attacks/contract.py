@@ -13,7 +13,10 @@ from tf_compleak.types.observations import Observations
 class FittedAttack(Protocol):
     """A fitted attack: a score for every target example, and the threshold chosen on the shadow."""
 
-    threshold: float
+    @property
+    def threshold(self) -> float:
+        """Scores above it are called members; it may be chosen when it is first read."""
+        ...
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N], higher = more likely a member; `target.members` is None."""

@@ -42,17 +42,27 @@ def folds_of(members: np.ndarray, count: int, rng: np.random.Generator) -> np.nd
 
 
 def cross_fitted(
-    progress: Progress, target: Observations, folds: np.ndarray, attack: Attack, seed: int
+    progress: Progress,
+    target: Observations,
+    folds: np.ndarray,
+    attack: Attack,
+    seed: int,
+    with_margins: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores f64[N] of each example by the attack fitted without its fold, and their margins."""
-    values, margins = np.empty(len(target)), np.empty(len(target))
+    """Scores f64[N] of each example by the attack fitted without its fold, and their margins.
+
+    Args:
+      with_margins: else they are NaN, and no threshold is chosen.
+    """
+    values, margins = np.empty(len(target)), np.full(len(target), np.nan)
     numbers = np.unique(folds)
     for done, fold in enumerate(numbers):
         progress(done, len(numbers) + 1, "fitting")
         left_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         fitted = attack.fit([target.take(others)], seed=seed)
         values[left_out] = fitted.score(target.take(left_out).hidden())
-        margins[left_out] = values[left_out] - fitted.threshold
+        if with_margins:
+            margins[left_out] = values[left_out] - fitted.threshold
     return values, margins
 
 

@@ -19,6 +19,8 @@ from tf_compleak.types import seeds
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
 
+NULL_FOLDS = 2  # whatever an attack reads that it should not, it reads in one half as well
+
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
@@ -76,8 +78,11 @@ def run(
     attack, seed = attack or load(run.attack), _seed(question.seed, run)
     if not shadows:
         rng = seeds.generator(question.seed, "folds", _draw(run))
-        folds = crossfit.folds_of(target.members, question.folds, rng)
-        values, margins = crossfit.cross_fitted(progress, target, folds, attack, seed)
+        count = NULL_FOLDS if run.null else question.folds
+        folds = crossfit.folds_of(target.members, count, rng)
+        values, margins = crossfit.cross_fitted(
+            progress, target, folds, attack, seed, with_margins=not run.null
+        )
         if run.null:
             return RunScores(values, margins, target.members, 1.0)  # nothing is told: all is chance
         noise = crossfit.noise(target, folds, attack, seed)
@@ -85,7 +90,8 @@ def run(
     _check_classes(target, shadows)
     fitted = attack.fit([shadow.with_answers_of(target) for shadow in shadows], seed=seed)
     values = fitted.score(target.hidden())
-    return RunScores(values, values - fitted.threshold, target.members)
+    threshold = np.nan if run.null else fitted.threshold  # a null run is judged by its AUC alone
+    return RunScores(values, values - threshold, target.members)
 
 
 def _seed(seed: int, run: Run) -> int:
