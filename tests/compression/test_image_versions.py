@@ -131,6 +131,7 @@ def test_a_clustered_depthwise_net_agrees_with_keras(tmp_path):
     np.testing.assert_allclose(outputs(content, tmp_path), expected("mobilenetv2"), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_left_alone_are_depthwise_kernels():
     """17 of them; found by the layers that pruning and clustering wrap, checked by arithmetic."""
     shapes = dict(

@@ -166,6 +166,7 @@ def test_every_version_keeps_most_of_the_accuracy(versions, data, name, tmp_path
     assert accuracy > (0.5 if name in ("pruning-0.90", "clustering-4") else 0.8)
 
 
+@pytest.mark.slow
 def test_a_warm_graph_gives_what_a_cold_one_gives(versions, weights, data):
     """Reusing a traced graph for another family and level leaves nothing behind."""
     for name in WARM:
@@ -177,6 +178,7 @@ def test_a_warm_graph_gives_what_a_cold_one_gives(versions, weights, data):
         assert make(name, weights, data) == versions[name], name
 
 
+@pytest.mark.slow
 def test_stripping_equals_tfmots(weights, data):
     """The weights taken out of the wrappers are those of tfmot's own strip functions."""
     import tensorflow_model_optimization as tfmot

@@ -113,6 +113,7 @@ def test_a_folder_loads_no_library_of_buckets(tmp_path):
     assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_study_in_a_bucket_has_the_figures_of_one_on_a_disk(root, tmp_path):
     assert len(run(tmp_path / "disk")) == TASKS
     told = []

@@ -62,7 +62,7 @@ def test_widths_of_mobilenetv2_are_the_published_multipliers(width, multiplier):
     ("name", "side", "left"),
     [
         *(("resnet18", 64, 8), ("resnet18", 127, 16), ("resnet18", 128, 4)),
-        *(("vgg16", 32, 1), ("vgg16", 64, 2), ("mobilenetv2", 64, 8)),
+        *(("vgg16", 32, 1), ("vgg16", 64, 2), large("mobilenetv2", 64, 8)),
     ],
 )
 def test_stems_go_by_the_size_of_the_image(name, side, left):
@@ -80,6 +80,7 @@ def test_zero_means_the_architectures_own():
                 ModelSpec(name, 20, 0, SMALL, 10)
 
 
+@pytest.mark.slow
 def test_the_width_is_that_of_the_first_layer_and_scales_all():
     for name in ("resnet18", "vgg16"):
         kernels = [v for v in symbolic(name, 0, 4, SMALL, 10).weights if "kernel" in v.name]

@@ -81,7 +81,7 @@ def small(kind="bert", dropout=0.1):
     return ModelSpec(kind, 1, 16, (LENGTH,), 2, TextSpec(TOKENS, LENGTH, 2, 16, dropout))
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_a_transformer_learns_which_word_is_there(kind):
     x = ids(200)
     y = np.random.default_rng(2).integers(2, size=200)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from tf_compleak.attacks import forest, tabular
+from tf_compleak.attacks import boosted, calibrated, forest, tabular
 
 
 @pytest.fixture(autouse=True)
 def quick_attacks(monkeypatch):
     monkeypatch.setattr(forest, "TREES", 50)
     monkeypatch.setattr(tabular, "DEALS", 1)
+    monkeypatch.setattr(boosted, "ITERATIONS", 40)
+    monkeypatch.setattr(calibrated, "ITERATIONS", 40)

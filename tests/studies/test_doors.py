@@ -197,6 +197,7 @@ def test_audits_in_a_bucket(folders, tmp_path, monkeypatch):
     assert tf_compleak.Report.load(where).results == report.results
 
 
+@pytest.mark.slow
 def test_workers_of_an_audit_give_the_same(folders, tmp_path):
     one = audited(folders, tmp_path / "a", attacks=("loss", "rmia"))
     two = audited(

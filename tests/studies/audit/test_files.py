@@ -68,11 +68,11 @@ def test_files_are_audited_and_a_second_time_none_is_opened(files, tmp_path, cap
     assert saved["sanity"]["blind_auc"]["measurable"]
     assert "upper view" in (tmp_path / "a" / "report.html").read_text()
 
-    monkeypatch.setattr(query, "Opened", None)
-    assert cli.main(flags(files, tmp_path / "a")) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(query, "Opened", None)
+        assert cli.main(flags(files, tmp_path / "a")) == 0
     again = tmp_path / "b"
     flagfile = f"--flagfile={tmp_path / 'a' / 'flags.cfg'}"
-    monkeypatch.undo()
     assert cli.main(["audit", flagfile, f"--workdir={again}"]) == 0
     assert json.loads((again / "report.json").read_text())["results"] == saved["results"]
 
