@@ -30,7 +30,7 @@ SMALL = """
 --epochs=4
 --finetune_epochs=2
 --max_accuracy_drop=1
---versions=original,pruning-0.60,int8-ptq
+--versions=original,float16-ptq,int8-ptq
 --attacks=modified-entropy,nasr-lr,sr2-lr
 """
 
@@ -201,7 +201,7 @@ def test_a_run_leaves_a_report(finished):
     workdir, done = finished
     values = json.loads((workdir / "report.json").read_text())
     assert values["schema"] == 1
-    assert [v["name"] for v in values["versions"]][:2] == ["original", "pruning-0.60"]
+    assert [v["name"] for v in values["versions"]][:2] == ["original", "float16-ptq"]
     for version in values["versions"]:
         assert version["status"] == "ok" and version["bytes"] > version["gzip_bytes"] > 0
         assert (workdir / version["path"]).stat().st_size == version["bytes"]
