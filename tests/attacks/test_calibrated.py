@@ -8,6 +8,7 @@ import pytest
 from tf_compleak import attacks
 from tf_compleak.attacks import calibrated
 from tf_compleak.inference.observe import softmax
+from tf_compleak.leakage import exposures
 from tf_compleak.metrics import intervals, roc
 from tf_compleak.types.observations import Observations
 
@@ -111,3 +112,23 @@ def test_many_classes_do_without_vectors(monkeypatch):
     _, scores = fitted_and_scores(target, shadow)
     assert intervals.auc_estimate(scores, target.members).low > 0.8
     assert calibrated.statistic(target).shape == (3 * len(VERSIONS), len(target))
+
+
+def test_an_empty_set_aside_answers_nothing():
+    target, shadow = disjoint(2, leak=1.0, size=40)
+    nothing = dataclasses.replace(target, aside=target.aside.take(np.arange(0)))
+    assert shadow.with_answers_of(nothing) is shadow
+
+
+def test_answers_of_the_target_come_with_their_own_step():
+    """A quantized target beside a float shadow: rows of 100 classes that sum to one by its step."""
+    rng, count, classes = np.random.default_rng(0), 40, 100
+    smooth = rng.dirichlet(np.full(classes, 0.3), size=(1, count)).astype(np.float32)
+    rough = np.round(smooth * 256) / np.float32(256)
+    labels, half = rng.integers(classes, size=count), np.arange(count) % 2 == 0
+    step, ids = (1 / 256,), np.arange(100, 100 + count)
+    aside = Observations(("int8",), rough, labels, np.zeros(count, bool), ids, resolutions=step)
+    target = dataclasses.replace(aside, members=half, ids=np.arange(count), aside=aside)
+    told = Observations(("int8",), smooth, labels, half, ids).with_answers_of(target)
+    assert told.select(("int8",)).take(np.arange(9)).by_the_target().resolutions == step
+    assert exposures.shown(told, "label").target_probabilities is None

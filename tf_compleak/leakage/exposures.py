@@ -54,7 +54,8 @@ def parse(text: str) -> Exposure:
 def shown(observations: Observations, name: str) -> Observations:
     """What an exposure leaves of observations, and of those of the examples aside.
 
-    Sensitivities and answers on changed copies need more than it shows: they are left out.
+    Sensitivities and answers on changed copies need more than it shows: they are left out, as are
+    the target's answers, which are those of its own `aside`.
     """
     if name == FULL:
         return observations
@@ -70,6 +71,8 @@ def shown(observations: Observations, name: str) -> Observations:
         resolutions=tuple(step for _, step in pairs),
         sensitivities=None,
         augmented=None,
+        target_probabilities=None,
+        target_resolutions=(),
         aside=None if aside is None else shown(aside, name),
     )
 

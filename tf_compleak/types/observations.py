@@ -33,6 +33,7 @@ class Observations:
         families' examples too. None where nothing of the kind was queried.
       target_probabilities: on a shadow, f32[V, N, C]: what the target, which was trained on none of
         them, says of the same examples. None where it was not asked, or may have seen some.
+      target_resolutions: V output steps of these answers.
     """
 
     versions: Release
@@ -45,6 +46,7 @@ class Observations:
     augmented: np.ndarray | None = None
     aside: Observations | None = None
     target_probabilities: np.ndarray | None = None
+    target_resolutions: tuple[float, ...] = ()
 
     def __post_init__(self):
         if not self.resolutions:
@@ -117,6 +119,9 @@ class Observations:
             augmented=chosen(self.augmented),
             aside=None if self.aside is None else self.aside.select(release),
             target_probabilities=chosen(self.target_probabilities),
+            target_resolutions=tuple(
+                self.target_resolutions[row] for row in rows if self.target_resolutions
+            ),
         )
 
     def take(self, indices: np.ndarray) -> Observations:
@@ -142,21 +147,30 @@ class Observations:
         As they are where the target was not asked about all of them, or has one of them itself.
         """
         aside = target.aside
-        if aside is None or any(part.ids is None for part in (self, target, aside)):
+        if not aside or any(part.ids is None for part in (self, target, aside)):
             return self
         order = np.argsort(aside.ids, kind="stable")
         rows = np.searchsorted(aside.ids, self.ids, sorter=order)
         rows = order[np.minimum(rows, len(order) - 1)]
         if (aside.ids[rows] != self.ids).any() or np.isin(self.ids, target.ids).any():
             return self
-        return dataclasses.replace(self, target_probabilities=aside.probabilities[:, rows])
+        return dataclasses.replace(
+            self,
+            target_probabilities=aside.probabilities[:, rows],
+            target_resolutions=aside.resolutions,
+        )
 
     def by_the_target(self) -> Observations:
         """A shadow's examples as the target sees them; ValueError where it was not asked."""
         if self.target_probabilities is None:
             raise ValueError("target_probabilities: the target was not asked about these examples.")
-        answers = self.target_probabilities
-        return dataclasses.replace(self, probabilities=answers, target_probabilities=None)
+        return dataclasses.replace(
+            self,
+            probabilities=self.target_probabilities,
+            resolutions=self.target_resolutions,
+            target_probabilities=None,
+            target_resolutions=(),
+        )
 
     def hidden(self) -> Observations:
         """The same without the membership: what an attack is given of its target."""
