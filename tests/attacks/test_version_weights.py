@@ -81,3 +81,11 @@ def test_an_example_of_several_shadows_is_held_out_as_a_whole():
     version_weights._held_out(spy, ids[None].astype(float), members, folds)
     assert len(seen) == version_weights.FOLDS
     assert all(len(kept) == 240 for kept in seen)  # a fifth of the examples is missing entirely
+
+
+@pytest.mark.parametrize("others", [1, 19])
+def test_one_example_of_a_kind_takes_no_version_out(others):
+    """No difference of AUCs is measurable then: the first rule of all alike stands."""
+    terms = np.random.default_rng(0).standard_normal((3, 20))
+    weights = version_weights.fit(terms, np.arange(20) >= others, np.arange(20), seed=0)
+    np.testing.assert_allclose(weights, 1 / 3)

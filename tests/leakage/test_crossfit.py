@@ -1,5 +1,7 @@
 """Cross-fitting: folds, honest intervals where nothing or little leaks."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,23 @@ def drawn(rng, n, leak, classes=5, versions=1):
     return tf_compleak.Observations.from_arrays(
         np.stack([softmax(logits) for logits in answers]), labels, members, versions=names
     )
+
+
+def test_one_fit_is_held_at_a_time():
+    """A fit holds its table until its threshold is chosen: that of the next is made after it."""
+    loss, fits, most = load("loss"), weakref.WeakSet(), []
+
+    class Counted:
+        def fit(self, shadows, *, seed):
+            most.append(len(fits))
+            fitted = loss.fit(shadows, seed=seed)
+            fits.add(fitted)
+            return fitted
+
+    seen = drawn(np.random.default_rng(0), 60, 0.0)
+    folds = crossfit.folds_of(seen.members, 3, np.random.default_rng(0))
+    crossfit.cross_fitted(lambda *_: None, seen, folds, Counted(), 0)
+    assert most == [0, 0, 0]
 
 
 @pytest.mark.slow

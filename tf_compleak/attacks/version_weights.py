@@ -43,8 +43,12 @@ def fit(terms: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> n
     folds = folds_of(ids, seed)
     sums = [_held_out(rule, terms, members, folds) for rule in rules]
     best = max(sums, key=lambda scores: roc.auc(scores, members))
-    near = (intervals.auc_difference(best, scores, members, ONE_ERROR).low <= 0 for scores in sums)
-    return next(rule for rule, close in zip(rules, near, strict=True) if close)(terms, members)
+    gaps = (intervals.auc_difference(best, scores, members, ONE_ERROR) for scores in sums)
+    return next(
+        rule
+        for rule, gap in zip(rules, gaps, strict=True)
+        if not gap.low > 0  # NaN where it is not measurable
+    )(terms, members)
 
 
 def telling(terms: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -63,6 +63,7 @@ def cross_fitted(
         values[left_out] = fitted.score(target.take(left_out).hidden())
         if with_margins:
             margins[left_out] = values[left_out] - fitted.threshold
+        del fitted  # it may hold its table, for the threshold
     return values, margins
 
 
