@@ -1,15 +1,16 @@
 """Stages: what is kept and what is done again."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 from tiny import made
 
 from tf_compleak.leakage.plan import Run
-from tf_compleak.leakage.question_stages import BlindBaseline, NullRun
-from tf_compleak.studies.run import run_versions, source
-from tf_compleak.studies.run.run_stages import Data, DataFolder, Training, VersionFile
+from tf_compleak.leakage.question_stages import BlindBaseline, NullRun, Scoring
+from tf_compleak.studies.run import asking, run_versions, source
+from tf_compleak.studies.run.run_stages import Data, DataFolder, Extra, Training, VersionFile
 from tf_compleak.studies.study import Study
 
 
@@ -42,6 +43,10 @@ def test_data_is_loaded_again_only_when_its_files_have_changed(tmp_path):
         for name in ("entropy", "nasr-lr")
     }
     assert len(nulls) == 2
+    crossed = Run("entropy", ("original",))
+    folds = source.Source(dataclasses.replace(study, folds=3), root)
+    assert Scoring(crossed).stage(folds).fingerprint != Scoring(crossed).stage(after).fingerprint
+    assert NullRun(crossed).stage(folds).fingerprint == NullRun(crossed).stage(after).fingerprint
     path.unlink()  # the workdir holds all that a finished study needs
     assert not Data().why(data)
 
@@ -186,3 +191,13 @@ def test_too_few_examples_of_different_content_are_refused_in_one_line(tmp_path)
     line = str(error.value)
     assert "120 examples, 160 needed" in line and "\n" not in line
     assert "100 of 220 examples were left out before the split" in line
+
+
+def test_no_examples_aside_are_answered_by_no_rows(monkeypatch):
+    """As in halves without a population, whose shadows lira-online can do without."""
+    monkeypatch.setattr(asking, "_model", lambda source, stage: None)
+    nobody = types.SimpleNamespace(
+        aside=lambda family: np.arange(0), examples=types.SimpleNamespace(classes=7)
+    )
+    answers = asking._aside(print, nobody, Extra("aside", "target", "original"))
+    assert answers["probabilities"].shape == (0, 7)

@@ -24,7 +24,7 @@ class Scoring(Declaration):
     """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/7"
+    name: ClassVar[str] = "attack/8"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -66,7 +66,7 @@ class Scoring(Declaration):
 class NullRun(Scoring):
     """The scores of one run under membership that is drawn anew several times."""
 
-    name: ClassVar[str] = "null run/1"
+    name: ClassVar[str] = "null run/2"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
 
     @property
@@ -79,6 +79,10 @@ class NullRun(Scoring):
 
     def folder(self, source: Provider) -> os.PathLike:
         return source.workdir.attack("null", self.run.release, self.run.attack)
+
+    def flags(self, source: Provider) -> dict[str, Any]:
+        """Not the folds of real runs: see `scoring.NULL_FOLDS`."""
+        return source.flags(*self.depends)
 
     def inputs(self, source: Provider) -> dict[str, Any]:
         return {**super().inputs(source), "draws": DRAWS}
