@@ -393,3 +393,16 @@ def test_the_same_id_with_another_label_is_not_the_same_example():
     shadow = dataclasses.replace(shadow, ids=target.ids)
     with pytest.raises(ValueError, match=r"of the 200 ids .* have another label there"):
         tf_compleak.run_attacks(target, [shadow], ["loss"])
+
+
+def test_ids_that_are_objects_of_several_kinds_are_compared_as_text():
+    """Those of examples aside as well, whatever the ids of the family's own are."""
+    families = [planted.family(seed, 1.0) for seed in (0, 1)]
+    mixed = np.array([7, "b", *range(100, len(families[0]) + 98)], dtype=object)
+    told = [dataclasses.replace(of, ids=mixed) for of in families[:1]]
+    with pytest.raises(ValueError, match=r"ids: 1 value.* more than once .first: 7."):
+        dataclasses.replace(families[0], ids=np.array([7, "7", *mixed[2:]], dtype=object))
+    outside = dataclasses.replace(told[0], members=np.zeros(len(mixed), bool))
+    shadow = dataclasses.replace(families[1], ids=np.arange(5000, 5000 + len(mixed)), aside=outside)
+    report = tf_compleak.run_attacks(told[0], [shadow], ["loss"], releases=[("original",)])
+    assert report.scored.ids.tolist() == [str(name) for name in mixed]

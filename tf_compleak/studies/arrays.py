@@ -165,10 +165,11 @@ def _has_ids(family: Observations) -> bool:
 
 def _plain_ids(family: Observations) -> Observations:
     """The same with ids that can be sorted, and saved without pickle: objects as text."""
-    if family.ids is None or family.ids.dtype.kind != "O":
-        return family
     aside = None if family.aside is None else _plain_ids(family.aside)
-    return dataclasses.replace(family, ids=family.ids.astype(str), aside=aside)
+    ids = family.ids
+    if ids is not None and ids.dtype.kind == "O":
+        ids = ids.astype(str)
+    return dataclasses.replace(family, ids=ids, aside=aside)
 
 
 def _in_order(scored: Scored, ids: np.ndarray) -> Scored:

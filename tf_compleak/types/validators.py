@@ -61,8 +61,9 @@ def at_least(argument: str, value: float, low: float) -> float:
 
 
 def distinct(argument: str, values: Sequence) -> None:
-    """Refuse repeated values, naming the first of them."""
+    """Refuse repeated values, naming the first of them; objects are compared as text."""
     array = np.asarray(values)
+    array = array.astype(str) if array.dtype.kind == "O" else array
     unique, counts = np.unique(array, return_counts=True)
     if len(unique) != len(array):
         first = unique[counts > 1][0]

@@ -68,7 +68,8 @@ def _probabilities(
     change: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """f32[N, C] of a version on examples, in blocks."""
-    model, blocks = _model(source, stage), []
+    model = _model(source, stage)
+    blocks = [np.empty((0, source.examples.classes), np.float32)]  # where no example is aside
     for start in range(0, len(indices), BLOCK):
         x = source.model_inputs(stage.family, indices[start : start + BLOCK])
         blocks.append(observe.observe(model, x if change is None else change(x), "probabilities"))
