@@ -94,3 +94,16 @@ def test_others_that_were_rounded_away_do_not_speak_for_the_label():
     steps = one([255 / 256, 0.0, 0.0], 0, resolution=1 / 256)
     assert features.confidence(steps)[0, 0] == 255 / 256
     assert features.loss(steps)[0, 0] == -math.log(255 / 256)
+
+
+def test_answers_that_are_hardly_the_label_keep_their_loss():
+    """The sum of a hundred float32 classes is a rounding off one: what it lacks is no p_y."""
+    rng, log_p = np.random.default_rng(0), np.linspace(-25, -1, 500)
+    others = rng.dirichlet(np.ones(99), 500) * (1 - np.exp(log_p))[:, None]
+    answers = np.column_stack([np.exp(log_p), others])
+    labels, members = np.zeros(500, int), np.arange(500) < 250
+    seen = Observations.from_arrays(
+        np.float32(answers)[None], labels, members, versions=["original"]
+    )
+    np.testing.assert_allclose(features.loss(seen)[0], -log_p, rtol=1e-5)
+    np.testing.assert_allclose(features.floored_confidence(seen)[0], np.exp(log_p), rtol=1e-4)

@@ -78,9 +78,10 @@ def floored_confidence(observations: Observations) -> np.ndarray:
 def complement(observations: Observations) -> np.ndarray:
     """1 - p_y of every version, f64[V, N].
 
-    The sum of the other classes, wherever 1 - p_y equals it up to the rounding of float32: close to
-    one a float32 p_y says little of it. Where the two differ by more (outputs in steps, confidences
-    of few decimals, which are rounded class by class), p_y is taken at its word.
+    The sum of the other classes, wherever 1 - p_y equals it up to the rounding of float32 and p_y
+    is above one half: close to one a float32 p_y says little of it, and close to zero the sum says
+    little of p_y. Where the two differ by more (outputs in steps, confidences of few decimals,
+    which are rounded class by class), p_y is taken at its word.
     """
     rows = np.arange(len(observations))
     others = np.stack(
@@ -90,7 +91,8 @@ def complement(observations: Observations) -> np.ndarray:
         ]
     )
     direct = 1 - np.float64(observations.probabilities[:, rows, observations.labels])
-    return np.where(np.abs(direct - others) <= ROUNDING, others, direct)
+    same = (np.abs(direct - others) <= ROUNDING) & (direct < 0.5)
+    return np.where(same, others, direct)
 
 
 def _sum_of_others(confidences: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -101,7 +103,7 @@ def _sum_of_others(confidences: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def loss(observations: Observations) -> np.ndarray:
-    """Cross-entropy -log p_y of every version, f64[V, N]; exact for p_y near one, too."""
+    """Cross-entropy -log p_y of every version, f64[V, N]; exact for p_y near one and zero."""
     others = complement(observations)
     rare = -np.log(np.maximum(1 - others, _floors(observations, FLOOR)[:, :, 0]))
     return np.where(others < 0.5, -np.log1p(-np.minimum(others, 0.5)), rare)

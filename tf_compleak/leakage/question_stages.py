@@ -118,7 +118,7 @@ class WhatEachAdds(Declaration):
 
     families: tuple[str, ...]
     usable: Release
-    name: ClassVar[str] = "marginal/3"
+    name: ClassVar[str] = "marginal/4"
     work: ClassVar[str] = "tf_compleak.leakage.marginal:write"
     depends: ClassVar[tuple[str, ...]] = ("marginal", "subset_budget", "folds", "seed")
     weight: ClassVar[int] = 300
