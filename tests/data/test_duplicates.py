@@ -1,5 +1,7 @@
 """Examples of the same content: one rule for runs and audits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from test_sides import arrays, texts_of
@@ -108,3 +110,17 @@ def test_texts_on_both_sides_are_found_by_content(tmp_path):
     distinct = duplicates.distinct_sides(*pair, drop=True)
     assert distinct.overlap == 5 and distinct.sides[0].texts[np.arange(35)] == words[:35]
     assert distinct.sides[1].texts[np.arange(20)] == words[40:]
+
+
+def test_digests_of_bytes_hold_few_of_them_as_floats(monkeypatch):
+    """Whatever their pieces, they are the same."""
+    x = np.random.default_rng(0).integers(0, 256, (2000, 64, 64), np.uint8)
+    side = sides.of_arrays(x, np.zeros(2000, int), "data")
+    monkeypatch.setattr(duplicates, "AT_ONCE", 2**18)
+    tracemalloc.start()
+    pieces = duplicates.digests(side)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * x.nbytes  # as floats they are four times as large
+    monkeypatch.setattr(duplicates, "AT_ONCE", 2**30)
+    np.testing.assert_array_equal(pieces, duplicates.digests(side))

@@ -18,6 +18,8 @@ from tf_compleak.data import sides
 from tf_compleak.data.sides import Side
 from tf_compleak.types import LEAST, Examples, Texts, validators
 
+AT_ONCE = 2**22  # numbers that are held as floats for their digests
+
 
 def digests(side: Side) -> np.ndarray:
     """S16[N], a digest of the text, or of the inputs whatever their number type, of each."""
@@ -26,9 +28,12 @@ def digests(side: Side) -> np.ndarray:
         return np.array([hashlib.blake2b(s, digest_size=16).digest() for s in spans], "S16")
     rows_digests = []
     for block in side.blocks():
-        flat = [rows.astype(np.float32).reshape(len(rows), -1) for _, rows in sorted(block.items())]
-        table = np.ascontiguousarray(np.concatenate(flat, axis=1) + np.float32(0))
-        rows_digests += [hashlib.blake2b(row.data, digest_size=16).digest() for row in table]
+        inputs = [rows.reshape(len(rows), -1) for _, rows in sorted(block.items())]
+        step = max(1, AT_ONCE // max(1, sum(rows.shape[1] for rows in inputs)))
+        for start in range(0, len(inputs[0]), step):
+            flat = [rows[start : start + step].astype(np.float32) for rows in inputs]
+            table = np.ascontiguousarray(np.concatenate(flat, axis=1) + np.float32(0))
+            rows_digests += [hashlib.blake2b(row.data, digest_size=16).digest() for row in table]
     return np.array(rows_digests, dtype="S16")
 
 

@@ -9,6 +9,8 @@ from tf_compleak.leakage.observation_folder import ObservationFolder
 from tf_compleak.leakage.question import Question
 from tf_compleak.leakage.shared_examples import MEMBER, NON_MEMBER
 from tf_compleak.report import wording
+from tf_compleak.studies.audit import family_answers
+from tf_compleak.types.observations import Observations
 
 N, CLASSES = 300, 4
 RNG = np.random.default_rng(0)
@@ -148,3 +150,18 @@ def test_equal_lists_are_refused_at_every_size():
             > shared_examples.by_chance(size, size, 256)
         )
         assert shared_examples.guess_auc(np.zeros(2 * size, int), members) == 0.5
+
+
+def test_a_step_that_one_set_of_examples_aside_shows_holds_for_all():
+    """Rows of 100 classes that sum to one by that step alone."""
+    smooth = np.random.default_rng(0).dirichlet(np.full(100, 0.3), size=(1, 40))
+    rough, labels, outside = np.round(smooth * 256) / 256, np.arange(40), np.zeros(40, bool)
+    parts = [
+        Observations(("int8",), np.float32(rows), labels, outside, ids, resolutions=(step,))
+        for rows, ids, step in (
+            (smooth, np.arange(40), 0.0),
+            (rough, np.arange(20, 60), 1 / 256),
+        )
+    ]
+    joined = family_answers._joined(parts)
+    assert joined.resolutions == (1 / 256,) and joined.ids.tolist() == list(range(60))

@@ -188,8 +188,12 @@ def _aside(how: FamilyReader, family: Family, other: Family, answers: Answered) 
 
 
 def _joined(parts: Sequence[Observations]) -> Observations:
-    """Observations of the same versions on several sets of examples, an example once."""
+    """Observations of the same versions on several sets of examples, an example once.
+
+    A step that is seen in one of the sets alone is that of the version, and holds for all.
+    """
     first = parts[0]
+    steps = zip(*(part.resolutions for part in parts), strict=True)
     probabilities = np.concatenate([part.probabilities for part in parts], axis=1)
     together = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -199,6 +203,7 @@ def _joined(parts: Sequence[Observations]) -> Observations:
     return dataclasses.replace(
         first,
         probabilities=probabilities[:, rows],
+        resolutions=tuple(map(max, steps)),
         **{name: array[rows] for name, array in together.items()},
     )
 
