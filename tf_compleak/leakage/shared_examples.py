@@ -56,29 +56,34 @@ def guess_auc(roles: np.ndarray, members: np.ndarray) -> float:
     return float((inside * (below + outside / 2)).sum())
 
 
-def by_chance(num_members: int, num_non_members: int, num_shadows: int = 1) -> float:
+def by_chance(num_members: int, num_others: int, num_shadows: int = 1, num_roles: int = 2) -> float:
     """The AUC that lists drawn independently exceed with a probability of `LEVEL` at most.
 
-    The difference of two shares has a standard deviation of sqrt(1/M + 1/N) / 2 at most, the AUC
-    of a guess by two roles is 1/2 and half of that difference.
+    With d the differences of the roles' shares p among members and non-members, the AUC is 1/2 and
+    the sum of d times the roles' mean ranks, whose variance is (1 - 1 / K^2) / 12 at most for K
+    roles; the sum of d^2 / p is 1/M + 1/N times a chi-square of K - 1 degrees of freedom; the rest
+    is the inequality of Cauchy and Schwarz. So it holds for the best order of the roles.
     """
     from scipy import special
 
-    deviations = special.ndtri(1 - LEVEL / num_shadows / 2)
-    return min(1.0, 0.5 + deviations * (1 / num_members + 1 / num_non_members) ** 0.5 / 4)
+    if num_roles < 2:
+        return 0.5
+    chi_square = special.chdtri(num_roles - 1, LEVEL / num_shadows)
+    ranks = (1 - num_roles**-2) / 12
+    return min(1.0, 0.5 + float(ranks * chi_square * (1 / num_members + 1 / num_others)) ** 0.5)
 
 
 def harmful(target: Lists, shadows: Sequence[Lists | None]) -> dict[int, str]:
     """What is wrong with each shadow whose lists tell the target's membership, by its number."""
     count = int(target.members.sum())
     sizes = count, len(target.members) - count
-    most = by_chance(*sizes, len(shadows) or 1)
     faults = {}
     for index, shadow in enumerate(shadows):
         if shadow is None:
             continue
         roles = shadow.roles(target.ids)
         auc = guess_auc(roles, target.members)
+        most = by_chance(*sizes, len(shadows), len(np.unique(roles)))
         if auc > most:
             faults[index] = _fault(roles, target.members, auc, most)
     return faults

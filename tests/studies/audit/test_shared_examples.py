@@ -140,6 +140,19 @@ def test_lists_that_are_drawn_independently_are_refused_as_rarely_as_said():
         assert (auc > scaled).mean() < 0.015 and (auc > most).mean() < 1e-3
 
 
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.4, 0.3, 0.3], [0.25] * 4])
+def test_guesses_by_more_roles_are_refused_as_rarely(monkeypatch, shares):
+    """The best order of three or four roles finds more by chance than that of two."""
+    monkeypatch.setattr(shared_examples, "LEVEL", 0.01)
+    rng, size = np.random.default_rng(0), 300
+    inside, outside = (rng.multinomial(size, shares, 5_000) for _ in "ab")
+    order = np.argsort(inside / np.maximum(inside + outside, 1), axis=1)
+    inside, outside = (np.take_along_axis(of, order, 1) / size for of in (inside, outside))
+    aucs = (inside * (outside.cumsum(axis=1) - outside / 2)).sum(axis=1)
+    most = shared_examples.by_chance(size, size, num_roles=len(shares))
+    assert 0 < (aucs > most).mean() < 0.015
+
+
 def test_equal_lists_are_refused_at_every_size():
     for size in (20, 100, 5000):
         members = np.arange(2 * size) < size
