@@ -10,6 +10,7 @@ import tf_compleak
 from tf_compleak.data.sides import of_arrays
 from tf_compleak.studies.audit import audit, query, sensitivities
 from tf_compleak.studies.audit.audit_settings import Audit, Where
+from tf_compleak.studies.audit.given_versions import outputs_of
 from tf_compleak.studies.audit.open_model import Asking, Opened
 
 N = 60
@@ -160,3 +161,8 @@ def test_outputs_are_a_tuple_or_a_list_of_arrays_or_of_paths(tmp_path):
         with pytest.raises(ValueError, match=r"version original: got a .* as a pair") as caught:
             tf_compleak.audit({"original": wrong}, *sides, **MORE)
         assert "\n" not in str(caught.value)
+
+
+def test_outputs_of_rows_of_several_lengths_name_the_version():
+    with pytest.raises(ValueError, match=r"version int8: outputs .* rows of several lengths"):
+        outputs_of("int8", ([[0.5, 0.5], [1.0]], [[0.5, 0.5]]))

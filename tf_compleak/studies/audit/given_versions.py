@@ -38,7 +38,7 @@ def outputs_of(name: str, given: Any) -> Given:
             if isinstance(of, (str, os.PathLike))
             else of
             if isinstance(of, np.ndarray)
-            else np.asarray(of)
+            else _array(name, of)
             for of in given
         )
     size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
@@ -46,3 +46,14 @@ def outputs_of(name: str, given: Any) -> Given:
         f"version {name}: got a {type(given).__name__}{size}; give a path, a function, or its "
         "outputs as a pair (of members, of non-members)."
     )
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    """Of lists; ValueError naming the version where their rows are of several lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"version {name}: outputs that are no array [examples, classes]: rows of several "
+            "lengths."
+        ) from error
