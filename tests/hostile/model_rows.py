@@ -74,7 +74,7 @@ CALLS = [  # the function, its first argument, further ones, what the walls alon
         {},
         "crashed while opening",
     ),
-    ("summary.create_file_writer", outside, {}, ".v2; Oper"),
+    ("summary.create_file_writer", outside, {}, "/outside/events.out.tfevents"),
     ("data.TextLineDataset", secret, {}, CANNOT),
     ("math.__builtins__", secret, {}, None),
     ("nn.relu.__globals__", secret, {}, None),
@@ -260,7 +260,7 @@ LARGE = [
 ARCHIVES = [
     Row("JSON nested 200,000 deep", deep_json, "is nested too deep to be read"),
     *LARGE,
-    Row("members that claim 4 GiB", claims(2**32 - 1), "", None),
+    Row("members that claim 4 GiB", claims(2**32 - 1), "unpacks to more than 4 GiB"),
     Row("an encrypted zip", encrypted, DAMAGED, DAMAGED),
     Row("a member twice", twice, f"holds one name twice, {PART}", DENIED),
     Row("a member outside", member("../../escaped"), f"holds ../../escaped, {PART}", DENIED),
