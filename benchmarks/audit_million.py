@@ -89,7 +89,7 @@ def ratios(folder: Path, batch: int = 64) -> tuple[list[float], float, float]:
     ]
     mixed = order.mixed(tuple(map(len, both)), 0, "target")
     whole = [part for part in mixed.parts if len(part) == PART]
-    opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), both[0]), []
+    opened, times = Opened(str(folder / "model.tflite"), Asking(batch=batch), both), []
     for number in range(FLAGS.blocks + 1):
         part, following = (whole[n % len(whole)] for n in (number, number + 1))
         pixels = np.float32(order.gathered(both, part, dict)["x"]) / 255
