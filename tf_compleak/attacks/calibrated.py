@@ -164,8 +164,9 @@ def _measures(observations: Observations) -> list[np.ndarray]:
 def _of_shadow(panel: Panel, shadow: Observations, index: int) -> np.ndarray:
     """f64[F, N] mean of the out-references of a shadow's examples; NaN where there is none."""
     others = panel.at(shadow.ids, without=index) if len(panel) > 1 else None
-    asked = shadow.target_probabilities is not None
-    target = statistic(shadow.by_the_target()) if asked else None
+    target = None
+    if shadow.target_probabilities is not None:
+        target = statistic(shadow.by_the_target())
     if others is None and target is None:
         raise ValueError(NEEDS)
     return _mean_out(others, target)

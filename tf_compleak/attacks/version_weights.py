@@ -60,8 +60,8 @@ def telling(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
     advantages = np.array([roc.auc(version, members) - 0.5 for version in terms])
     if advantages.max() <= 0:
         return alike(terms, members)
-    kept = advantages >= TELLING * advantages.max()
-    return kept / kept.sum()
+    telling = advantages >= TELLING * advantages.max()
+    return telling / telling.sum()
 
 
 def folds_of(ids: np.ndarray, seed: int) -> np.ndarray:

@@ -60,11 +60,11 @@ def relative_loss(before: Estimate, after: Estimate, guess: float) -> Estimate:
     above = before.value - guess
     if above <= 0:
         return Estimate.unmeasurable(NO_BETTER, before.n, before.level)
-    kept = np.linspace(0.0, 1.0, STEPS + 1)
-    left = after.value - guess - kept * above
-    below = np.hypot(after.value - after.low, kept * (before.high - before.value))
-    beyond = np.hypot(after.high - after.value, kept * (before.value - before.low))
-    losses = 1 - kept[(left - below <= 0) & (left + beyond >= 0)]
+    shares = np.linspace(0.0, 1.0, STEPS + 1)
+    left = after.value - guess - shares * above
+    below = np.hypot(after.value - after.low, shares * (before.high - before.value))
+    beyond = np.hypot(after.high - after.value, shares * (before.value - before.low))
+    losses = 1 - shares[(left - below <= 0) & (left + beyond >= 0)]
     value = float(np.clip(1 - (after.value - guess) / above, 0.0, 1.0))
     low, high = (float(end(losses, initial=value)) for end in (np.min, np.max))
     return Estimate(value, low, high, before.level, "MOVER-R, Clopper-Pearson", before.n)
