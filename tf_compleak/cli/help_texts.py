@@ -13,7 +13,7 @@ Usage:
   tf-compleak run --help       every flag of a command, with examples
   tf-compleak --version
 
-The quickest look (digits, twelve versions, half a minute on two cores):
+The quickest look (digits, twelve versions, a minute on two cores):
   tf-compleak run --flagfile=quickstart
 """
 
