@@ -41,7 +41,7 @@ def fit(terms: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> n
         return np.ones(1)
     rules = [alike, regression, *(_alone(version) for version in range(len(terms)))]
     folds = folds_of(ids, seed)
-    sums = [_held_out(rule, terms, members, folds) for rule in rules]
+    sums = [held_out_sums(rule, terms, members, folds) for rule in rules]
     best = max(sums, key=lambda scores: roc.auc(scores, members))
     gaps = (intervals.auc_difference(best, scores, members, ONE_ERROR) for scores in sums)
     return next(
@@ -103,7 +103,9 @@ def alike(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
     return np.full(len(terms), 1 / len(terms))
 
 
-def _held_out(rule: Rule, terms: np.ndarray, members: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def held_out_sums(
+    rule: Rule, terms: np.ndarray, members: np.ndarray, folds: np.ndarray
+) -> np.ndarray:
     """f64[N]: the sum of every example by weights that were found without its fold."""
     sums = np.empty(len(members))
     for fold in np.unique(folds):
