@@ -8,8 +8,9 @@ from pathlib import Path
 def quickstart():
     """The shipped study."""
     from tf_compleak.cli import main as cli
+    from tf_compleak.studies.study import Study
 
-    return cli._study(cli._parse("run", ["--flagfile=quickstart"]))
+    return Study(**cli._settings(Study, cli._parse("run", ["--flagfile=quickstart"])))
 
 
 def shipped(study, root: str, workers: int) -> float:

@@ -10,6 +10,7 @@ from tf_compleak.studies.study import Study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import schedule
+import studies
 
 
 def second(task, warm):
@@ -48,3 +49,8 @@ def test_a_studys_phases_are_its_tasks():
     assert work / 8 <= took <= work / 8 + 12
     with pytest.raises(RuntimeError, match=r"never done: a$"):
         schedule.simulate([[Task("a", "m:f", (), needs=("a",))]], 1, second)
+
+
+def test_benchmarks_run_the_shipped_quickstart():
+    study = studies.quickstart()
+    assert study.dataset == "digits" and len(study.versions) == 12
