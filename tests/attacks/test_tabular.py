@@ -1,5 +1,8 @@
 """The tabular attack: its threshold does not hang on one dealing of the folds."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import planted
 import pytest
@@ -18,7 +21,9 @@ def test_the_seed_of_the_folds_moves_balanced_accuracy_little(monkeypatch):
 
     def spread(deals):
         monkeypatch.setattr(tabular, "DEALS", deals)
-        thresholds = [tabular._threshold(table, shadow.members, seed) for seed in range(12)]
+        dealt = [functools.partial(tabular._deal, table, shadow.members, s) for s in range(12)]
+        fits = [dataclasses.replace(fitted, deal=deal) for deal in dealt]
+        thresholds = [fit.threshold for fit in fits]
         return np.std([roc.balanced_accuracy(scores, target.members, cut) for cut in thresholds])
 
     several, alone = spread(tabular.DEALS), spread(1)

@@ -179,7 +179,8 @@ class Guesses:
 def drawn_scores(seed: int, sides: tuple[int, int], attack: str):
     """What the null run of a cross-fitted attack on such versions gives."""
     guesses, run = Guesses.of(seed, sides), Run(attack, ("original",))
-    return sanity.null_draws(lambda *_: None, guesses, run)
+    draws = sanity.null_draws(lambda *_: None, guesses, run)
+    return tuple(np.stack([getattr(draw, of) for draw in draws]) for of in ("values", "members"))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tf_compleak.attacks import ATTACKS, boosted, classifiers, forest, networks
 from tf_compleak.models.trainer import Optimization
 from tf_compleak.report import wording
 from tf_compleak.report.report import Report
+from tf_compleak.types import STRONGEST
 from tf_compleak.types.observations import Observations
 
 
@@ -159,9 +160,11 @@ def small():
 def test_a_report_in_words_and_as_a_table(small):
     text = small.summary()
     assert text.startswith(tf_compleak.verdict(small))
-    assert "NR, best of" in text and "failed: lira-online" in text
-    (version,) = small.best("SR").gain_any.release
-    assert f"gain in AUC over loss on {version} alone: " in text
+    assert "NR, of 3 the one that leaks most on the shadows: strongest on " in text
+    assert "failed: lira-online" in text
+    (version,) = small.leading("SR").gain_same.release
+    assert f"gain in AUC over the same attack on {version} alone: " in text
+    assert "gain in AUC over the attack that turned out best, " in text
     assert "TPR@0.1%: n/a (needs" in text and "epsilon: at least" in text
     pandas = pytest.importorskip("pandas")
     table = small.to_pandas()
@@ -322,7 +325,7 @@ def test_no_attack_finds_members_in_pure_noise(shorter, with_ids, members_first)
     report = hold_to_noise(names, with_ids, members_first)
     lost = {failure.name: failure.reason for failure in report.failures}
     if with_ids:
-        assert not lost and {row.attack for row in report.results} == set(names)
+        assert not lost and {row.attack for row in report.results} == {*names, STRONGEST}
         return
     assert set(lost) == set(COMPARING)
     for reason in lost.values():

@@ -13,7 +13,7 @@ import tiny
 import tf_compleak
 from tf_compleak.cli import main as cli
 from tf_compleak.studies.audit.audit_settings import Where
-from tf_compleak.types import Texts
+from tf_compleak.types import STRONGEST, Texts
 
 NAMES = ("original", "small")
 CLASSES, FEATURES = 4, 6
@@ -58,7 +58,7 @@ def test_audits_with_shadows_ask_them_about_the_targets_examples(folders, tmp_pa
     names = ("rmia", "lira-offline", "lira-boosted", "tabular")
     report = audited(folders, tmp_path / "a", attacks=names)
     tiers = {(row.attack, row.tier) for row in report.results}
-    assert tiers == {(name, tier) for name in names for tier in ("NR", "SR")}
+    assert tiers == {(name, tier) for name in (*names, STRONGEST) for tier in ("NR", "SR")}
     assert not report.failures and all(row.num_shadows == 2 for row in report.results)
     with pytest.raises(ValueError, match="--attacks=rmia: compares with models that were not"):
         audited(folders, shadows=False, attacks=("rmia",))
@@ -324,5 +324,5 @@ def test_arrays_with_ids_of_objects_and_answers_on_copies(tmp_path):
 
     target, *shadows = map(changed, (target, *shadows))
     report = tf_compleak.run_attacks(target, shadows, ["loss", "lira-boosted"], marginal="none")
-    assert {row.attack for row in report.results} == {"loss", "lira-boosted"}
+    assert {row.attack for row in report.results} == {"loss", "lira-boosted", STRONGEST}
     assert report.study["queries"] == 2 and len(report.scored.ids) == len(target)

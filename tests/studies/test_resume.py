@@ -21,7 +21,8 @@ from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, stage_work
 from tf_compleak.studies.study import Study
 
-TASKS = 22  # of the tiny study
+TASKS = 26  # of the tiny study
+NULL = "null run of strongest original+int8-ptq"
 
 
 def study(**changes):
@@ -137,8 +138,8 @@ def test_scores_that_came_out_otherwise_are_measured_again(finished):
     (folder / "stage.json").write_text(json.dumps(record))
     before = tiny.figures(finished)
     assert states.FIGURES in would_run(finished)
-    assert run(finished, told) == [] and computed(told)
-    assert tiny.figures(finished) != before
+    assert set(run(finished, told)) == {"strongest original", "strongest original+int8-ptq"}
+    assert computed(told) and tiny.figures(finished) != before
 
 
 def test_a_flag_that_an_older_study_did_not_know_is_at_its_default(finished):
@@ -165,7 +166,8 @@ def test_a_dry_run_names_what_would_run_and_why_and_writes_nothing(finished, tmp
         *("int8-ptq target", "int8-ptq shadow-0", "loss int8-ptq", "nasr-lr int8-ptq"),
         *("ask int8-ptq target", "ask int8-ptq shadow-0", "what each version adds"),
         *("sr2-lr original+int8-ptq", "null run of sr2-lr original+int8-ptq"),
-        *("null run of loss int8-ptq", states.FIGURES),
+        *("null run of loss int8-ptq", "strongest int8-ptq", "strongest original+int8-ptq"),
+        *(NULL, states.FIGURES),
     }
     assert would_run(finished, delta=0.001) == {states.FIGURES: "--delta: 0.0 there, 0.001 here"}
     assert tree(finished) == before
@@ -194,15 +196,22 @@ def test_adding_a_version_or_an_attack_computes_only_that(finished):
         *("ask float16-ptq target", "ask float16-ptq shadow-0"),
         *("loss float16-ptq", "nasr-lr float16-ptq", "what each version adds"),
         *("null run of loss float16-ptq", "null run of sr2-lr original+float16-ptq"),
+        *("strongest float16-ptq", "strongest original+float16-ptq"),
+        NULL.replace("int8", "float16"),
     }
     assert would_run(finished, **more).keys() == {*added, states.FIGURES}
     assert set(run(finished, **more)) == added
     more["attacks"] = "entropy,loss,nasr-lr,sr2-lr"
     attacks = {f"entropy {name}" for name in more["versions"].split(",")}
-    assert set(run(finished, **more)) == {*attacks, "null run of entropy float16-ptq"}
+    single = more["versions"].split(",")
+    strongest = {f"strongest {name}" for name in (*single, *map("original+{}".format, single[1:]))}
+    strongest |= {NULL.replace("int8", "float16")}
+    nulls = {"null run of entropy float16-ptq"}
+    assert set(run(finished, **more)) == {*attacks, *nulls, *strongest}
     with pytest.raises(ValueError, match=r"another study \(attacks: .*versions: .*--overwrite"):
         run(finished)
-    assert run(finished, overwrite=True) == []  # and nothing was lost on the way
+    fewer = run(finished, overwrite=True)  # nothing was lost on the way
+    assert {*fewer} == {title for title in strongest if "float16" not in title}
 
 
 def test_a_damaged_file_is_named_and_made_again(finished):
@@ -281,14 +290,14 @@ def test_a_workdir_of_another_schema_is_never_mixed(finished):
     record = finished / "attacks" / "loss" / "original" / "stage.json"
     old = json.loads(record.read_text())
     record.write_text(json.dumps({key: old[key] for key in ("fingerprint", "facts")}))
-    assert run(finished, overwrite=True) == ["loss original"]
+    assert run(finished, overwrite=True) == ["loss original"]  # with the same scores
 
 
 def test_the_dry_run_of_the_command_line(finished, capsys):
     arguments = tiny.command(finished, "--dry_run", "--versions=original,int8-ptq,dynamic-ptq")[3:]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("11 tasks to do")
+    assert "dynamic-ptq target: missing" in lines and lines[-1].startswith("14 tasks to do")
     with contextlib.redirect_stderr(io.StringIO()) as error:
         assert cli.main([*arguments, "--epochs=3"]) == 2
     assert "epochs: 2 there, 3 here" in error.getvalue()

@@ -50,6 +50,7 @@ class Fitted:
     Attributes:
       average: f64[F], stands in for the out-references of an example that has none.
       share: of boosting's log-odds in the sum.
+      held_out: f64[N] log-odds of the shadows' examples, each by a fit without it.
     """
 
     panel: Panel
@@ -58,6 +59,7 @@ class Fitted:
     basis: splines.Basis
     regression: LogisticRegression
     share: float
+    held_out: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
@@ -95,7 +97,7 @@ class Calibrated:
         curved = np.column_stack([curved, labels])
         ids = np.concatenate([shadow.ids for shadow in shadows])
         folds = _folds(ids, seed)
-        held_out = np.stack(
+        odds = np.stack(
             [
                 cross_val_predict(
                     _boosting(seed), columns, members, cv=folds, method="decision_function"
@@ -103,11 +105,12 @@ class Calibrated:
                 logistic.held_out(curved, members, folds),
             ]
         )
-        share = _best_share(held_out, members)
-        threshold = roc.best_threshold(share * held_out[0] + (1 - share) * held_out[1], members)
+        share = _best_share(odds, members)
+        held_out = share * odds[0] + (1 - share) * odds[1]
+        threshold = roc.best_threshold(held_out, members)
         boosting = _boosting(seed).fit(columns, members)
         regression = logistic.fit(curved, members)
-        return Fitted(panel, average, boosting, basis, regression, share, threshold)
+        return Fitted(panel, average, boosting, basis, regression, share, held_out, threshold)
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:

@@ -40,16 +40,30 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted classifier, how its threshold is chosen, and whether its table holds the label."""
+    """A fitted classifier, whether its table holds the label, and what it says of held-out rows.
+
+    `tell_held_out` gives log-odds f64[N] by fits without the example, and members bool[N]: of all
+    of the shadows' examples where `complete`, else of some.
+    """
 
     model: Model
-    choose_threshold: Callable[[], float]
     label: bool
+    tell_held_out: Callable[[], tuple[np.ndarray, np.ndarray]]
+    complete: bool = True
 
     @functools.cached_property
+    def _told(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.tell_held_out()
+
+    @property
+    def held_out(self) -> np.ndarray | None:
+        """f64[N] log-odds of the shadows' examples by fits without them; None: of some only."""
+        return self._told[0] if self.complete else None
+
+    @property
     def threshold(self) -> float:
         """The best one on held-out scores; null runs do without."""
-        return self.choose_threshold()
+        return roc.best_threshold(*self._told)
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
@@ -70,9 +84,8 @@ class HeldOut:
 
     @classmethod
     def of(cls, model: Model, odds: np.ndarray, members: np.ndarray, label: bool) -> HeldOut:
-        """With the best threshold on the held-out scores."""
-        choose_threshold = functools.partial(roc.best_threshold, odds, members)
-        return cls(Fitted(model, choose_threshold, label), odds, members)
+        """With a fitted attack that knows the held-out scores."""
+        return cls(Fitted(model, label, lambda: (odds, members)), odds, members)
 
 
 class Base(Protocol):
@@ -107,10 +120,10 @@ class Linear:
         """Fit on all shadows; the threshold comes from out-of-fold scores."""
         model, table, members = self._fitted(shadows)
 
-        def choose_threshold() -> float:
-            return roc.best_threshold(logistic.held_out(table, members, folds(seed)), members)
+        def tell_held_out() -> tuple[np.ndarray, np.ndarray]:
+            return logistic.held_out(table, members, folds(seed)), members
 
-        return Fitted(model, choose_threshold, self.label)
+        return Fitted(model, self.label, tell_held_out)
 
     def fit_with_held_out(self, shadows: Sequence[Observations], *, seed: int) -> HeldOut:
         """The same, and the out-of-fold scores."""
@@ -194,8 +207,9 @@ class Mlp:
             networks.mlp, table, shadow.members, fit_rows, held_out_rows, settings, seed
         )
         odds, members = network.log_odds(table[held_out_rows]), shadow.members[held_out_rows]
-        choose_threshold = functools.partial(roc.best_threshold, odds, members)
-        return Fitted(_Network(network, scaler), choose_threshold, self.label)
+        return Fitted(
+            _Network(network, scaler), self.label, lambda: (odds, members), complete=False
+        )
 
 
 UnlabelledLinear = partial(Linear, label=False)

@@ -11,7 +11,12 @@ from tf_compleak.types.observations import Observations
 
 
 class FittedAttack(Protocol):
-    """A fitted attack: a score for every target example, and the threshold chosen on the shadow."""
+    """A fitted attack: a score for every target example, and the threshold chosen on the shadow.
+
+    It may have `held_out`, too: f64[N] scores of the shadows' examples, one shadow after the other,
+    each by a fit without the example. Where it has none, or None, fits on halves of the shadows'
+    examples stand in (`leakage.crossfit.held_out`).
+    """
 
     @property
     def threshold(self) -> float:

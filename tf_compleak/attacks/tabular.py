@@ -29,16 +29,32 @@ ENOUGH = 80_000  # scores of all dealings together: of more examples the best cu
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The splines, the regression, and how its threshold is chosen when it is asked for."""
+    """The splines, the regression, and what comes from other dealings of its examples.
+
+    `deal` gives out-of-fold log-odds f64[N] of the shadows' examples, members bool[N], for the
+    number of a dealing of the folds.
+    """
 
     basis: splines.Basis
     regression: LogisticRegression
-    choose_threshold: Callable[[], float]
+    deal: Callable[[int], np.ndarray]
+    members: np.ndarray
+
+    @functools.cached_property
+    def held_out(self) -> np.ndarray:
+        """f64[N] log-odds of the shadows' examples, each by a fit without it."""
+        return self.deal(0)
 
     @functools.cached_property
     def threshold(self) -> float:
-        """From out-of-fold scores; null runs do without."""
-        return self.choose_threshold()
+        """The mean of the best ones on out-of-fold scores, folds dealt anew; null runs do without.
+
+        The best cut jumps from one example to another: that of a single dealing moves balanced
+        accuracy by up to a point with the seed.
+        """
+        deals = max(1, min(DEALS, ENOUGH // len(self.members)))
+        held_out_odds = [self.held_out, *(self.deal(number) for number in range(1, deals))]
+        return float(np.mean([roc.best_threshold(odds, self.members) for odds in held_out_odds]))
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
@@ -83,19 +99,11 @@ class Tabular:
         basis, columns = splines.fit(np.concatenate([per_version(shadow), joint(shadow)]).T)
         table = np.column_stack([columns, one_hot(shadow)])
         regression = logistic.fit(table, shadow.members)
-        choose_threshold = functools.partial(_threshold, table, shadow.members, seed)
-        return Fitted(basis, regression, choose_threshold)
+        deal = functools.partial(_deal, table, shadow.members, seed)
+        return Fitted(basis, regression, deal, shadow.members)
 
 
-def _threshold(table: np.ndarray, members: np.ndarray, seed: int) -> float:
-    """The mean of the best thresholds on out-of-fold scores, of several dealings of the folds.
-
-    The best cut jumps from one example to another: that of a single dealing moves balanced accuracy
-    by up to a point with the seed.
-    """
-    deals = (
-        KFold(FOLDS, shuffle=True, random_state=seeds.integer(seed, "folds", str(deal)))
-        for deal in range(max(1, min(DEALS, ENOUGH // len(members))))
-    )
-    held_out_odds = (logistic.held_out(table, members, folds) for folds in deals)
-    return float(np.mean([roc.best_threshold(odds, members) for odds in held_out_odds]))
+def _deal(table: np.ndarray, members: np.ndarray, seed: int, number: int) -> np.ndarray:
+    """Log-odds f64[N] by fits without the example's fold, in one dealing of the folds."""
+    state = seeds.integer(seed, "folds", str(number))
+    return logistic.held_out(table, members, KFold(FOLDS, shuffle=True, random_state=state))

@@ -21,10 +21,12 @@ data, and how far they agree), and `widening` stretches intervals by the square 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from tf_compleak.attacks.contract import Attack
+from tf_compleak.attacks import features
+from tf_compleak.attacks.contract import Attack, FittedAttack
 from tf_compleak.types import Estimate, seeds
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
@@ -65,6 +67,47 @@ def cross_fitted(
             margins[left_out] = values[left_out] - fitted.threshold
         del fitted  # it may hold its table, for the threshold
     return values, margins
+
+
+def held_out(
+    fitted: FittedAttack, attack: Attack, shadows: Sequence[Observations], seed: int
+) -> np.ndarray | None:
+    """Scores f32[M] of the shadows' examples, one shadow after the other, by fits without them.
+
+    The attack's own where it has them (`FittedAttack`); else of fits on either half of the examples
+    of all shadows, an example in the same half whichever shadow was asked about it. None where the
+    attack cannot be fitted on these.
+    """
+    own = getattr(fitted, "held_out", None)
+    if own is not None:
+        return np.float32(own)
+    try:
+        return np.float32(_by_halves(attack, shadows, seed))
+    except ValueError:
+        return None
+
+
+def _by_halves(attack: Attack, shadows: Sequence[Observations], seed: int) -> np.ndarray:
+    joined = features.join(shadows)
+    halves = _halves(shadows, joined.members, seeds.generator(seed, "held out"))
+    scores = np.empty(len(joined))
+    for half in (0, 1):
+        left_out, others = np.flatnonzero(halves == half), np.flatnonzero(halves != half)
+        half_fitted = attack.fit([joined.take(others)], seed=seed)
+        scores[left_out] = half_fitted.score(joined.take(left_out).hidden())
+    return scores
+
+
+def _halves(
+    shadows: Sequence[Observations], members: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """int[M]: 0 or 1, alike in membership, or by example where shadows share examples."""
+    if all(shadow.ids is not None for shadow in shadows):
+        ids = np.concatenate([shadow.ids for shadow in shadows])
+        distinct, examples = np.unique(ids, return_inverse=True)
+        if len(distinct) < len(ids):
+            return (rng.permutation(len(distinct)) % 2)[examples]
+    return folds_of(members, 2, rng)
 
 
 def noise(target: Observations, folds: np.ndarray, attack: Attack, seed: int) -> float:

@@ -26,7 +26,7 @@ from tf_compleak.leakage.plan import Key
 from tf_compleak.leakage.pooled_scores import Pooled
 from tf_compleak.metrics import clustered, intervals
 from tf_compleak.metrics.paired_rates import ClusteredRates, Row, tpr_difference
-from tf_compleak.types import ORIGINAL, Estimate, seeds
+from tf_compleak.types import ORIGINAL, STRONGEST, Estimate, seeds
 from tf_compleak.types.comparisons import Gain
 from tf_compleak.types.findings import Result
 
@@ -38,17 +38,28 @@ def with_gains(
     the original."""
     differences = _Differences(table, scores, seed)
     singles = [row for row in table if row.tier == "NR"]
-    return tuple(_with_gains(row, singles, differences) for row in table)
+    return tuple(_with_gains(row, table, singles, differences) for row in table)
 
 
-def _with_gains(row: Result, singles: Sequence[Result], differences: _Differences) -> Result:
+def _combined(row: Result, table: Sequence[Result]) -> list[Result]:
+    """The rows that a row of the strongest attacker is combined of."""
+    within = [other for other in table if set(other.release) <= set(row.release)]
+    return [other for other in within if other.attack != STRONGEST]
+
+
+def _with_gains(
+    row: Result, table: Sequence[Result], singles: Sequence[Result], differences: _Differences
+) -> Result:
     def gain(references: Sequence[Result]) -> Gain | None:
         return over_best(row, references, differences) if references else None
 
     same = [single for single in singles if single.attack == row.attack]
+    if row.attack == STRONGEST:
+        row = dataclasses.replace(row, to_best_attack=gain(_combined(row, table)))
     if row.tier == "NR":
         original = [single for single in same if single.release == (ORIGINAL,)]
-        return dataclasses.replace(row, to_original=gain(original if row not in original else ()))
+        references = original if row.release != (ORIGINAL,) else ()
+        return dataclasses.replace(row, to_original=gain(references))
     within = [single for single in singles if single.release[0] in row.release]
     over = gain(within)
     return dataclasses.replace(

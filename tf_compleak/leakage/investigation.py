@@ -17,15 +17,19 @@ from tf_compleak.leakage import (
     scoring,
     shadow_likeness,
 )
-from tf_compleak.leakage.plan import TARGET, Key, Plan
+from tf_compleak.leakage.plan import TARGET, Key, Plan, Run
 from tf_compleak.leakage.pooled_scores import Pooled
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.leakage.question_stages import (
     BlindBaseline,
+    Combining,
     Figures,
     Scoring,
+    combinations,
     measured_stages,
+    null_combinations,
     null_runs,
+    scored,
     unfinished,
     what_each_adds,
 )
@@ -75,14 +79,19 @@ def investigate(
 def _run(
     plan: Plan, provider: Provider, executor: Executor, first: Sequence[Declaration], tell: Tell
 ) -> list[Failure]:
-    """Run the stages, then null runs of the attacks that are finished; what failed."""
-    stages, planned = measured_stages(plan), null_runs(plan)
+    """Run the stages, then what is made of the attacks that are finished; what failed."""
+    stages = measured_stages(plan)
+    planned = scored(plan)[len(stages) :]
     foretell(planned, tell)
     tell(report_rows.INTERVALS, INTERVALS_WEIGHT, 0, "")
     outcomes = executed(executor, [*first, *stages], provider, tell)
-    nulls = null_runs(plan, unfinished(stages, provider))
-    call_off([stage for stage in planned if stage not in nulls], tell)
-    outcomes |= executed(executor, nulls, provider, tell)
+    failed = unfinished(stages, provider)
+    nulls = null_runs(plan, failed)
+    outcomes |= executed(executor, [*nulls, *combinations(plan, failed)], provider, tell)
+    last = null_combinations(plan, [*failed, *unfinished(nulls, provider)])
+    titles = {stage.title for stage in last} | outcomes.keys()
+    call_off([stage for stage in planned if stage.title not in titles], tell)
+    outcomes |= executed(executor, last, provider, tell)
     return [Failure(name, outcome.error) for name, outcome in outcomes.items() if outcome.error]
 
 
@@ -144,15 +153,22 @@ def _pooled(
     plan: Plan, provider: Provider, count: int = 0, exposure: str = ""
 ) -> dict[Key, Pooled]:
     """The scores of finished attacks over all targets, fitted on `count` shadows (0: all)."""
-    pooled = {}
-    for key in plan.row_keys():
+    pooled, declared = {}, _declared(plan, provider)
+    for key in plan.all_keys():
         runs = plan.runs(key, count, exposure or plan.question.exposure[0])
-        stages = [Scoring(run).stage(provider) for run in runs]
-        if all(stage.facts() is not None for stage in stages):
+        stages = [declared[run].stage(provider) for run in runs if run in declared]
+        if len(stages) == len(runs) and all(stage.facts() is not None for stage in stages):
             parts = [scoring.read(stage) for stage in stages]
             ids = [provider.ids(run.target) for run in runs] if len(runs) > 1 else []
             pooled[key] = pooled_scores.pool(parts, ids, len(runs[0].shadows))
     return pooled
+
+
+def _declared(plan: Plan, provider: Provider) -> dict[Run, Scoring | Combining]:
+    """The stages of all runs; those of the strongest attacker made of what is finished."""
+    failed = unfinished(measured_stages(plan), provider)
+    stages = [*map(Scoring, plan.all_runs()), *combinations(plan, failed)]
+    return {stage.run: stage for stage in stages}
 
 
 def _other_targets(plan: Plan, provider: Provider) -> list[Observations]:
@@ -192,9 +208,12 @@ def _exposed(plan: Plan, provider: Provider, rows, tell: Tell) -> tuple[Exposed,
 
 
 def _sanity(plan: Plan, provider: Provider, errors: Mapping[str, str]) -> Sanity:
-    nulls = null_runs(plan, unfinished(measured_stages(plan), provider))
+    failed = unfinished(measured_stages(plan), provider)
+    nulls = null_runs(plan, failed)
+    combined = null_combinations(plan, [*failed, *unfinished(nulls, provider)])
     stages = {
-        (null.run.attack, null.run.release): (null.title, null.stage(provider)) for null in nulls
+        (null.run.attack, null.run.release): (null.title, null.stage(provider))
+        for null in (*nulls, *combined)
     }
     blind = BlindBaseline().stage(provider) if plan.has_inputs else None
     return sanity.sanity(stages, blind, errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.leakage.exposures import FULL
 from tf_compleak.leakage.question import Question
-from tf_compleak.types import Failure, Release, default_releases
+from tf_compleak.types import STRONGEST, Failure, Release, default_releases
 
 TARGET = "target"
 NULL_RUN = "null run"
@@ -109,6 +110,12 @@ class Plan:
             if suits(attack, release)
         ]
 
+    def all_keys(self, failed: Collection[str] = ()) -> list[Key]:
+        """`row_keys`, and the strongest attacker on every release that it is run on."""
+        combined = {run.release for run in self.combined(failed)}
+        strongest = [(STRONGEST, release) for release in self.releases() if release in combined]
+        return [*self.row_keys(), *strongest]
+
     def runs(self, key: Key, count: int = 0, exposure: str = FULL) -> list[Run]:
         """The runs whose scores one row pools: one for every family that plays the target.
 
@@ -139,6 +146,31 @@ class Plan:
                 runs += self.runs(key, 0, exposure)
         return runs
 
+    def combined(self, failed: Collection[str] = ()) -> dict[Run, tuple[Run, ...]]:
+        """The runs of the strongest attacker, each with the runs that it is combined of.
+
+        For every release that an attack is run on: all attacks on it and on some of its versions,
+        fitted on the same shadows and seen through the same exposure. There are none where no
+        release has two.
+
+        Args:
+          failed: titles of runs that failed; they are left out.
+        """
+        alike: dict[Run, list[Run]] = {}
+        for run in self.all_runs():
+            if run.title not in failed:
+                whole = dataclasses.replace(run, attack=STRONGEST, release=())
+                alike.setdefault(whole, []).append(run)
+        combined = {
+            dataclasses.replace(whole, release=release): tuple(
+                run for run in runs if set(run.release) <= set(release)
+            )
+            for whole, runs in alike.items()
+            for release in dict.fromkeys(run.release for run in runs)
+        }
+        several = any(len(parts) > 1 for parts in combined.values())
+        return combined if several else {}
+
     def null_runs(self, failed: Collection[str] = ()) -> list[Run]:
         """The runs that are repeated under membership drawn anew, so that it means nothing.
 
@@ -156,6 +188,19 @@ class Plan:
             if kind not in widest or len(key[1]) >= len(widest[kind].release):
                 widest[kind] = runs[0]
         return list(widest.values())
+
+    def null_combined(self, failed: Collection[str] = ()) -> dict[Run, tuple[Run, ...]]:
+        """The null run of the strongest attacker, with the null runs that it is combined of.
+
+        Args:
+          failed: titles of null runs that failed, and of runs.
+        """
+        nulls = self.null_runs(failed)
+        parts = [run for run in nulls if f"{NULL_RUN} of {run.title}" not in failed]
+        if len(parts) < 2 or not self.combined(failed):
+            return {}
+        widest = max(parts, key=lambda run: len(run.release))
+        return {dataclasses.replace(widest, attack=STRONGEST): tuple(parts)}
 
     def failures(self) -> list[Failure]:
         """A failure for every attack that cannot be run on such data, and for lost releases."""

@@ -50,4 +50,9 @@ def pool(parts: Sequence[RunScores], ids: Sequence[np.ndarray], num_shadows: int
         num_targets=len(parts),
         num_shadows=num_shadows,
         noise=parts[0].noise,
+        shadow_auc=_mean([part.shadow_auc for part in parts]),
     )
+
+
+def _mean(aucs: Sequence[float | None]) -> float | None:
+    return None if None in aucs else float(np.mean(aucs))

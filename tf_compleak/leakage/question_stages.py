@@ -1,4 +1,4 @@
-"""The stages of a question: every attack's scores, the checks, what each version adds, figures."""
+"""The stages of a question: every attack's scores, all as one, checks, what each version adds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scoring(Declaration):
     """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/8"
+    name: ClassVar[str] = "attack/9"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -66,7 +66,7 @@ class Scoring(Declaration):
 class NullRun(Scoring):
     """The scores of one run under membership that is drawn anew several times."""
 
-    name: ClassVar[str] = "null run/2"
+    name: ClassVar[str] = "null run/3"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
 
     @property
@@ -86,6 +86,55 @@ class NullRun(Scoring):
 
     def inputs(self, source: Provider) -> dict[str, Any]:
         return {**super().inputs(source), "draws": DRAWS}
+
+
+@dataclass(frozen=True)
+class Combining(Declaration):
+    """The scores of the strongest attacker: those of several runs as one."""
+
+    run: Run
+    parts: tuple[Run, ...]
+    name: ClassVar[str] = "strongest/1"
+    work: ClassVar[str] = "tf_compleak.leakage.strongest:write"
+    depends: ClassVar[tuple[str, ...]] = ("folds", "seed")
+    weight: ClassVar[int] = 2
+
+    @property
+    def title(self) -> str:
+        return self.run.title
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.attack(self.run.attack, self.run.release, self.run.variant)
+
+    def inputs(self, source: Provider) -> dict[str, Any]:
+        return {
+            "release": list(self.run.release),
+            "families": list(self.run.families),
+            "exposure": self.run.exposure,
+            "observed": source.observed(self.run.families, self.run.release),
+            "parts": {stage.title: content(stage, source) for stage in self.needs(source)},
+        }
+
+    def needs(self, source: Provider) -> Sequence[Declaration]:
+        return [Scoring(part) for part in self.parts]
+
+
+@dataclass(frozen=True)
+class NullCombining(Combining):
+    """The strongest attacker under membership drawn anew: the null runs as one."""
+
+    name: ClassVar[str] = "null strongest/1"
+    work: ClassVar[str] = "tf_compleak.leakage.strongest:write_null"
+
+    @property
+    def title(self) -> str:
+        return f"{NULL_RUN} of {self.run.title}"
+
+    def folder(self, source: Provider) -> os.PathLike:
+        return source.workdir.attack("null", self.run.release, self.run.attack)
+
+    def needs(self, source: Provider) -> Sequence[Declaration]:
+        return [NullRun(part) for part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -156,7 +205,7 @@ class Figures(Declaration):
 
     plan: Plan
     thorough: bool = True
-    name: ClassVar[str] = "figures/4"
+    name: ClassVar[str] = "figures/5"
     depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
 
     @property
@@ -167,14 +216,16 @@ class Figures(Declaration):
         return source.workdir.figures()
 
     def inputs(self, source: Provider) -> dict[str, Any]:
-        measured = measured_stages(self.plan)
-        stages = [*measured, *null_runs(self.plan, unfinished(measured, source, self.thorough))]
-        stages = [stage for stage in stages if not stage.why(source, self.thorough)]
+        stages = [
+            stage
+            for stage in finished_first(self.plan, source, self.thorough)
+            if not stage.why(source, self.thorough)
+        ]
         return {
             "versions": source.versions_from(),
             "families": source.observed(self.plan.families, self.plan.usable),
             "usable": list(self.plan.usable),
-            "rows": [[attack, *release] for attack, release in self.plan.row_keys()],
+            "rows": [[attack, *release] for attack, release in self.plan.all_keys()],
             "scores": {stage.title: content(stage, source) for stage in stages},
         }
 
@@ -188,12 +239,23 @@ def content(stage: Declaration, source: Any) -> str | None:
 
 
 def scored(plan: Plan, failed: Collection[str] = ()) -> list[Declaration]:
-    """Every stage that the figures are made of: `measured_stages`, then null runs.
+    """Every stage that the figures are made of.
+
+    `measured_stages`, then what needs to know which of these failed: null runs, and all attacks as
+    one, under either membership.
 
     Args:
       failed: titles of stages that failed.
     """
-    return [*measured_stages(plan), *null_runs(plan, failed)]
+    after = [*null_runs(plan, failed), *combinations(plan, failed)]
+    return [*measured_stages(plan), *after, *null_combinations(plan, failed)]
+
+
+def finished_first(plan: Plan, source: Provider, thorough: bool = True) -> list[Declaration]:
+    """`scored`, where what is not finished counts as failed."""
+    failed = unfinished(measured_stages(plan), source, thorough)
+    failed += unfinished(null_runs(plan, failed), source, thorough)
+    return scored(plan, failed)
 
 
 def measured_stages(plan: Plan) -> list[Declaration]:
@@ -209,6 +271,16 @@ def measured_stages(plan: Plan) -> list[Declaration]:
 def null_runs(plan: Plan, failed: Collection[str] = ()) -> list[NullRun]:
     """The null runs of the attacks, none of those that failed."""
     return [NullRun(run) for run in plan.null_runs(failed)]
+
+
+def combinations(plan: Plan, failed: Collection[str] = ()) -> list[Combining]:
+    """The strongest attacker on every release, without the runs that failed."""
+    return [Combining(run, parts) for run, parts in plan.combined(failed).items()]
+
+
+def null_combinations(plan: Plan, failed: Collection[str] = ()) -> list[NullCombining]:
+    """The null run of the strongest attacker, where there is one."""
+    return [NullCombining(run, parts) for run, parts in plan.null_combined(failed).items()]
 
 
 def unfinished(stages: Sequence[Declaration], source: Provider, thorough: bool = True) -> list[str]:

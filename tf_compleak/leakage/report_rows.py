@@ -20,6 +20,7 @@ from tf_compleak.types.progress import Tell, silent
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LEVEL = 0.95
 POINTS = 100
+TIERS = ("NR", "SR", "MR")
 INTERVALS = "figures with intervals"  # what making rows is called on the terminal
 SHADOWS_ONLY = "needs an attack fitted on shadows: cross-fitted scores are not independent"
 
@@ -61,6 +62,7 @@ def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) 
         epsilon=_epsilon(scores, delta, rng),
         num_shadows=scores.num_shadows,
         num_targets=scores.num_targets,
+        shadow_auc=scores.shadow_auc,
     )
 
 
@@ -98,24 +100,24 @@ def _epsilon(scores: Pooled, delta: float, rng: np.random.Generator) -> Estimate
 def sliced(
     report: Findings, scores: Mapping[Key, Pooled], target: Observations
 ) -> tuple[Slice, ...]:
-    """The best row of every tier by class and by correctness, at a level that allows for all.
+    """The leading row of every tier by class and by correctness, at a level that allows for all.
 
-    Which row is the best is seen on the target, so the slices of every row count: any of them could
-    have been shown. `scores` must be in the order of the target's examples; with several targets
-    pooled there are no slices.
+    Where a leading row was chosen on the target, the slices of all its candidates count: any of
+    them could have been shown. `scores` must be in the order of the target's examples; with several
+    targets pooled there are no slices.
     """
     if any(pooled.examples is not None for pooled in scores.values()):
         return ()
-    best = [row for name in ("NR", "SR", "MR") if (row := report.best(name)) is not None]
+    tiers = [name for name in TIERS if report.leading(name)]
     masks = {
         **slices.by_class(target.labels),
         **slices.by_correctness(target.labels, target.probabilities[0]),
     }
     masks, _ = slices.measurable(masks, target.members)
-    count = len(report.results) * len(masks)
+    count = sum(map(report.candidates, tiers)) * len(masks)
     return tuple(
         _slice(name, mask, row, scores[row.attack, row.release], count)
-        for row in best
+        for row in map(report.leading, tiers)
         for name, mask in masks.items()
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from tf_compleak.leakage import scoring
 from tf_compleak.leakage.crossfit import CROSS
 from tf_compleak.leakage.plan import Key, Run
 from tf_compleak.leakage.provider import Provider
+from tf_compleak.leakage.scoring import RunScores
 from tf_compleak.metrics import intervals, slices
 from tf_compleak.types import Estimate, Texts, seeds
 from tf_compleak.types.progress import Progress
@@ -58,19 +59,43 @@ def write_null(
     progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
 ) -> None:
     """The stage of a null run: its scores under every draw, and who is a member in it, as files."""
-    values, members = null_draws(progress, provider, declared.run)
-    _save(folder, values=values, members=members)
-    facts["cross_fitted"] = not declared.run.shadows
+    save_draws(null_draws(progress, provider, declared.run), folder, facts)
 
 
-def null_draws(progress: Progress, provider: Provider, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Scores f64[DRAWS, N] of a run under membership drawn anew, and members bool[DRAWS, N]."""
+def null_draws(progress: Progress, provider: Provider, run: Run) -> list[RunScores]:
+    """The scores of a run under each of several draws of membership."""
     draws = []
     for draw in range(1, DRAWS + 1):
         progress(draw - 1, DRAWS, f"draw {draw} of {DRAWS}")
         draws.append(scoring.run(_silent, provider, dataclasses.replace(run, null=draw)))
-    values, members = ([getattr(draw, of) for draw in draws] for of in ("values", "members"))
-    return np.stack(values), np.stack(members)
+    return draws
+
+
+def save_draws(draws: Sequence[RunScores], folder: os.PathLike, facts: dict) -> None:
+    """The scores of all draws as files: f64[D, N], bool[D, N], and f32[D, M] of the shadows'."""
+    _save(
+        folder,
+        values=np.stack([draw.values for draw in draws]),
+        members=np.stack([draw.members for draw in draws]),
+    )
+    held_out = [draw.held_out for draw in draws if draw.held_out is not None]
+    if held_out:
+        _save(folder, held_out=np.stack(held_out))
+    facts["cross_fitted"] = draws[0].noise is not None
+
+
+def read_draws(stage: Stage) -> list[RunScores]:
+    """What `save_draws` wrote; no margins."""
+    values, members = _load(stage)
+    path = stage.folder() / "held_out.npy"
+    held_out = np.load(path, allow_pickle=False) if path.exists() else [None] * len(values)
+    noise = 1.0 if stage.facts()["cross_fitted"] else None
+    return [
+        RunScores(*draw, noise=noise, held_out=held_out[number])
+        for number, draw in enumerate(
+            zip(values, np.full_like(values, np.nan), members, strict=True)
+        )
+    ]
 
 
 def _silent(done: int, total: int, text: str = "") -> None:

@@ -15,10 +15,13 @@ from tf_compleak.engine.workdir import slug
 from tf_compleak.leakage import crossfit, exposures
 from tf_compleak.leakage.plan import TARGET, Run, kinds
 from tf_compleak.leakage.provider import Provider
+from tf_compleak.metrics import roc
 from tf_compleak.types import seeds
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
 
+ARRAYS = ("values", "margins", "members", "held_out")
+FACTS = ("noise", "shadow_auc")
 NULL_FOLDS = 2  # whatever an attack reads that it should not, it reads in one half as well
 
 
@@ -29,32 +32,41 @@ class RunScores:
     Attributes:
       values: f64[N], higher = member; margins: f64[N] over the threshold; members: bool[N].
       noise: see `crossfit.noise`; None where it was fitted on shadows.
+      held_out: f64[M] scores of the shadows' examples, one shadow after the other, each by a fit
+        without it; shadow_auc: their AUC. None where it was cross-fitted.
     """
 
     values: np.ndarray
     margins: np.ndarray
     members: np.ndarray
     noise: float | None = None
+    held_out: np.ndarray | None = None
+    shadow_auc: float | None = None
 
 
 def write(
     progress: Progress, provider: Provider, declared: Any, folder: os.PathLike, facts: dict
 ) -> None:
-    """The stage of a run (`stages.Scoring`): its scores as files."""
-    scores = run(progress, provider, declared.run)
-    for name in ("values", "margins", "members"):
-        np.save(os.path.join(folder, f"{name}.npy"), getattr(scores, name), allow_pickle=False)
-    facts["noise"] = scores.noise
+    """The stage of a run (`question_stages.Scoring`): its scores as files."""
+    save(run(progress, provider, declared.run), folder, facts)
+
+
+def save(scores: RunScores, folder: os.PathLike, facts: dict) -> None:
+    """Scores as files of a stage."""
+    for name in ARRAYS:
+        if (array := getattr(scores, name)) is not None:
+            np.save(os.path.join(folder, f"{name}.npy"), array, allow_pickle=False)
+    facts |= {name: getattr(scores, name) for name in FACTS}
 
 
 def read(stage: Stage) -> RunScores:
-    """What `write` wrote."""
+    """What `save` wrote."""
     folder, facts = stage.folder(), stage.facts()
-    arrays = (
-        np.load(folder / f"{name}.npy", allow_pickle=False)
-        for name in ("values", "margins", "members")
-    )
-    return RunScores(*arrays, facts["noise"])
+    paths = {name: folder / f"{name}.npy" for name in ARRAYS}
+    arrays = {
+        name: np.load(path, allow_pickle=False) for name, path in paths.items() if path.exists()
+    }
+    return RunScores(**arrays, **{name: facts[name] for name in FACTS})
 
 
 def run(
@@ -88,10 +100,15 @@ def run(
         noise = crossfit.noise(target, folds, attack, seed)
         return RunScores(values, margins, target.members, noise)
     _check_classes(target, shadows)
-    fitted = attack.fit([shadow.with_answers_of(target) for shadow in shadows], seed=seed)
+    shadows = [shadow.with_answers_of(target) for shadow in shadows]
+    fitted = attack.fit(shadows, seed=seed)
     values = fitted.score(target.hidden())
     threshold = np.nan if run.null else fitted.threshold  # a null run is judged by its AUC alone
-    return RunScores(values, values - threshold, target.members)
+    held_out = crossfit.held_out(fitted, attack, shadows, seed)
+    shadow_auc = None
+    if held_out is not None:
+        shadow_auc = roc.auc(held_out, np.concatenate([shadow.members for shadow in shadows]))
+    return RunScores(values, values - threshold, target.members, None, held_out, shadow_auc)
 
 
 def _seed(seed: int, run: Run) -> int:

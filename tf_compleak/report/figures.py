@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
 from tf_compleak.types import ORIGINAL, Tier
-from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.findings import Findings, Result, leading
 from tf_compleak.types.marginal_leakage import Subset
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
@@ -48,12 +48,11 @@ def roc_figure(report: Findings, chosen: Sequence[Result] = ()) -> Figure:
 
 
 def _roc_rows(report: Findings) -> list[tuple[str, Result, str]]:
-    """Name, row and line style: the best of each tier, with and without the original."""
+    """Name, row and line style: the leading row of each tier, with and without the original."""
 
     def best(tier: Tier, original: bool) -> Result | None:
         rows = [row for row in report.results if row.tier == tier and row.roc]
-        rows = [row for row in rows if (ORIGINAL in row.release) == original]
-        return max(rows, key=lambda row: row.auc.value, default=None)
+        return leading([row for row in rows if (ORIGINAL in row.release) == original], tier)
 
     curves = [
         ("NR, original", best("NR", True), "-"),
@@ -114,7 +113,7 @@ def leakage_figure(report: Findings) -> Figure:
 
 def strength_figure(report: Findings) -> Figure:
     """AUC with its interval against the number of shadows, a line for the best row of each tier."""
-    rows = wording.strongest(report)
+    rows = wording.strength_curve(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -219,9 +218,9 @@ def _draw_tier(axes: Axes, tier: Tier, heights: list[tuple[float, Result]]) -> N
 
 def _leakage_axes(axes: Axes, report: Findings) -> None:
     axes.axvline(0.5, color="#444444", linestyle="--", linewidth=1, label="guessing, 0.5")
-    if best := report.best("NR"):
+    if best := report.leading("NR"):
         style = {"color": COLOURS["NR"], "linestyle": ":", "linewidth": 1.2}
-        axes.axvline(best.auc.value, label="best NR", **style)
+        axes.axvline(best.auc.value, label="leading NR", **style)
     axes.invert_yaxis()
     axes.margins(y=0.02)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)

@@ -19,7 +19,7 @@ from tf_compleak.leakage.sanity import BLIND
 from tf_compleak.metrics.grammar import Condition, condition
 from tf_compleak.types import Estimate, Failure
 from tf_compleak.types.estimates import decimals_beside
-from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.findings import Findings, Result, strongest_rows
 
 FLAG = "--fail_if"
 OPERATORS = (">=", ">")
@@ -113,11 +113,18 @@ def _not_judged(failure: Failure) -> str:
 
 
 def _rows(report: Findings) -> Iterator[tuple[str, Result]]:
-    """Every row with its exposure, which is "" where there is one exposure only."""
+    """The strongest attacker's rows, or all where it has none, with their exposures.
+
+    An exposure is "" where there is one only.
+    """
     first, *others = report.exposed or (None,)
-    yield from ((first.exposure if first else "", row) for row in report.results)
+    yield from ((first.exposure if first else "", row) for row in _strongest(report.results))
     for exposed in others:
-        yield from ((exposed.exposure, row) for row in exposed.results)
+        yield from ((exposed.exposure, row) for row in _strongest(exposed.results))
+
+
+def _strongest(results: Sequence[Result]) -> list[Result]:
+    return [row for tier in ("NR", "SR", "MR") for row in strongest_rows(results, tier)]
 
 
 def _judge(rows: Sequence[tuple[str, Result]], condition: Condition) -> Judged:

@@ -81,11 +81,11 @@ class Tile:
 
 
 def best_tiles(report: Findings) -> Iterator[Tile]:
-    """The best row of every tier, and what further versions add where some do."""
-    best = [row for tier in wording.TIERS if (row := report.best(tier))]
+    """The leading row of every tier, and what further versions add where some do."""
+    best = [row for tier in wording.TIERS if (row := report.leading(tier))]
     for row in best:
         auc, level = row.auc, wording.percent(row.auc.level)
-        chosen = f"best of {wording.choices(report, row.tier)}: {wording.row_name(row, report)}"
+        chosen = f"{wording.chosen(report, row.tier)}: {wording.row_name(row, report)}"
         tprs = sorted(row.tpr_at_fpr.items(), reverse=True)
         lines = (f"TPR@{wording.percent(rate)}: {tpr}" for rate, tpr in tprs)
         yield Tile(
@@ -110,7 +110,7 @@ def version_notes(version: Version) -> list[str]:
 
 
 def best_rows(report: Findings) -> dict[Release, Result]:
-    """The row with the highest AUC of each release."""
+    """The row that leads on each release."""
     return {row.release: row for row in wording.best_per_release(report)}
 
 

@@ -19,13 +19,13 @@ Curve = Sequence[Mapping[str, float]]  # one dict an epoch
 def scalars(report: Findings) -> dict[str, float]:
     """Every measurable figure of a report, by tag.
 
-    `MI/RELEASE/ATTACK/auc` and so on for every row; `MI/NR/auc` and so on for the best of a tier.
+    `MI/RELEASE/ATTACK/auc` and so on for every row; `MI/NR/auc` and so on for a tier's leading row.
     """
     tagged = {}
     for row in report.results:
         tagged |= _figures(f"MI/{'+'.join(row.release)}/{row.attack}", row)
     for tier in TIERS:
-        if best := report.best(tier):
+        if best := report.leading(tier):
             tagged |= _figures(f"MI/{tier}", best)
     for version in report.versions:
         for name in ACCURACIES:

@@ -36,10 +36,10 @@ def print_report(report: Findings, console: Console) -> None:
 
 
 def summary(report: Findings) -> str:
-    """The verdict, the best row of every tier, failures and warnings as plain lines."""
+    """The verdict, the leading row of every tier, failures and warnings as plain lines."""
     lines = [verdict(report), ""]
     for tier in wording.TIERS:
-        if row := report.best(tier):
+        if row := report.leading(tier):
             lines += _summary_of(report, row)
     lines += [f"caution: {line}" for line in wording.cautions(report)]
     lines += [f"failed: {failure.name}: {failure.reason}" for failure in report.failures]
@@ -59,7 +59,7 @@ def _summary_of(report: Findings, row: Result) -> list[str]:
         figures[f"TPR@{wording.percent(rate)}"] = estimate
     if row.epsilon:
         figures["epsilon"] = row.epsilon
-    head = f"{row.tier}, best of {wording.choices(report, row.tier)}: "
+    head = f"{row.tier}, {wording.chosen(report, row.tier)}: "
     return [
         head + wording.row_name(row, report),
         *(
@@ -172,8 +172,8 @@ def _numbers(report: Findings, row: Result, wide: bool, gains: bool) -> list[Tex
 
 
 def _compared(report: Findings, wide: bool) -> list[Table]:
-    """Gains of each tier's best row, and what tells each version from the original, in TPR too."""
-    best = [row for tier in wording.TIERS[1:] if (row := report.best(tier))]
+    """Gains of each tier's leading row, and of each version what tells it from the original."""
+    best = [row for tier in wording.TIERS[1:] if (row := report.leading(tier))]
     singles = [row for row in wording.best_per_release(report) if row.tier == "NR"]
     compared = wording.comparisons([*best, *singles])
     if not compared:
@@ -224,7 +224,7 @@ def _added(report: Findings, wide: bool) -> list[Table]:
 
 
 def _shown(report: Findings, wide: bool) -> list[Table]:
-    """The best row of each tier for every exposure."""
+    """The leading row of each tier for every exposure."""
     if not report.exposed:
         return []
     table = _table("What the app shows", "exposure", wide)
@@ -232,7 +232,7 @@ def _shown(report: Findings, wide: bool) -> list[Table]:
     _figure_columns(table, "AUC", *(_rate_name(rate, wide) for rate in wording.rates(report)))
     for exposed in report.exposed:
         for tier in wording.TIERS:
-            if row := exposed.best(tier):
+            if row := exposed.leading(tier):
                 rates = (_figure(row.tpr_at_fpr.get(r), wide) for r in wording.rates(report))
                 table.add_row(
                     Text(wording.plain(exposed.exposure)), tier, _figure(row.auc, wide), *rates

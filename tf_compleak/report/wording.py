@@ -8,9 +8,9 @@ from statistics import NormalDist
 from typing import Literal
 
 from tf_compleak.leakage import shadow_likeness
-from tf_compleak.types import ORIGINAL, Estimate, Release, Tier
+from tf_compleak.types import ORIGINAL, STRONGEST, Estimate, Release, Tier
 from tf_compleak.types.comparisons import Gain
-from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.findings import Findings, Result, leading, strongest_rows
 
 TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
 TIER_NAMES: dict[Tier, str] = {
@@ -66,10 +66,14 @@ def ordered(report: Findings) -> list[Result]:
 
 
 def best_per_release(report: Findings) -> list[Result]:
-    """The row with the highest AUC of each release, in the order of `ordered`."""
+    """The row that leads on each release, in the order of `ordered`.
+
+    The strongest attacker's where there is one, else that with the highest AUC.
+    """
     best: dict[Release, Result] = {}
     for row in ordered(report):
-        best.setdefault(row.release, row)
+        if row.attack == STRONGEST or row.release not in best:
+            best[row.release] = row
     return list(best.values())
 
 
@@ -129,16 +133,15 @@ def num_targets(report: Findings) -> int:
     return max((row.num_targets for row in report.results), default=1)
 
 
-def strongest(report: Findings) -> list[Result]:
-    """Of the attacker-strength rows: those of each tier's row that is best with all shadows."""
+def strength_curve(report: Findings) -> list[Result]:
+    """Of the attacker-strength rows: those of each tier's row that leads with all shadows."""
     chosen = []
     for tier in TIERS:
         rows = [row for row in report.curve if row.tier == tier]
         most = max((row.num_shadows for row in rows), default=0)
-        full = [row for row in rows if row.num_shadows == most]
-        best = max(full, key=lambda row: row.auc.value, default=None)
-        if best:
-            same = (best.attack, best.release)
+        first = leading([row for row in rows if row.num_shadows == most], tier)
+        if first:
+            same = (first.attack, first.release)
             chosen += [row for row in rows if (row.attack, row.release) == same]
     return chosen
 
@@ -189,7 +192,7 @@ def finding(report: Findings) -> str:
 
 
 def _sentence(report: Findings) -> str:
-    best = {tier: row for tier in TIERS if (row := report.best(tier))}
+    best = {tier: row for tier in TIERS if (row := report.leading(tier))}
     if not best:
         return "No attack was measured, so nothing can be said about what this release leaks."
     parts = [_part(report, row) for row in best.values()]
@@ -197,13 +200,14 @@ def _sentence(report: Findings) -> str:
 
 
 def _lead(report: Findings, best: dict[Tier, Result]) -> str:
-    standings = {standing(row.auc, 0.5, len(report.results)) for row in best.values()}
+    rows = sum(map(report.candidates, best))
+    standings = {standing(row.auc, 0.5, rows) for row in best.values()}
     if "above" in standings:
         return "The released versions leak who was in the training data" + _further(report, best)
     if "unclear" in standings:
         return (
             "There are signs that the released versions leak who was in the training data, but "
-            f"none holds once the choice of the best of {len(report.results)} rows is allowed for"
+            f"none holds once it is allowed for that the best of {rows} rows is looked at"
         )
     return "No leakage that could be told from guessing was found"
 
@@ -219,7 +223,7 @@ def _further(report: Findings, best: dict[Tier, Result]) -> str:
 
 def _part(report: Findings, row: Result) -> str:
     tiers = {
-        "NR": "the best attack on one version",
+        "NR": "an attacker with one version",
         "SR": "with the original and one more version",
         "MR": "with several versions",
     }
@@ -231,9 +235,13 @@ def _part(report: Findings, row: Result) -> str:
     return f"{text}, {gain_words(report, row)}" if gain_of(row) else text
 
 
-def choices(report: Findings, tier: Tier) -> int:
-    """How many rows the best of a tier was chosen from."""
-    return sum(row.tier == tier for row in report.results)
+def chosen(report: Findings, tier: Tier) -> str:
+    """How the leading row of a tier was chosen."""
+    count = report.candidates(tier)
+    if count > 1:
+        return f"best of {count}"
+    rows = len(strongest_rows(report.results, tier))
+    return f"of {rows} the one that leaks most on the shadows" if rows > 1 else "the only one"
 
 
 def gain_of(row: Result) -> Gain | None:
@@ -253,6 +261,7 @@ def comparisons(rows: Sequence[Result]) -> list[tuple[Result, str, Gain]]:
         "same attack, best version": lambda row: row.gain_same,
         "any attack, best version": lambda row: row.gain_any,
         "the original": lambda row: row.to_original,
+        "best attack": lambda row: row.to_best_attack,
     }
     return [(row, kind, of(row)) for row in rows for kind, of in kinds.items() if of(row)]
 
@@ -267,6 +276,8 @@ def reference_words(row: Result, gain: Gain, report: Findings) -> str:
     """What a row is held against in one of its comparisons, in words."""
     if gain is row.to_original:
         return "the original"
+    if gain is row.to_best_attack:
+        return f"the attack that turned out best, {over(gain, report)}"
     if gain.attack == row.attack:
         return f"the same attack on {release_name(gain.release, report)} alone"
     return f"{over(gain, report)} alone"
@@ -279,12 +290,12 @@ def over(gain: Gain, report: Findings) -> str:
 
 def gain_standing(report: Findings, row: Result) -> Standing:
     """`standing` to 0 of a row's gain, as the best of the rows of its tier."""
-    return standing(gain_of(row).auc, 0, choices(report, row.tier))
+    return standing(gain_of(row).auc, 0, report.candidates(row.tier))
 
 
 def gain_words(report: Findings, row: Result) -> str:
     """What the further versions of an SR or MR row add to the best row on one of its versions."""
-    gain, best = gain_of(row), f"best of {choices(report, row.tier)} {row.tier} rows"
+    gain, best = gain_of(row), f"best of {report.candidates(row.tier)} {row.tier} rows"
     reference = reference_words(row, gain, report)
     figure = signed(gain.auc)
     return {

@@ -4,6 +4,7 @@ from tf_compleak.types.estimates import Estimate, Roc, Scores
 from tf_compleak.types.examples import LEAST, Examples, Split, Texts
 from tf_compleak.types.versions import (
     ORIGINAL,
+    STRONGEST,
     Failure,
     Output,
     Release,
@@ -16,6 +17,7 @@ from tf_compleak.types.versions import (
 __all__ = [
     "LEAST",
     "ORIGINAL",
+    "STRONGEST",
     "Estimate",
     "Examples",
     "Failure",

@@ -22,9 +22,10 @@ from tf_compleak.types.records import (
     Pair,
     Rates,
     Record,
+    Share,
 )
 from tf_compleak.types.soundness import Sanity
-from tf_compleak.types.versions import Failure, Release, Tier, Version
+from tf_compleak.types.versions import STRONGEST, Failure, Release, Tier, Version
 
 SCHEMA = 1
 
@@ -51,6 +52,11 @@ class Result(Record):
       gain_same, gain_any: of SR and MR rows, over the best NR row on one of the release's own
         versions: by the same attack, where it has such rows, and by any attack.
       to_original: of NR rows of other versions, over the same attack on the original.
+      to_best_attack: of rows of the strongest attacker, over the best row on the release or some of
+        its versions by any attack that it is combined of: below 0 where the weights, chosen without
+        the target, lose to the one attack that turned out best there.
+      shadow_auc: AUC on the shadows' own examples, by fits without them: what an attacker knows
+        before any target; None of cross-fitted attacks.
       auc_gain, gain_over: `gain_any` in short, its AUC and what that is over (release, attack). In
         reports of earlier versions it is over the best NR row of all versions.
       num_shadows: shadows that the attack was fitted on.
@@ -70,6 +76,8 @@ class Result(Record):
     gain_same: Gain | None = None
     gain_any: Gain | None = None
     to_original: Gain | None = None
+    to_best_attack: Gain | None = None
+    shadow_auc: Share | None = None
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
@@ -105,6 +113,10 @@ class Exposed(Record):
     def best(self, tier: Tier) -> Result | None:
         """The row of `tier` with the highest AUC."""
         return _best(self.results, tier)
+
+    def leading(self, tier: Tier) -> Result | None:
+        """See `Findings.leading`."""
+        return leading(self.results, tier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +170,21 @@ class Findings(Record):
         """The row of `tier` with the highest AUC on the target, None if the tier has no row."""
         return _best(self.results, tier)
 
+    def leading(self, tier: Tier) -> Result | None:
+        """The row of `tier` that the report rests on, None if the tier has no row.
+
+        Of the strongest attacker, where there are such rows. Of several releases the one that leaks
+        most on the shadows, which nothing of the target has a say in; where attacks are
+        cross-fitted, and no shadows say it, the one with the highest AUC on the target
+        (`candidates`).
+        """
+        return leading(self.results, tier)
+
+    def candidates(self, tier: Tier) -> int:
+        """How many rows of `tier` the leading one was chosen from by looking at the target."""
+        rows = strongest_rows(self.results, tier)
+        return 1 if rows and _told_by_shadows(rows) else len(rows)
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_json`.
@@ -185,4 +212,22 @@ class Findings(Record):
 
 def _best(results: Sequence[Result], tier: Tier) -> Result | None:
     rows = [row for row in results if row.tier == tier]
+    return max(rows, key=lambda row: row.auc.value, default=None)
+
+
+def strongest_rows(results: Sequence[Result], tier: Tier) -> list[Result]:
+    """The rows of `tier` of the strongest attacker, or all where it has none."""
+    rows = [row for row in results if row.tier == tier]
+    return [row for row in rows if row.attack == STRONGEST] or rows
+
+
+def _told_by_shadows(rows: Sequence[Result]) -> bool:
+    return all(row.shadow_auc is not None for row in rows)
+
+
+def leading(results: Sequence[Result], tier: Tier) -> Result | None:
+    """See `Findings.leading`."""
+    rows = strongest_rows(results, tier)
+    if _told_by_shadows(rows):
+        return max(rows, key=lambda row: row.shadow_auc, default=None)
     return max(rows, key=lambda row: row.auc.value, default=None)

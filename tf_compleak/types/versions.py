@@ -9,6 +9,7 @@ from tf_compleak.types.estimates import Estimate
 from tf_compleak.types.records import Count, Items, Magnitude, Name, Record, Share
 
 ORIGINAL = "original"
+STRONGEST = "strongest"  # what all attacks as one are called in rows (`leakage.strongest`)
 
 Release = Items[Name]
 Tier = Literal["NR", "SR", "MR"]
