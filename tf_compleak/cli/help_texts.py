@@ -73,7 +73,7 @@ What a run would do after a change of flags: tf-compleak run ... --dry_run
 
 TENSORBOARD = """\
 tf-compleak tensorboard: the figures of one or more workdirs as TensorBoard runs: scalars (MI/...),
-training curves, and HParams: the settings in which the studies differ, beside their best rows.
+training curves, and HParams: the settings in which the studies differ, beside their leading rows.
 
 Usage:
   tf-compleak tensorboard WORKDIR... --logdir=DIR

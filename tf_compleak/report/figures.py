@@ -29,7 +29,7 @@ STYLE = {
 
 
 def roc_figure(report: Findings, chosen: Sequence[Result] = ()) -> Figure:
-    """ROC of `chosen` rows, or the best of each tier, on log-log axes, drawn as the steps they are.
+    """ROC of `chosen` rows, or of each tier's leading ones, on log-log axes, drawn as steps.
 
     The curves start at a false positive rate of one non-member; where fewer than ten non-members
     are called members the background is grey.
@@ -96,7 +96,7 @@ def _roc_axes(axes: Axes, least: float) -> None:
 
 
 def leakage_figure(report: Findings) -> Figure:
-    """AUC of the best attack on each release as a bar from 0.5, with its interval."""
+    """AUC of the row that leads on each release as a bar from 0.5, with its interval."""
     rows = wording.best_per_release(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
@@ -112,7 +112,7 @@ def leakage_figure(report: Findings) -> Figure:
 
 
 def strength_figure(report: Findings) -> Figure:
-    """AUC with its interval against the number of shadows, a line for the best row of each tier."""
+    """AUC with its interval against the number of shadows, a line for each tier's leading row."""
     rows = wording.strength_curve(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 3.6), layout="constrained")

@@ -36,7 +36,7 @@ def render(report: Findings) -> str:
 
 
 def fragment(report: Findings) -> str:
-    """What a notebook shows of a report: verdict, figures, versions, each release's best attack."""
+    """What a notebook shows: verdict, figures, versions, the row that leads on each release."""
     return _page("notebook.html", report)
 
 

@@ -22,7 +22,7 @@ class Report(Findings):
         return cls(**fields | changes)
 
     def summary(self) -> str:
-        """Plain text: the verdict, the best rows of every tier, failures and warnings."""
+        """Plain text: the verdict, the leading rows of every tier, failures and warnings."""
         from tf_compleak.report import terminal_report
 
         return terminal_report.summary(self)
@@ -43,7 +43,7 @@ class Report(Findings):
         """A matplotlib Figure of ROC curves on log-log axes, saved to `path` if one is given.
 
         Args:
-          rows: indices into `results`; by default the best rows of every tier.
+          rows: indices into `results`; by default the leading rows of every tier.
         """
         from tf_compleak.report import figures
 

@@ -141,10 +141,10 @@ class Scored:
 class Findings(Record):
     """What one study found; `report.json` is its saved form (see `to_json`).
 
-    `curve` repeats rows with fewer shadows (attacker strength), `slices` the best row of every tier
-    on some of the examples, `exposed` all rows for each of several exposures; `scored` holds the
-    scores of single examples, which are saved beside the JSON. `families` holds the accuracies of
-    the target and of its shadows, which should be alike.
+    `curve` repeats rows with fewer shadows (attacker strength), `slices` the leading row of every
+    tier on some of the examples, `exposed` all rows for each of several exposures; `scored` holds
+    the scores of single examples, which are saved beside the JSON. `families` holds the accuracies
+    of the target and of its shadows, which should be alike.
     """
 
     schema: Literal[1] = field(default=SCHEMA, kw_only=True)
