@@ -56,8 +56,8 @@ def _roc_rows(report: Findings) -> list[tuple[str, Result, str]]:
 
     curves = [
         ("NR, original", best("NR", True), "-"),
-        ("NR, best other", best("NR", False), "--"),
-        ("SR, best", best("SR", True), "-"),
+        ("NR, other", best("NR", False), "--"),
+        ("SR", best("SR", True), "-"),
         ("MR, with original", best("MR", True), "-"),
         ("MR, without original", best("MR", False), "--"),
     ]
