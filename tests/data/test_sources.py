@@ -300,6 +300,19 @@ def test_tfds_damaged(data_dir, tmp_path):
             sources.load("tfds:cifar10", data_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize("file", ["features.json", "dataset_info.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 5000])
+def test_tfds_with_a_damaged_description_is_to_be_prepared_anew(tmp_path, file, content):
+    folder = tmp_path / "cifar10" / "3.0.2"
+    folder.mkdir(parents=True)
+    for name in ("features.json", "dataset_info.json"):
+        (folder / name).write_text("{}")
+    (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=r"damaged files in .*; prepare it anew \(.*JSON") as told:
+        sources.load("tfds:cifar10", data_dir=str(tmp_path))
+    assert file in str(told.value) and "\n" not in str(told.value)
+
+
 @pytest.mark.data
 def test_tfds_texts(data_dir):
     if not (pathlib.Path(data_dir) / "imdb_reviews").is_dir():

@@ -60,6 +60,11 @@ def _check_features(name: str, folder: Path) -> None:
             waiting = [bounded_reads.json_object(folder / file)]
         except FileNotFoundError:
             continue
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise ValueError(
+                f"tfds:{name}: damaged files in {folder}; prepare it anew ({reason})."
+            ) from error
         while waiting:
             value = waiting.pop()
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
