@@ -17,6 +17,7 @@ MLP_SETTINGS = Optimization(epochs=30, batch_size=128, learning_rate=1e-2)
 LARGE_MLP_SETTINGS = Optimization(epochs=12, batch_size=512, learning_rate=8e-2)
 LARGE = 5000  # from this number of fitted examples on, larger steps reach the same AUC sooner
 STACK_SETTINGS = Optimization(epochs=100, batch_size=128, learning_rate=1e-2)
+LARGE_STACK_SETTINGS = Optimization(epochs=60, batch_size=512, learning_rate=8e-2)
 
 SAMIA_SETTINGS = Optimization(
     epochs=100, batch_size=128, learning_rate=1e-3, weight_decay=0.0, cosine=False
@@ -26,6 +27,15 @@ SAMIA_SETTINGS = Optimization(
 def mlp_settings(examples: int) -> Optimization:
     """How the perceptron is fitted on that many examples: at least ~120 steps in both cases."""
     return LARGE_MLP_SETTINGS if examples >= LARGE else MLP_SETTINGS
+
+
+def stack_settings(examples: int) -> Optimization:
+    """How the MR network is fitted on that many examples.
+
+    On 8,000 of CIFAR-10 in half of the time with the same AUC (paired, +0.0000 [-0.0005, +0.0005]
+    of three seeds); half of the epochs in small steps lose 0.0015.
+    """
+    return LARGE_STACK_SETTINGS if examples >= LARGE else STACK_SETTINGS
 
 
 def mlp(width: int) -> keras.Model:

@@ -86,7 +86,7 @@ class Stack:
             shadow.members,
             fit_rows,
             held_out_rows,
-            networks.STACK_SETTINGS,
+            networks.stack_settings(len(fit_rows)),
             seed,
         )
         threshold = roc.best_threshold(
