@@ -5,8 +5,9 @@
 Synthetic observations of the target and a shadow (two for LiRA), with a planted leak, through nine
 versions. An attack gets the largest release of its tier: one version (NR), two (SR), all nine (MR).
 Each fit and score is the second of its kind in the process: the first builds and traces the
-networks. Memory is what Python objects and arrays add at their peak (tracemalloc, in a run of its
-own; what TensorFlow holds is not seen by it). The last table grows some from 10^4 to 10^6 examples.
+networks. `strongest` is what combining many attacks adds to these, not their own time. Memory is
+what Python objects and arrays add at their peak (tracemalloc, in a run of its own; what TensorFlow
+holds is not seen by it). The last table grows some from 10^4 to 10^6 examples.
 """
 
 import dataclasses
@@ -21,7 +22,9 @@ from absl import app, flags
 from results import write_section
 
 from tf_compleak import attacks
+from tf_compleak.attacks import super_learner
 from tf_compleak.inference.observe import softmax
+from tf_compleak.leakage import crossfit
 from tf_compleak.types.observations import Observations
 
 FLAGS = flags.FLAGS
@@ -37,6 +40,7 @@ VERSIONS = (
     *("original", "pruning-0.60", "pruning-0.70", "pruning-0.80", "pruning-0.90"),
     *("clustering-4", "clustering-8", "clustering-16", "int8-qat"),
 )
+PARTS = ("confidence", "loss", "modified-entropy", "nasr-lr")  # of strongest, on every version
 RELEASES = {"NR": VERSIONS[:1], "SR": VERSIONS[:2], "MR": VERSIONS}
 GROWING = (
     *("confidence", "loss", "entropy", "modified-entropy", "modified-entropy-global"),
@@ -55,6 +59,21 @@ def family(seed: int, examples: int, classes: int, versions=VERSIONS, aside: int
     beside = _part(seed, examples, examples + aside, classes, versions)
     outside = dataclasses.replace(beside, members=np.zeros(aside, bool), sensitivities=None)
     return dataclasses.replace(part, aside=outside)
+
+
+def apart(examples: int, classes: int) -> list[Observations]:
+    """A target and a shadow with data of their own, each asked about the other's, as in a run."""
+    parts = [
+        [_part(seed, start, start + examples, classes, VERSIONS) for start in (0, examples)]
+        for seed in (1, 2)
+    ]
+    (target, beside_target), (beside_shadow, shadow) = parts
+    none = np.zeros(examples, bool)
+    target, shadow = (
+        dataclasses.replace(own, aside=dataclasses.replace(other, members=none, sensitivities=None))
+        for own, other in ((target, beside_target), (shadow, beside_shadow))
+    )
+    return [target, shadow.with_answers_of(target)]
 
 
 def _part(seed: int, start: int, end: int, classes: int, versions) -> Observations:
@@ -110,6 +129,25 @@ def row(name: str, families: list[Observations]) -> str:
     return f"{head} {fit:.3f} | {score:.3f} | {memory:,.0f} |"
 
 
+def strongest_row(families: list[Observations]) -> str:
+    """The line of the strongest attacker: what its weights and sums take, given its parts."""
+    target, shadow = families[:2]
+    keys = [(name, (version,)) for name in PARTS for version in VERSIONS]
+    held_out, values = [], []
+    for name, release in [*keys, ("tabular", VERSIONS)]:
+        attack, own = attacks.load(name), shadow.select(release)
+        fitted = attack.fit([own], seed=0)
+        held_out.append(crossfit.held_out(fitted, attack, [own], 0))
+        values.append(fitted.score(target.select(release).hidden()))
+    held_out, values = np.stack(held_out), np.stack(values)
+    start = time.perf_counter()
+    combination = super_learner.combine(held_out, shadow.members, shadow.ids, 0)
+    middle = time.perf_counter()
+    combination.score(values)
+    fit, score = middle - start, time.perf_counter() - middle
+    return f"| strongest, of {len(values)} | {target.classes} | 1 | {fit:.3f} | {score:.3f} | |"
+
+
 def growth() -> list[str]:
     """Lines of the growth table: seconds of fit and score together, every step ten times larger."""
     sizes = [10**power for power in range(4, 9) if 10**power <= FLAGS.largest]
@@ -134,9 +172,14 @@ def table() -> str:
     for classes in FLAGS.classes:
         count = FLAGS.examples
         families = [family(seed, count, classes, aside=count) for seed in (1, 2, 3)]
+        disjoint = apart(count, classes)
         for name in names:
-            lines.append(row(name, families))
+            entry = attacks.ATTACKS[name]
+            alone = "aside" in entry.needs and entry.least_shadows == 1
+            lines.append(row(name, disjoint if alone else families))
             print(lines[-1], flush=True)
+        lines.append(strongest_row(families))
+        print(lines[-1], flush=True)
     return "\n".join(lines)
 
 
