@@ -103,7 +103,7 @@ def _least(
             return figure(of)
     estimates: list[Estimate] = []
     low = high = math.inf
-    stretch = _stretch(figure(row).level, len(references))
+    wider = stretch(figure(row).level, len(references))
     for reference in sorted(references, key=lambda of: -figure(of).value):
         gap = figure(row).value - figure(reference).value
         most = _half_width(figure(row)) + _half_width(figure(reference))
@@ -114,7 +114,7 @@ def _least(
             return estimate
         estimates.append(estimate)
         low = min(low, estimate.low)
-        high = min(high, estimate.value + stretch * (estimate.high - estimate.value))
+        high = min(high, estimate.value + wider * (estimate.high - estimate.value))
     least = estimates[0]
     if len(references) == 1:
         return least
@@ -126,7 +126,7 @@ def _half_width(estimate: Estimate) -> float:
     return max(estimate.high - estimate.value, estimate.value - estimate.low)
 
 
-def _stretch(level: float, count: int) -> float:
+def stretch(level: float, count: int) -> float:
     """How much wider, on the normal scale, an interval is at the level for `count` together."""
     normal, alpha = NormalDist(), (1 - level) / 2
     return normal.inv_cdf(1 - alpha / count) / normal.inv_cdf(1 - alpha)
