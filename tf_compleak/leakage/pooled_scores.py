@@ -19,11 +19,13 @@ class Pooled(RunScores):
     Margins are over the threshold that belongs to their target.
 
     Attributes:
+      matched_margins: f64[N], over the threshold of the share rule (`scoring.matched`); or None.
       examples: int64[N], which example each score is of, where targets share examples; or None.
       num_targets, num_shadows: counts.
     """
 
     examples: np.ndarray | None
+    matched_margins: np.ndarray | None = None
     num_targets: int
     num_shadows: int
 
@@ -51,8 +53,15 @@ def pool(parts: Sequence[RunScores], ids: Sequence[np.ndarray], num_shadows: int
         num_shadows=num_shadows,
         noise=parts[0].noise,
         shadow_auc=_mean([part.shadow_auc for part in parts]),
+        matched_margins=_matched_margins(parts),
     )
 
 
 def _mean(aucs: Sequence[float | None]) -> float | None:
     return None if None in aucs else float(np.mean(aucs))
+
+
+def _matched_margins(parts: Sequence[RunScores]) -> np.ndarray | None:
+    if any(part.matched is None for part in parts):
+        return None
+    return np.concatenate([part.values - part.matched for part in parts])

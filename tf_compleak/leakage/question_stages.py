@@ -24,7 +24,7 @@ class Scoring(Declaration):
     """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/9"
+    name: ClassVar[str] = "attack/10"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -66,7 +66,7 @@ class Scoring(Declaration):
 class NullRun(Scoring):
     """The scores of one run under membership that is drawn anew several times."""
 
-    name: ClassVar[str] = "null run/3"
+    name: ClassVar[str] = "null run/4"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
 
     @property
@@ -94,7 +94,7 @@ class Combining(Declaration):
 
     run: Run
     parts: tuple[Run, ...]
-    name: ClassVar[str] = "strongest/1"
+    name: ClassVar[str] = "strongest/2"
     work: ClassVar[str] = "tf_compleak.leakage.strongest:write"
     depends: ClassVar[tuple[str, ...]] = ("folds", "seed")
     weight: ClassVar[int] = 2

@@ -43,7 +43,7 @@ def rows(
 def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) -> Result:
     """The row of one attack on one release, without its gain."""
     members, (attack, release) = scores.members, key
-    auc, accuracy = _auc(scores), _accuracy(scores)
+    auc, accuracy = _auc(scores), _accuracy(scores, scores.margins)
 
     def wide(estimate: Estimate, low: float = 0.0) -> Estimate:
         return scores.widened(estimate, auc.value, (low, 1))
@@ -55,6 +55,7 @@ def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) 
         n_members=int(members.sum()),
         n_non_members=int((~members).sum()),
         accuracy=wide(accuracy),
+        accuracy_matched=_matched(scores),
         auc=wide(auc),
         tpr_at_fpr={fpr: wide(_tpr(scores, fpr, rng)) for fpr in FPRS},
         roc=roc.thin(*roc.roc_curve(scores.values, members), points=POINTS),
@@ -66,11 +67,15 @@ def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) 
     )
 
 
-def _accuracy(scores: Pooled) -> Estimate:
+def _matched(scores: Pooled) -> Estimate | None:
+    return None if scores.matched_margins is None else _accuracy(scores, scores.matched_margins)
+
+
+def _accuracy(scores: Pooled, margins: np.ndarray) -> Estimate:
     if scores.examples is None:
-        return intervals.balanced_accuracy_estimate(scores.margins, scores.members, 0.0)
+        return intervals.balanced_accuracy_estimate(margins, scores.members, 0.0)
     return clustered.clustered_balanced_accuracy_estimate(
-        scores.margins, scores.members, 0.0, scores.examples
+        margins, scores.members, 0.0, scores.examples
     )
 
 

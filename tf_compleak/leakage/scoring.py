@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
 
 ARRAYS = ("values", "margins", "members", "held_out")
-FACTS = ("noise", "shadow_auc")
+FACTS = ("noise", "shadow_auc", "matched")
 NULL_FOLDS = 2  # whatever an attack reads that it should not, it reads in one half as well
 
 
@@ -34,6 +35,8 @@ class RunScores:
       noise: see `crossfit.noise`; None where it was fitted on shadows.
       held_out: f64[M] scores of the shadows' examples, one shadow after the other, each by a fit
         without it; shadow_auc: their AUC. None where it was cross-fitted.
+      matched: the threshold above which the same share of the target's scores lies as of the
+        shadows' above theirs; it needs no membership. None where it was cross-fitted.
     """
 
     values: np.ndarray
@@ -42,6 +45,7 @@ class RunScores:
     noise: float | None = None
     held_out: np.ndarray | None = None
     shadow_auc: float | None = None
+    matched: float | None = None
 
 
 def write(
@@ -104,11 +108,34 @@ def run(
     fitted = attack.fit(shadows, seed=seed)
     values = fitted.score(target.hidden())
     threshold = np.nan if run.null else fitted.threshold  # a null run is judged by its AUC alone
+    scores = RunScores(values, values - threshold, target.members)
     held_out = crossfit.held_out(fitted, attack, shadows, seed)
-    shadow_auc = None
-    if held_out is not None:
-        shadow_auc = roc.auc(held_out, np.concatenate([shadow.members for shadow in shadows]))
-    return RunScores(values, values - threshold, target.members, None, held_out, shadow_auc)
+    if held_out is None:
+        return scores
+    return with_held_out(scores, held_out, np.concatenate([s.members for s in shadows]))
+
+
+def with_held_out(scores: RunScores, held_out: np.ndarray, members: np.ndarray) -> RunScores:
+    """Scores, with what the shadows' held-out scores f32[M] say; members bool[M] of these."""
+    return dataclasses.replace(
+        scores,
+        held_out=held_out,
+        shadow_auc=roc.auc(held_out, members),
+        matched=matched(scores.values, held_out, members),
+    )
+
+
+def matched(values: np.ndarray, held_out: np.ndarray, members: np.ndarray) -> float:
+    """The threshold of the target's scores f64[N] by the share rule.
+
+    A threshold in units of the scores need not fit another model: a target that is surer of all
+    examples has all of them called members. The share of examples that the best threshold calls
+    members on the shadows, f32[M] and bool[M], is taken instead: so many of the target's highest
+    scores are called members. It uses the scores of the target's examples and no membership; it is
+    right where about as many of them are members as of the shadows'.
+    """
+    share = float(np.mean(held_out >= roc.best_threshold(held_out, members)))
+    return float(np.quantile(values, 1 - share))
 
 
 def _seed(seed: int, run: Run) -> int:

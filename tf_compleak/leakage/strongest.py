@@ -20,7 +20,6 @@ from tf_compleak.leakage import crossfit, sanity, scoring
 from tf_compleak.leakage.plan import Run
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.leakage.scoring import RunScores
-from tf_compleak.metrics import roc
 from tf_compleak.types import seeds
 from tf_compleak.types.progress import Progress
 
@@ -73,13 +72,9 @@ def combined(
     scores = combination.score(values[told])
     weights = np.zeros(len(parts))
     weights[told] = combination.all_weights(len(told))
-    return RunScores(
-        scores,
-        scores - combination.threshold,
-        members,
-        held_out=np.float32(combination.held_out),
-        shadow_auc=roc.auc(combination.held_out, shadow_members),
-    ), weights.tolist()
+    alone = RunScores(scores, scores - combination.threshold, members)
+    held_out = np.float32(combination.held_out)
+    return scoring.with_held_out(alone, held_out, shadow_members), weights.tolist()
 
 
 def _ids(shadows) -> np.ndarray:

@@ -7,17 +7,18 @@ from typing import Any
 from tf_compleak.types import Estimate
 from tf_compleak.types.findings import Findings, Result
 
-KINDS = ("gain_same", "gain_any", "to_original")
+KINDS = ("gain_same", "gain_any", "to_original", "to_best_attack")
 
 
 def frame(report: Findings):
     """A DataFrame with a row for each result.
 
-    Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, and for each of
-    accuracy, auc, advantage, epsilon, auc_gain, tpr@RATE the value and, with _low and _high
-    appended, its interval; NaN where not measurable. So, too, for the paired differences in
-    gain_same, gain_any and to_original: gain_same_auc, gain_same_tpr@RATE, ...; gain_same_over is
-    what the difference is over, such as "tabular on original".
+    Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, shadow_auc, and
+    for each of accuracy, accuracy_matched, auc, advantage, epsilon, auc_gain, tpr@RATE the value
+    and, with _low and _high appended, its interval; NaN where not measurable. So, too, for the
+    paired differences in gain_same, gain_any, to_original and to_best_attack: gain_same_auc,
+    gain_same_tpr@RATE, ...; gain_same_over is what the difference is over, such as "tabular on
+    original".
 
     Raises:
       ValueError: when pandas is not installed.
@@ -33,6 +34,7 @@ def cells(result: Result) -> dict[str, Any]:
     """Every column of one row."""
     figures = {
         "accuracy": result.accuracy,
+        "accuracy_matched": result.accuracy_matched,
         "auc": result.auc,
         **{f"tpr@{rate:g}": estimate for rate, estimate in result.tpr_at_fpr.items()},
         "advantage": result.advantage,
@@ -46,6 +48,7 @@ def cells(result: Result) -> dict[str, Any]:
         "n_members": result.n_members,
         "n_non_members": result.n_non_members,
         "num_shadows": result.num_shadows,
+        "shadow_auc": float("nan") if result.shadow_auc is None else result.shadow_auc,
     }
     for kind in KINDS:
         gain = getattr(result, kind)

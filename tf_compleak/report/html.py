@@ -188,6 +188,9 @@ def _methods(report: Findings) -> dict[str, list[str]]:
     rows = report.results
     estimates: dict[str, list[Estimate]] = {
         "Balanced accuracy": [row.accuracy for row in rows],
+        "Balanced accuracy, same share": [
+            row.accuracy_matched for row in rows if row.accuracy_matched
+        ],
         "AUC": [row.auc for row in rows],
         "TPR": [tpr for row in rows for tpr in row.tpr_at_fpr.values() if tpr.measurable],
         "Gain in AUC": [gain.auc for *_, gain in wording.comparisons(rows)],

@@ -48,6 +48,8 @@ def summary(report: Findings) -> str:
 
 def _summary_of(report: Findings, row: Result) -> list[str]:
     figures = {"AUC": row.auc, "balanced accuracy": row.accuracy}
+    if row.accuracy_matched:
+        figures["balanced accuracy, same share as on the shadows"] = row.accuracy_matched
     signed = {}
     for _, _, gain in wording.comparisons([row]):
         over = wording.reference_words(row, gain, report)

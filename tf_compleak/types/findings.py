@@ -46,6 +46,9 @@ class Result(Record):
 
     Attributes:
       n_members, n_non_members: scores; examples count once for every target that they stand for.
+      accuracy_matched: balanced accuracy where as large a share of the target's examples is called
+        members as of the shadows', instead of those above the shadows' threshold; an attacker needs
+        the target's scores for it, and no membership. None of cross-fitted attacks.
       advantage: TPR minus FPR at the threshold chosen on the shadows; of a cross-fitted attack, on
         the folds that do not hold the example.
       epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
@@ -78,6 +81,7 @@ class Result(Record):
     to_original: Gain | None = None
     to_best_attack: Gain | None = None
     shadow_auc: Share | None = None
+    accuracy_matched: Estimate | None = None
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
