@@ -7,6 +7,7 @@ import pytest
 
 from tf_compleak import attacks
 from tf_compleak.attacks import calibrated
+from tf_compleak.attacks.outside_scale import OutsideScale
 from tf_compleak.inference.observe import softmax
 from tf_compleak.leakage import exposures
 from tf_compleak.metrics import intervals, roc
@@ -111,7 +112,37 @@ def test_many_classes_do_without_vectors(monkeypatch):
     target, shadow = disjoint(2, leak=1.0)
     _, scores = fitted_and_scores(target, shadow)
     assert intervals.auc_estimate(scores, target.members).low > 0.8
-    assert calibrated.statistic(target).shape == (3 * len(VERSIONS), len(target))
+    shown = calibrated.statistic(target, OutsideScale(None))
+    assert shown.shape == (3 * len(VERSIONS), len(target))
+
+
+def surer(family, by):
+    """A family that is surer of everything: all its log-odds times a factor."""
+
+    def changed(part):
+        powers = part.probabilities.astype(np.float64) ** by
+        answers = np.float32(powers / powers.sum(axis=2, keepdims=True))
+        return dataclasses.replace(part, probabilities=answers)
+
+    return dataclasses.replace(changed(family), aside=changed(family.aside))
+
+
+def test_a_target_that_is_surer_of_everything_is_told_as_well():
+    """Nearly the AUC on a target that is like its shadow, and a threshold that holds."""
+    target, shadow = disjoint(2, leak=1.0)
+    fitted, scores = fitted_and_scores(surer(target, 2.5), shadow)
+    assert fitted.target_scale.values is not None
+    assert intervals.auc_estimate(scores, target.members).low > 0.8
+    assert roc.balanced_accuracy(scores, target.members, fitted.threshold) > 0.72
+
+
+def test_families_that_are_alike_keep_their_numbers():
+    scaled = 0
+    for seed in range(20):
+        target, shadow = disjoint(2, leak=1.0, seed=seed, size=200)
+        told = shadow.with_answers_of(target)
+        scaled += calibrated._scales([told])[1].values is not None
+    assert scaled <= 1
 
 
 def test_an_empty_set_aside_answers_nothing():

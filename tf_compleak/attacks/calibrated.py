@@ -8,9 +8,11 @@ references of each other, those that did not see the example (`references`).
 An example is told by what its family's versions say of it, by what the out-references say of it on
 average, and by the differences: logit, margin and entropy of every version, the loss, the squared
 distance of the log-confidence vectors, that to the references' mean over versions, and the largest
-log-confidences in the first version's order. Boosting, and splines of the same numbers into a
-logistic regression, learn membership from these; how much each counts is chosen by the shadows'
-examples, held out.
+log-confidences in the first version's order. Where the families differ, the numbers are on the
+scale of what each says of examples outside of its training set (`outside_scale`), so that what is
+learned from a shadow holds for a target that is surer, or less sure, of everything. Boosting, and
+splines of the same numbers into a logistic regression, learn membership from these; how much each
+counts is chosen by the shadows' examples, held out.
 
 The method is ours; its parts: difficulty calibration (Watson et al., ICLR 2022, section 4), learned
 from several numbers as in Shi et al. (2024); `tabular` for what one family says alone.
@@ -18,6 +20,7 @@ from several numbers as in Shi et al. (2024); `tabular` for what one family says
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,11 +30,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from tf_compleak.attacks import features, logistic, splines, tabular
+from tf_compleak.attacks.outside_scale import OutsideScale, measures
 from tf_compleak.attacks.references import Panel, References
 from tf_compleak.metrics import roc
 from tf_compleak.types.observations import Observations
 
 FOLDS = 3
+SHOWN = 3  # measures of the references: logit, margin, entropy
 ITERATIONS = 300
 LARGEST = 10  # log-confidences of every version
 MOST_CLASSES = 256  # with more, the references' whole vectors take too much memory: no distances
@@ -48,12 +53,15 @@ class Fitted:
     """The reference models, what they say on average, both learners and how much boosting counts.
 
     Attributes:
+      panels: one of every shadow.
+      target_scale: of what it answers on the shadows' examples.
       average: f64[F], stands in for the out-references of an example that has none.
       share: of boosting's log-odds in the sum.
       held_out: f64[N] log-odds of the shadows' examples, each by a fit without it.
     """
 
-    panel: Panel
+    panels: tuple[Panel, ...]
+    target_scale: OutsideScale
     average: np.ndarray
     boosting: HistGradientBoostingClassifier
     basis: splines.Basis
@@ -64,12 +72,13 @@ class Fitted:
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
-        mean_out = _filled(_mean_out(self.panel.at(target.ids), None), self.average)
-        columns = self.basis.table(numbers(target, mean_out).T)
+        scale = self.target_scale
+        mean_out = _filled(_mean_out(_at(self.panels, target.ids), None), self.average)
+        columns = self.basis.table(numbers(target, scale, mean_out).T)
         odds = logistic.log_odds(
             self.regression, np.column_stack([columns, tabular.one_hot(target)])
         )
-        boosted = self.boosting.decision_function(table(target, mean_out))
+        boosted = self.boosting.decision_function(table(target, scale, mean_out))
         return self.share * boosted + (1 - self.share) * odds
 
 
@@ -83,16 +92,26 @@ class Calibrated:
         Raises:
           ValueError: where no example of the shadows has an out-reference.
         """
-        panel = Panel(shadows, statistic)
-        references = [_of_shadow(panel, shadow, index) for index, shadow in enumerate(shadows)]
+        if not shadows:
+            raise ValueError("shadows: none given; an attack is fitted on at least one.")
+        scales, target_scale = _scales(shadows)
+        panels = tuple(
+            Panel([shadow], functools.partial(statistic, scale=scale))
+            for shadow, scale in zip(shadows, scales, strict=True)
+        )
+        references = [
+            _of_shadow(panels, shadow, index, target_scale) for index, shadow in enumerate(shadows)
+        ]
         if all(np.isnan(mean_out).all() for mean_out in references):
             raise ValueError(NEEDS)
         average = np.nanmean(np.concatenate(references, axis=1), axis=1)
         references = [_filled(mean_out, average) for mean_out in references]
-        pairs = list(zip(shadows, references, strict=True))
+        triples = list(zip(shadows, scales, references, strict=True))
         members = np.concatenate([shadow.members for shadow in shadows])
-        columns = np.concatenate([table(*pair) for pair in pairs])
-        basis, curved = splines.fit(np.concatenate([numbers(*pair) for pair in pairs], axis=1).T)
+        columns = np.concatenate([table(*triple) for triple in triples])
+        basis, curved = splines.fit(
+            np.concatenate([numbers(*triple) for triple in triples], axis=1).T
+        )
         labels = np.concatenate([tabular.one_hot(shadow) for shadow in shadows])
         curved = np.column_stack([curved, labels])
         ids = np.concatenate([shadow.ids for shadow in shadows])
@@ -110,7 +129,10 @@ class Calibrated:
         threshold = roc.best_threshold(held_out, members)
         boosting = _boosting(seed).fit(columns, members)
         regression = logistic.fit(curved, members)
-        return Fitted(panel, average, boosting, basis, regression, share, held_out, threshold)
+        return Fitted(
+            *(panels, target_scale, average, boosting, basis, regression, share),
+            *(held_out, threshold),
+        )
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:
@@ -149,30 +171,48 @@ def _with_vectors(classes: int) -> bool:
     return classes <= MOST_CLASSES
 
 
-def statistic(observations: Observations) -> np.ndarray:
+def statistic(observations: Observations, scale: OutsideScale) -> np.ndarray:
     """f32[F, N]: logit, margin and entropy of every version, then its log-confidences by class."""
-    measures = np.float32(np.concatenate(_measures(observations)))
+    own = np.float32(scale(measures(observations, SHOWN))).reshape(-1, len(observations))
     if not _with_vectors(observations.classes):
-        return measures
+        return own
     vectors = features.log(observations).transpose(0, 2, 1)  # [V, C, N]
-    return np.concatenate([measures, vectors.reshape(-1, len(observations))])
+    return np.concatenate([own, vectors.reshape(-1, len(observations))])
 
 
-def _measures(observations: Observations) -> list[np.ndarray]:
-    """f64[V, N] each."""
-    measures = (features.logit, features.margin, features.entropy)
-    return [measure(observations) for measure in measures]
+def _scales(shadows: Sequence[Observations]) -> tuple[list[OutsideScale], OutsideScale]:
+    """Every shadow's, and the target's; numbers stay as they are where all families are alike.
+
+    A scale costs a little where it is not needed, for it is an estimate: so the target's answers
+    outside of its training set must differ from some shadow's, beyond chance. Where the target
+    answered on none of the shadows' examples, nothing can be said, and numbers stay, too.
+    """
+    scales = [OutsideScale.of([shadow.aside]) for shadow in shadows]
+    answered = [shadow for shadow in shadows if shadow.target_probabilities is not None]
+    target_scale = OutsideScale.of([shadow.by_the_target() for shadow in answered])
+    if len(answered) == len(shadows) and any(scale.differs(target_scale) for scale in scales):
+        return scales, target_scale
+    return [OutsideScale(None)] * len(shadows), OutsideScale(None)
 
 
-def _of_shadow(panel: Panel, shadow: Observations, index: int) -> np.ndarray:
+def _at(panels: Sequence[Panel], ids: np.ndarray | None) -> References:
+    """All of these models on the examples called `ids`."""
+    parts = [panel.at(ids) for panel in panels]
+    names = ("values", "inside", "outside")
+    return References(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _of_shadow(
+    panels: Sequence[Panel], shadow: Observations, index: int, target_scale: OutsideScale
+) -> np.ndarray:
     """f64[F, N] mean of the out-references of a shadow's examples; NaN where there is none."""
-    others = panel.at(shadow.ids, without=index) if len(panel) > 1 else None
+    others = [panel for number, panel in enumerate(panels) if number != index]
     target = None
     if shadow.target_probabilities is not None:
-        target = statistic(shadow.by_the_target())
-    if others is None and target is None:
+        target = statistic(shadow.by_the_target(), target_scale)
+    if not others and target is None:
         raise ValueError(NEEDS)
-    return _mean_out(others, target)
+    return _mean_out(_at(others, shadow.ids) if others else None, target)
 
 
 def _mean_out(references: References | None, target: np.ndarray | None) -> np.ndarray:
@@ -190,36 +230,30 @@ def _filled(mean_out: np.ndarray, average: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(mean_out), average[:, None], mean_out)
 
 
-def _calibrations(observations: Observations, mean_out: np.ndarray) -> list[np.ndarray]:
-    """f64[V, N] each: measures of the references, and how much higher the family's own are."""
-    versions = len(observations.versions)
-    outside = mean_out[: 3 * versions].reshape(3, versions, -1)
-    return [*outside, *(np.stack(_measures(observations)) - outside)]
-
-
-def numbers(observations: Observations, mean_out: np.ndarray) -> np.ndarray:
+def numbers(observations: Observations, scale: OutsideScale, mean_out: np.ndarray) -> np.ndarray:
     """f64[F, N]: what the regression sees, before splines: `tabular`'s numbers and calibrations."""
+    own = scale(measures(observations))
     return np.concatenate(
-        [
-            tabular.per_version(observations),
-            tabular.joint(observations),
-            *_calibrations(observations, mean_out),
-        ]
+        [*own, tabular.across_versions(own[0]), *_calibrations(own[:SHOWN], mean_out)]
     )
 
 
-def table(observations: Observations, mean_out: np.ndarray) -> np.ndarray:
+def table(observations: Observations, scale: OutsideScale, mean_out: np.ndarray) -> np.ndarray:
     """f32[N, F]: what boosting sees."""
     log_confidences = features.log(observations)
-    columns = [
-        *_measures(observations),
-        features.loss(observations),
-        *_calibrations(observations, mean_out),
-        *_largest(log_confidences),
-    ]
+    own = scale(measures(observations))
+    logit, margin, entropy, _, loss = own
+    calibrations = _calibrations(own[:SHOWN], mean_out)
+    columns = [logit, margin, entropy, loss, *calibrations, *_largest(log_confidences)]
     if _with_vectors(observations.classes):
         columns += _distances(log_confidences, mean_out)
     return np.float32(np.concatenate(columns)).T
+
+
+def _calibrations(own: np.ndarray, mean_out: np.ndarray) -> list[np.ndarray]:
+    """f64[V, N] each: measures of the references, and how much higher the family's f64[3, V, N]."""
+    outside = mean_out[: own.shape[0] * own.shape[1]].reshape(own.shape)
+    return [*outside, *(own - outside)]
 
 
 def _largest(log_confidences: np.ndarray) -> list[np.ndarray]:
@@ -231,7 +265,7 @@ def _largest(log_confidences: np.ndarray) -> list[np.ndarray]:
 def _distances(log_confidences: np.ndarray, mean_out: np.ndarray) -> list[np.ndarray]:
     """f64[V, N] each: squared distances to the references' vector, and to their mean vector."""
     versions, count, classes = log_confidences.shape
-    vectors = mean_out[3 * versions :].reshape(versions, classes, count).transpose(0, 2, 1)
+    vectors = mean_out[SHOWN * versions :].reshape(versions, classes, count).transpose(0, 2, 1)
     return [
         ((log_confidences - reference) ** 2).sum(axis=2)
         for reference in (vectors, vectors.mean(axis=0))

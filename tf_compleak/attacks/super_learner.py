@@ -12,8 +12,10 @@ The scale is the log-odds of an example's rank among the shadows' examples, so t
 tails nor units count. Above and below all of the shadows' scores it goes on in the score's own
 standard deviations.
 
-Where the sum is no better than the best single attack, both told on examples whose weights were
-found without them, that attack alone is taken (the discrete super learner).
+Where the best single attack is better than the sum by more than one standard error, both told on
+examples whose weights were found without them, that attack alone is taken (the discrete super
+learner). Else the sum: a target is not quite like its shadows, and the more attacks count, the less
+does one that does not hold there.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 from scipy.special import logit
 
 from tf_compleak.attacks import version_weights
-from tf_compleak.metrics import roc
+from tf_compleak.metrics import intervals, roc
 
 MOST = 40  # attacks that are combined: those with the highest AUC on the shadows' examples
 
@@ -99,15 +101,15 @@ def combine(held_out: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: in
     rules = [version_weights.regression, _best_alone]
     folds = version_weights.folds_of(ids, seed)
     sums = [version_weights.held_out_sums(rule, terms, members, folds) for rule in rules]
-    best = int(np.argmax([roc.auc(scores, members) for scores in sums]))
-    weights = rules[best](terms, members)
+    alone = intervals.auc_difference(sums[1], sums[0], members, version_weights.ONE_ERROR).low > 0
+    weights = rules[alone](terms, members)
     counts = weights > 0
     return Combination(
         parts=parts[counts],
         scales=tuple(scale for scale, some in zip(scales, counts, strict=True) if some),
         weights=weights[counts],
-        held_out=sums[best],
-        threshold=roc.best_threshold(sums[best], members),
+        held_out=sums[alone],
+        threshold=roc.best_threshold(sums[alone], members),
     )
 
 

@@ -24,7 +24,7 @@ class Scoring(Declaration):
     """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/10"
+    name: ClassVar[str] = "attack/11"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -66,7 +66,7 @@ class Scoring(Declaration):
 class NullRun(Scoring):
     """The scores of one run under membership that is drawn anew several times."""
 
-    name: ClassVar[str] = "null run/4"
+    name: ClassVar[str] = "null run/5"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
 
     @property
@@ -94,7 +94,7 @@ class Combining(Declaration):
 
     run: Run
     parts: tuple[Run, ...]
-    name: ClassVar[str] = "strongest/2"
+    name: ClassVar[str] = "strongest/3"
     work: ClassVar[str] = "tf_compleak.leakage.strongest:write"
     depends: ClassVar[tuple[str, ...]] = ("folds", "seed")
     weight: ClassVar[int] = 2
@@ -123,7 +123,7 @@ class Combining(Declaration):
 class NullCombining(Combining):
     """The strongest attacker under membership drawn anew: the null runs as one."""
 
-    name: ClassVar[str] = "null strongest/1"
+    name: ClassVar[str] = "null strongest/2"
     work: ClassVar[str] = "tf_compleak.leakage.strongest:write_null"
 
     @property
