@@ -135,3 +135,20 @@ def test_widening_is_for_fits_that_are_chance():
     first, second = (signal + 0.5 * rng.standard_normal(5000) for _ in range(2))
     assert crossfit.disagreement(first, second) == pytest.approx(0.25 / 2.25, abs=0.02)
     assert crossfit.disagreement(first, first) == 0 and crossfit.disagreement(first, -first) == 1
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(40, 9), (9, 40), (40, 1)])
+@pytest.mark.parametrize("attack", ["loss", "tabular", "nasr-rf"])
+def test_too_few_examples_of_a_side_are_said_in_one_line(inside, outside, attack):
+    rng = np.random.default_rng(0)
+    answers = rng.standard_normal((inside + outside, 3))
+    labels = answers.argmax(axis=1)
+    sides = (None, labels[:inside]), (None, labels[inside:])
+    with pytest.raises(
+        ValueError, match=f"{inside} members and {outside} non-members: without"
+    ) as told:
+        tf_compleak.audit(
+            {"original": (answers[:inside], answers[inside:])}, *sides, attacks=(attack,)
+        )
+    assert "needs 10 examples; give more, or shadows" in str(told.value)
+    assert "\n" not in str(told.value)

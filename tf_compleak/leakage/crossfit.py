@@ -43,6 +43,16 @@ def folds_of(members: np.ndarray, count: int, rng: np.random.Generator) -> np.nd
     return folds
 
 
+def check_sides(members: np.ndarray, count: int) -> None:
+    """ValueError where a side has too few examples to be dealt into `count` folds, two each."""
+    sides = int(members.sum()), int((~members).sum())
+    if min(sides) < 2 * count:
+        raise ValueError(
+            f"{sides[0]} members and {sides[1]} non-members: without shadows each side is dealt "
+            f"into {count} folds (--folds) and needs {2 * count} examples; give more, or shadows."
+        )
+
+
 def cross_fitted(
     progress: Progress,
     target: Observations,

@@ -93,6 +93,7 @@ def run(
     target, *shadows = families
     attack, seed = attack or load(run.attack), _seed(question.seed, run)
     if not shadows:
+        crossfit.check_sides(target.members, question.folds)
         rng = seeds.generator(question.seed, "folds", _draw(run))
         count = NULL_FOLDS if run.null else question.folds
         folds = crossfit.folds_of(target.members, count, rng)
