@@ -12,10 +12,10 @@ The scale is the log-odds of an example's rank among the shadows' examples, so t
 tails nor units count. Above and below all of the shadows' scores it goes on in the score's own
 standard deviations.
 
-Where the best single attack is better than the sum by more than one standard error, both told on
-examples whose weights were found without them, that attack alone is taken (the discrete super
-learner). Else the sum: a target is not quite like its shadows, and the more attacks count, the less
-does one that does not hold there.
+Where the same sum of those that come close to the best single attack is better by more than one
+standard error, both told on examples whose weights were found without them, that is taken (of one
+attack where no other comes close: the discrete super learner). Else the sum of all: a target is not
+quite like its shadows, and the more attacks count, the less does one that does not hold there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scipy.special import logit
 from tf_compleak.attacks import version_weights
 from tf_compleak.metrics import intervals, roc
 
+CLOSE = 0.01  # AUC below the best single attack's up to which another comes close to it
 MOST = 40  # attacks that are combined: those with the highest AUC on the shadows' examples
 
 
@@ -98,22 +99,25 @@ def combine(held_out: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: in
     parts = np.sort(np.argsort(-aucs, kind="stable")[:MOST])
     scales = [Scale.of(held_out[part]) for part in parts]
     terms = np.stack([scale(held_out[part]) for part, scale in zip(parts, scales, strict=True)])
-    rules = [version_weights.regression, _best_alone]
+    rules = [version_weights.regression, _close_to_best]
     folds = version_weights.folds_of(ids, seed)
     sums = [version_weights.held_out_sums(rule, terms, members, folds) for rule in rules]
-    alone = intervals.auc_difference(sums[1], sums[0], members, version_weights.ONE_ERROR).low > 0
-    weights = rules[alone](terms, members)
+    few = intervals.auc_difference(sums[1], sums[0], members, version_weights.ONE_ERROR).low > 0
+    weights = rules[few](terms, members)
     counts = weights > 0
     return Combination(
         parts=parts[counts],
         scales=tuple(scale for scale, some in zip(scales, counts, strict=True) if some),
         weights=weights[counts],
-        held_out=sums[alone],
-        threshold=roc.best_threshold(sums[alone], members),
+        held_out=sums[few],
+        threshold=roc.best_threshold(sums[few], members),
     )
 
 
-def _best_alone(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """f64[A]: the whole weight for the one with the highest AUC."""
-    aucs = [roc.auc(term, members) for term in terms]
-    return np.eye(len(terms))[int(np.argmax(aucs))]
+def _close_to_best(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """f64[A]: weights of those that come close to the best one, 0 of the others."""
+    aucs = np.array([roc.auc(term, members) for term in terms])
+    close = aucs >= aucs.max() - CLOSE
+    weights = np.zeros(len(terms))
+    weights[close] = version_weights.regression(terms[close], members)
+    return weights
