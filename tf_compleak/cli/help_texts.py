@@ -88,7 +88,8 @@ QUESTION_FLAGS = {
             "NR: confidence, loss, entropy, modified-entropy (also with -global), "
             "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr, mr-rf; "
             "any release: tabular; with shadows: calibrated, rmia, lira-offline, lira-online, "
-            "lira-boosted",
+            "lira-boosted; what two or more tell together is the row strongest, by which reports "
+            "are judged",
         ),
         (
             "releases",
@@ -125,8 +126,8 @@ QUESTION_FLAGS = {
         ("subset_budget", "such as 'tpr@0.01<=0.05': name the largest releases within it"),
         (
             "fail_if",
-            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when any row meets it; "
-            "writes verdict.json and verdict.xml (JUnit)",
+            "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when a row of strongest "
+            "meets it, or any row where there is none; writes verdict.json and verdict.xml (JUnit)",
         ),
     ],
 }
