@@ -9,6 +9,7 @@ import pytest
 
 from tf_compleak import attacks
 from tf_compleak.attacks import boosted, calibrated, forest, networks
+from tf_compleak.leakage import crossfit
 from tf_compleak.metrics import intervals, roc
 from tf_compleak.models.trainer import Optimization
 
@@ -178,6 +179,28 @@ def test_membership_of_the_target_cannot_be_read(name, length):
     order = np.random.default_rng(0).permutation(len(target))  # nor from the order of the rows
     turned = fitted.score(target.hidden().take(order))
     np.testing.assert_allclose(turned, scores[order], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITHOUT_SAMIA)
+def test_scores_of_the_shadows_examples_are_told_by_fits_without_them(name):
+    """What the strongest attacker weighs an attack by: as good on the shadows as on the target."""
+    release, plain = RELEASES[name], name.split()[0]
+    if "aside" in attacks.ATTACKS[plain].needs:
+        target, *shadows = (model.select(release) for model in planted.halves(2, 2.0, 4))
+    else:
+        shadows, target = [planted.family(1, 2.0).select(release)], planted.family(2, 2.0)
+    attack = attacks.load(plain)
+    fitted = attack.fit(shadows, seed=0)
+    held_out = crossfit.held_out(fitted, attack, shadows, 0)
+    members = np.concatenate([shadow.members for shadow in shadows])
+    assert held_out.shape == members.shape and np.isfinite(held_out).all()
+    on_target = roc.auc(fitted.score(target.select(release).hidden()), target.members)
+    assert abs(roc.auc(held_out, members) - on_target) < 0.08
+    noise = [dataclasses.replace(s, members=np.roll(s.members, 7)) for s in shadows]
+    if plain not in ("lira-online", "rmia", "lira-offline"):  # these use nothing but references
+        held_out = crossfit.held_out(attack.fit(noise, seed=0), attack, noise, 0)
+        rolled = np.concatenate([shadow.members for shadow in noise])
+        assert intervals.auc_estimate(held_out, rolled, 0.9999).low <= 0.5
 
 
 @pytest.mark.parametrize("name", WITHOUT_SAMIA)

@@ -78,7 +78,7 @@ def test_an_example_of_several_shadows_is_held_out_as_a_whole():
         return np.ones(1)
 
     folds = version_weights.folds_of(ids, seed=0)
-    version_weights._held_out(spy, ids[None].astype(float), members, folds)
+    version_weights.held_out_sums(spy, ids[None].astype(float), members, folds)
     assert len(seen) == version_weights.FOLDS
     assert all(len(kept) == 240 for kept in seen)  # a fifth of the examples is missing entirely
 

@@ -62,8 +62,16 @@ def test_audits_with_shadows_ask_them_about_the_targets_examples(folders, tmp_pa
     assert not report.failures and all(row.num_shadows == 2 for row in report.results)
     with pytest.raises(ValueError, match="--attacks=rmia: compares with models that were not"):
         audited(folders, shadows=False, attacks=("rmia",))
-    with pytest.raises(ValueError, match="number of --shadows with --attacks=lira-offline: must"):
-        audited(folders[:2], attacks=("lira-offline",))
+    with pytest.raises(ValueError, match="number of --shadows with --attacks=lira-online: must"):
+        audited(folders[:2], attacks=("lira-online",))
+
+
+def test_one_shadow_is_enough_where_the_target_is_asked_about_its_examples(folders):
+    names = ("rmia", "lira-offline", "lira-boosted")
+    report = audited(folders[:2], attacks=names)
+    assert not report.failures
+    assert {row.attack for row in report.results} == {*names, STRONGEST}
+    assert all(row.num_shadows == 1 for row in report.results)
 
 
 def test_what_the_shadows_say_of_an_example_is_found_by_its_id(folders, tmp_path):

@@ -54,9 +54,9 @@ ATTACKS = {
     "tabular": Entry("tabular:Tabular", EVERY, weight=5),
     "calibrated": Entry("calibrated:Calibrated", EVERY, ("aside",), weight=100),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
-    "lira-offline": Entry("lira:offline", EVERY, ("aside",), 2),
+    "lira-offline": Entry("lira:offline", EVERY, ("aside",)),
     "lira-online": Entry("lira:online", EVERY, ("aside",), 2),
-    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented"), 2, weight=200),
+    "lira-boosted": Entry("boosted:Boosted", EVERY, ("aside", "augmented"), weight=200),
 }
 
 

@@ -33,19 +33,25 @@ ITERATIONS = 200
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The reference models, the fitted boosting, and how its threshold is chosen."""
+    """The reference models, the fitted boosting, and how its held-out log-odds are made."""
 
     copies: bool
     inside: bool
     panel: Panel
     shared: Shape
     model: HistGradientBoostingClassifier
-    choose_threshold: Callable[[], float]
+    tell_held_out: Callable[[], np.ndarray]
+    members: np.ndarray
+
+    @functools.cached_property
+    def held_out(self) -> np.ndarray:
+        """f64[N] log-odds of the shadows' examples, each by a boosting without it."""
+        return self.tell_held_out()
 
     @functools.cached_property
     def threshold(self) -> float:
         """From examples held out; null runs do without."""
-        return self.choose_threshold()
+        return roc.best_threshold(self.held_out, self.members)
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] log-odds of membership."""
@@ -66,9 +72,8 @@ class Boosted:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Fit on the shadows as targets; the threshold comes from examples held out."""
         copies = all(shadow.augmented is not None for shadow in shadows)
-        panel = Panel(shadows, functools.partial(statistic, copies=copies))
-        if len(panel) < 2:
-            raise ValueError("lira-boosted: needs two shadows or more, has 1; raise --num_shadows.")
+        panel = Panel(shadows, functools.partial(statistic, copies=copies), with_target=not copies)
+        panel.check_references("lira-boosted")
         shared = lira.shape(panel.at(_example_ids(shadows)))
         references = [panel.at(shadow.ids, without=index) for index, shadow in enumerate(shadows)]
         inside = any(reference.inside.any() for reference in references)
@@ -80,12 +85,12 @@ class Boosted:
         members = np.concatenate([shadow.members for shadow in shadows])
         ids = np.concatenate([shadow.ids for shadow in shadows])
         model = _boosting(seed).fit(columns, members)
-        choose_threshold = functools.partial(_threshold, columns, members, ids, seed)
-        return Fitted(copies, inside, panel, shared, model, choose_threshold)
+        tell_held_out = functools.partial(_held_out, columns, members, ids, seed)
+        return Fitted(copies, inside, panel, shared, model, tell_held_out, members)
 
 
-def _threshold(columns: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> float:
-    held_out_odds = cross_val_predict(
+def _held_out(columns: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: int) -> np.ndarray:
+    return cross_val_predict(
         _boosting(seed),
         columns,
         members,
@@ -93,7 +98,6 @@ def _threshold(columns: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: 
         cv=GroupKFold(FOLDS),
         method="decision_function",
     )
-    return roc.best_threshold(held_out_odds, members)
 
 
 def _boosting(seed: int) -> HistGradientBoostingClassifier:

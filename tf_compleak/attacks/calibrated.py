@@ -96,7 +96,7 @@ class Calibrated:
             raise ValueError("shadows: none given; an attack is fitted on at least one.")
         scales, target_scale = _scales(shadows)
         panels = tuple(
-            Panel([shadow], functools.partial(statistic, scale=scale))
+            Panel([shadow], functools.partial(statistic, scale=scale), with_target=False)
             for shadow, scale in zip(shadows, scales, strict=True)
         )
         references = [

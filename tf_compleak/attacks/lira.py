@@ -70,12 +70,16 @@ def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The reference models, what their answers share, weights f64[V], and the threshold."""
+    """The reference models, what their answers share, weights f64[V], and the threshold.
+
+    `held_out` holds the scores f64[N] of the shadows' examples, each shadow in the target's place.
+    """
 
     attack: Lira
     panel: Panel
     shared: Shape
     weights: np.ndarray
+    held_out: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
@@ -93,8 +97,7 @@ class Lira:
     def fit(self, shadows: Sequence[Observations], *, seed: int) -> Fitted:
         """Find what examples share; weights and threshold come from the shadows as targets."""
         panel = Panel(shadows, features.logit)
-        if len(panel) < 2:
-            raise ValueError("lira: needs two shadows or more, has 1; raise --num_shadows.")
+        panel.check_references("lira-online" if self.online else "lira-offline")
         shared = shape(panel.at(panel.ids))
         terms = np.concatenate(
             [
@@ -106,8 +109,9 @@ class Lira:
         members = np.concatenate([shadow.members for shadow in shadows])
         ids = np.concatenate([shadow.ids for shadow in shadows])
         weights = version_weights.fit(terms, members, ids, seed)
-        threshold = roc.best_threshold(weights @ terms, members)
-        return Fitted(self, panel, shared, weights, threshold)
+        held_out = weights @ terms
+        threshold = roc.best_threshold(held_out, members)
+        return Fitted(self, panel, shared, weights, held_out, threshold)
 
     def terms(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
         """f64[V, N] of every version, for the target's phi f64[V, N]."""

@@ -3,7 +3,10 @@
 Likelihood-ratio attacks compare the target's answer on an example with the answers of reference
 models: "in" models saw the example in training, "out" models did not. Shadows of random halves hold
 both kinds for most examples; shadows with data of their own are all "out" for the target's
-examples, and must have been queried on them (`Observations.aside`).
+examples, and must have been queried on them (`Observations.aside`). The target is "out" for their
+examples then, and where it answered on these (`Observations.target_probabilities`) it is one more
+reference of them: a shadow that plays the target has as many references as the target, from one
+shadow on.
 """
 
 from __future__ import annotations
@@ -71,11 +74,17 @@ class _Answers(NamedTuple):
 class Panel:
     """Reference models whose statistic was computed once, to be looked up by example id.
 
+    The shadows and, where it answered on the examples of all of them, the target: it is asked about
+    its own examples nowhere here.
+
     Attributes:
       ids: every example that some model was asked about, ascending.
+      has_target: whether the target is one of the models, the last; `len` counts the shadows alone.
     """
 
-    def __init__(self, shadows: Sequence[Observations], statistic: Statistic):
+    def __init__(
+        self, shadows: Sequence[Observations], statistic: Statistic, with_target: bool = True
+    ):
         if not shadows:
             raise ValueError("shadows: none given; an attack is fitted on at least one.")
         for shadow in shadows:
@@ -83,10 +92,25 @@ class Panel:
                 raise ValueError("shadows: each needs known members and non-members.")
             _refuse_no_ids(shadow)
         self._models = [_answers(shadow, statistic) for shadow in shadows]
+        self._num_shadows = len(shadows)
+        self.has_target = with_target and all(
+            shadow.target_probabilities is not None for shadow in shadows
+        )
+        if self.has_target:
+            self._models.append(_of_the_target(shadows, statistic))
         self.ids = np.unique(np.concatenate([model.ids for model in self._models]))
 
     def __len__(self) -> int:
-        return len(self._models)
+        return self._num_shadows
+
+    def check_references(self, attack: str) -> None:
+        """ValueError where a shadow that plays the target has no reference."""
+        if len(self) < 2 and not self.has_target:
+            raise ValueError(
+                f"{attack}: one shadow needs a model that was asked about its examples and not "
+                "trained on them; give the target's answers on them (the target's "
+                "Observations.aside, or model files in an audit), or raise --num_shadows."
+            )
 
     def at(self, ids: np.ndarray | None, without: int | None = None) -> References:
         """The models, all or all but one, on the examples called `ids`; ValueError for None."""
@@ -118,6 +142,16 @@ def _answers(shadow: Observations, statistic: Statistic) -> _Answers:
     members = np.concatenate([shadow.members, np.zeros(len(ids) - len(shadow), dtype=bool)])
     order = np.argsort(ids, kind="stable")
     return _Answers(ids[order], values[:, order], members[order])
+
+
+def _of_the_target(shadows: Sequence[Observations], statistic: Statistic) -> _Answers:
+    """What the target says of the shadows' examples; it was trained on none of them."""
+    ids = np.concatenate([shadow.ids for shadow in shadows])
+    values = np.concatenate(
+        [np.float32(statistic(shadow.by_the_target())) for shadow in shadows], axis=1
+    )
+    order = np.argsort(ids, kind="stable")
+    return _Answers(ids[order], values[:, order], np.zeros(len(ids), dtype=bool))
 
 
 def _nearest(model_ids: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -9,11 +9,13 @@ as the more exposed of two by any margin, so that the threshold on the share alo
 
 Several versions: the weighted geometric mean of the ratios, with weights that the shadows teach
 (`version_weights`); a plain product is worse than one good version alone. One shadow has no
-reference of its own: its ratios to the average answer only tell which versions to leave out.
+reference of its own unless the target answered on its examples: else its ratios to the average
+answer only tell which versions to leave out.
 
 z are examples aside that no shadow was trained on and that are not the target's own. Where a shadow
 plays the target, other shadows' known non-members are taken: what it was asked aside holds the
-target's examples too, members among them.
+target's examples too, members among them. One shadow takes its own non-members, which the target
+answered on.
 
 One sort of the population and one binary search for each x: O((N + Z) log Z), no N x Z array.
 """
@@ -60,10 +62,15 @@ class _References:
         non_members = np.concatenate([shadow.ids[~shadow.members] for shadow in shadows])
         return cls(panel, average, non_members)
 
+    @property
+    def alone(self) -> bool:
+        """Whether a shadow in the target's place has no reference."""
+        return len(self.panel) == 1 and not self.panel.has_target
+
     def mean_out(self, observations: Observations, without: int | None) -> np.ndarray:
         """f64[V, N] mean p_y over the models that did not see the example; the average if none."""
         average = np.broadcast_to(self.average[:, None], (len(self.average), len(observations)))
-        if len(self.panel) == 1 and without is not None:
+        if without is not None and self.alone:
             return np.maximum(average, features.FLOOR)
         references = self.panel.at(observations.ids, without)
         mean_out = references.mean(references.outside)
@@ -71,6 +78,8 @@ class _References:
 
     def population(self, family: Observations, without: int | None) -> Observations:
         """The z of a family: of the target, or of the shadow number `without` in its place."""
+        if without is not None and len(self.panel) == 1 and self.panel.has_target:
+            return family.take(np.flatnonzero(~family.members))
         aside = family.aside
         if aside is None or not len(aside):
             raise ValueError(
@@ -92,11 +101,15 @@ class _References:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The reference models, weights of the versions f64[V], and the threshold."""
+    """The reference models, weights of the versions f64[V], and the threshold.
+
+    `held_out` holds the scores f64[N] of the shadows' examples, each shadow in the target's place.
+    """
 
     attack: Rmia
     references: _References
     weights: np.ndarray
+    held_out: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
@@ -117,16 +130,19 @@ class Rmia:
         references = _References.of(shadows)
         ratios = [self.ratios(shadow, references, index) for index, shadow in enumerate(shadows)]
         members = np.concatenate([shadow.members for shadow in shadows])
-        if len(shadows) < 2:
-            return Fitted(self, references, version_weights.telling(ratios[0], members), EVEN)
         ids = np.concatenate([shadow.ids for shadow in shadows])
-        weights = version_weights.fit(np.concatenate(ratios, axis=1), members, ids, seed)
+        together = np.concatenate(ratios, axis=1)
+        if references.alone:
+            weights = version_weights.telling(together, members)
+        else:
+            weights = version_weights.fit(together, members, ids, seed)
         shares = [
             self.shares(ratio, shadow, references, weights, index)
             for index, (ratio, shadow) in enumerate(zip(ratios, shadows, strict=True))
         ]
-        threshold = roc.best_threshold(np.concatenate(shares), members)
-        return Fitted(self, references, weights, threshold)
+        held_out = np.concatenate(shares)
+        threshold = EVEN if references.alone else roc.best_threshold(held_out, members)
+        return Fitted(self, references, weights, held_out, threshold)
 
     def ratios(
         self, family: Observations, references: _References, without: int | None

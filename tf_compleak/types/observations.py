@@ -168,6 +168,9 @@ class Observations:
             self,
             probabilities=self.target_probabilities,
             resolutions=self.target_resolutions,
+            sensitivities=None,
+            augmented=None,
+            aside=None,
             target_probabilities=None,
             target_resolutions=(),
         )
