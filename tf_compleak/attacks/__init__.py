@@ -53,6 +53,7 @@ ATTACKS = {
     "mr-rf": Entry("stack:linear_or_forest", ("MR",), weight=40),
     "tabular": Entry("tabular:Tabular", EVERY, weight=5),
     "calibrated": Entry("calibrated:Calibrated", EVERY, ("aside",), weight=100),
+    "base": Entry("base:Base", EVERY, ("aside",)),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),
     "lira-offline": Entry("lira:offline", EVERY, ("aside",)),
     "lira-online": Entry("lira:online", EVERY, ("aside",), 2),
