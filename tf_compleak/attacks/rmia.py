@@ -1,7 +1,8 @@
-"""RMIA, offline (Zarifzadeh, Liu & Shokri, ICML 2024), over one or several versions.
+"""RMIA (Zarifzadeh, Liu & Shokri, ICML 2024), over one or several versions.
 
-ratio_x = p_y(x) / (((1 + a) mean_out(x) + 1 - a) / 2), with mean_out over the shadows that did not
-see x; ratio_z = p_y(z) / mean(z) for population examples z, which are in no model's training set.
+ratio_x = p_y(x) / ((mean_out(x) + mean_in(x)) / 2), the means over the shadows that did not see x
+and those that did (online); where none saw x, a mean_out + 1 - a stands for mean_in (offline).
+ratio_z = p_y(z) / mean(z) for population examples z, which are in no model's training set.
 Score: the share of z with ratio_x / ratio_z > gamma. The paper takes gamma = 2, and for a, which
 stands in for the answers of models that saw x, a value tuned for each data set on a pair of shadows
 (offline on CIFAR-10: 0.3). Here a = 0.5 throughout, since nothing is tuned, and gamma = 1: x counts
@@ -69,12 +70,24 @@ class _References:
 
     def mean_out(self, observations: Observations, without: int | None) -> np.ndarray:
         """f64[V, N] mean p_y over the models that did not see the example; the average if none."""
-        average = np.broadcast_to(self.average[:, None], (len(self.average), len(observations)))
         if without is not None and self.alone:
-            return np.maximum(average, features.FLOOR)
+            return self._known(np.full((len(self.average), len(observations)), np.nan))
         references = self.panel.at(observations.ids, without)
-        mean_out = references.mean(references.outside)
-        return np.maximum(np.where(np.isnan(mean_out), average, mean_out), features.FLOOR)
+        return self._known(references.mean(references.outside))
+
+    def mean_of_both(self, observations: Observations, without: int | None, a: float) -> np.ndarray:
+        """f64[V, N] half mean_out and half mean_in; see `a` above; mean_in where all saw it."""
+        if without is not None and self.alone:
+            return _offline(self.mean_out(observations, without), a)
+        references = self.panel.at(observations.ids, without)
+        outside, inside = references.mean(references.outside), references.mean(references.inside)
+        either = np.where(np.isnan(outside), inside, outside)
+        online = np.maximum((either + inside) / 2, features.FLOOR)
+        return np.where(np.isnan(inside), _offline(self._known(outside), a), online)
+
+    def _known(self, mean_out: np.ndarray) -> np.ndarray:
+        mean_out = np.where(np.isnan(mean_out), self.average[:, None], mean_out)
+        return np.maximum(mean_out, features.FLOOR)
 
     def population(self, family: Observations, without: int | None) -> Observations:
         """The z of a family: of the target, or of the shadow number `without` in its place."""
@@ -120,7 +133,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Rmia:
-    """Offline RMIA on a release of any number of versions."""
+    """RMIA on a release of any number of versions; online where shadows saw the example."""
 
     a: float = 0.5
     gamma: float = 1.0
@@ -148,8 +161,7 @@ class Rmia:
         self, family: Observations, references: _References, without: int | None
     ) -> np.ndarray:
         """f64[V, N] log ratio_x of a target, or of the shadow number `without` in its place."""
-        mean_out = references.mean_out(family, without)
-        return _log_ratios(family, ((1 + self.a) * mean_out + 1 - self.a) / 2)
+        return _log_ratios(family, references.mean_of_both(family, without, self.a))
 
     def shares(
         self,
@@ -164,6 +176,10 @@ class Rmia:
         z_ratios = _log_ratios(population, references.mean_out(population, without))
         z, cuts = np.sort(weights @ z_ratios), weights @ ratios - np.log(self.gamma)
         return (np.searchsorted(z, cuts, "left") + np.searchsorted(z, cuts, "right")) / (2 * len(z))
+
+
+def _offline(mean_out: np.ndarray, a: float) -> np.ndarray:
+    return ((1 + a) * mean_out + 1 - a) / 2
 
 
 def _log_ratios(observations: Observations, reference_mean: np.ndarray) -> np.ndarray:
