@@ -4,6 +4,9 @@ phi = log p_y - log(1 - p_y) of every released version. The shadows' phi of an e
 around the example's own mean, with variances shared over examples (their section 6.3, for few
 shadows): mean over the shadows that saw it (in), and over those that did not (out).
 
+Where the shadows' scores show that it is better, an example has a variance of its own instead, and
+Student-t tails and densities stand for Gaussian ones (`example_variance`).
+
 Online: every version gives log N(phi; mean_in, s_in) - log N(phi; mean_out, s_out). Offline,
 without shadows that saw the example: -log P(out answers phi or more).
 
@@ -19,11 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
-from tf_compleak.attacks import features, version_weights
+from tf_compleak.attacks import example_variance, features, version_weights
+from tf_compleak.attacks.example_variance import Prior
 from tf_compleak.attacks.references import Panel, References
-from tf_compleak.metrics import roc
+from tf_compleak.metrics import intervals, roc
 from tf_compleak.types.observations import Observations
 
 
@@ -69,23 +73,33 @@ def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarr
 
 
 @dataclass(frozen=True, eq=False)
+class Priors:
+    """Of the variances that examples have of their own, inside and outside (see `Prior`)."""
+
+    inside: Prior | None
+    outside: Prior
+
+
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """The reference models, what their answers share, weights f64[V], and the threshold.
 
-    `held_out` holds the scores f64[N] of the shadows' examples, each shadow in the target's place.
+    `priors` are None where all examples share one variance. `held_out` holds the scores f64[N] of
+    the shadows' examples, each shadow in the target's place.
     """
 
     attack: Lira
     panel: Panel
     shared: Shape
+    priors: Priors | None
     weights: np.ndarray
     held_out: np.ndarray
     threshold: float
 
     def score(self, target: Observations) -> np.ndarray:
         """f64[N] likelihood ratios, or tail probabilities, as logarithms; of versions the mean."""
-        phi = features.logit(target)
-        return self.weights @ self.attack.terms(phi, self.panel.at(target.ids), self.shared)
+        phi, references = features.logit(target), self.panel.at(target.ids)
+        return self.weights @ self.attack.terms(phi, references, self.shared, self.priors)
 
 
 @dataclass(frozen=True)
@@ -98,10 +112,37 @@ class Lira:
         """Find what examples share; weights and threshold come from the shadows as targets."""
         panel = Panel(shadows, features.logit)
         panel.check_references("lira-online" if self.online else "lira-offline")
-        shared = shape(panel.at(panel.ids))
+        everything = panel.at(panel.ids)
+        shared, priors = shape(everything), self._priors(everything)
+        fitted = self._fit(shadows, panel, shared, None, seed)
+        if priors is None:
+            return fitted
+        members = np.concatenate([shadow.members for shadow in shadows])
+        rival = self._fit(shadows, panel, shared, priors, seed)
+        level = version_weights.ONE_ERROR
+        gap = intervals.auc_difference(rival.held_out, fitted.held_out, members, level)
+        return rival if gap.low > 0 else fitted
+
+    def _priors(self, everything: References) -> Priors | None:
+        """None where too few models were asked about the same example."""
+        outside = example_variance.prior(everything, everything.outside)
+        inside = example_variance.prior(everything, everything.inside) if self.online else None
+        missing = outside is None or (self.online and inside is None)
+        return None if missing else Priors(inside, outside)
+
+    def _fit(
+        self,
+        shadows: Sequence[Observations],
+        panel: Panel,
+        shared: Shape,
+        priors: Priors | None,
+        seed: int,
+    ) -> Fitted:
         terms = np.concatenate(
             [
-                self.terms(features.logit(shadow), panel.at(shadow.ids, without=index), shared)
+                self.terms(
+                    features.logit(shadow), panel.at(shadow.ids, without=index), shared, priors
+                )
                 for index, shadow in enumerate(shadows)
             ],
             axis=1,
@@ -111,20 +152,39 @@ class Lira:
         weights = version_weights.fit(terms, members, ids, seed)
         held_out = weights @ terms
         threshold = roc.best_threshold(held_out, members)
-        return Fitted(self, panel, shared, weights, held_out, threshold)
+        return Fitted(self, panel, shared, priors, weights, held_out, threshold)
 
-    def terms(self, phi: np.ndarray, references: References, shared: Shape) -> np.ndarray:
+    def terms(
+        self, phi: np.ndarray, references: References, shared: Shape, priors: Priors | None = None
+    ) -> np.ndarray:
         """f64[V, N] of every version, for the target's phi f64[V, N]."""
         center, gap = centers(references, shared)
-        if not self.online:
-            return -special.log_ndtr((center - phi) / shared.outside[:, None])
-        if np.isnan(gap).any():
+        if self.online and np.isnan(gap).any():
             raise ValueError(
                 "lira-online: no shadow was trained on an example of the target; the online form "
                 "needs --split=halves."
             )
+        if priors is not None:
+            return self._terms_by_example(phi, references, (center, gap), priors)
+        if not self.online:
+            return -special.log_ndtr((center - phi) / shared.outside[:, None])
         ratio = _log_normal(phi, center + gap, shared.inside)
         return ratio - _log_normal(phi, center, shared.outside)
+
+    def _terms_by_example(
+        self,
+        phi: np.ndarray,
+        references: References,
+        known: tuple[np.ndarray, np.ndarray],
+        priors: Priors,
+    ) -> np.ndarray:
+        center, gap = known
+        freedom, scale = priors.outside.predict(references, references.outside)
+        if not self.online:
+            return -example_variance.log_tail((phi - center) / scale, freedom)
+        outside = stats.t.logpdf(phi, freedom, center, scale)
+        freedom, scale = priors.inside.predict(references, references.inside)
+        return stats.t.logpdf(phi, freedom, center + gap, scale) - outside
 
 
 def _log_normal(x: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
