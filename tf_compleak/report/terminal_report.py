@@ -247,7 +247,7 @@ def _explain(report: Findings, console: Console, wide: bool) -> None:
     lines = []
     if len(report.results) > ALL_ROWS:
         lines.append(
-            "Shown is the attack with the highest AUC on each release; "
+            "Shown is the row that leads on each release; "
             f"all {len(report.results)} rows are in report.json."
         )
     lines += [f"Caution: {wording.plain(line)}" for line in wording.cautions(report)]

@@ -43,7 +43,8 @@ def run_attacks(
     Args:
       target: with `members` known; attacks are given it without.
       shadows: of the same versions (or more) and classes, with members known. The same id means
-        the same example; without ids, attacks that compare examples (rmia, lira-*) are failures.
+        the same example; without ids, attacks that compare examples (base, rmia, lira-*) are
+        failures.
       attacks: names of `tf_compleak.attacks.ATTACKS`.
       releases: tuples of version names; by default every version alone, the original with each
         other one, and all with and without the original. An attack runs on the releases of its
