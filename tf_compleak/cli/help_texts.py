@@ -88,8 +88,8 @@ QUESTION_FLAGS = {
             "NR: confidence, loss, entropy, modified-entropy (also with -global), "
             "shokri-, nasr- (lr, rf, mlp), samia; SR: sr1-, sr2- (lr, rf, mlp); MR: mr, mr-rf; "
             "any release: tabular; with shadows: calibrated, base, rmia, lira-offline, "
-            "lira-online, lira-boosted; what two or more tell together is the row strongest, by which "
-            "reports are judged",
+            "lira-online, lira-boosted; what two or more tell together is the row strongest, by "
+            "which reports are judged",
         ),
         (
             "releases",
