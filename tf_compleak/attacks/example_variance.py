@@ -44,8 +44,8 @@ def prior(references: References, side: np.ndarray) -> Prior | None:
     several = counts > 1
     if not several.any():
         return None
-    found = [_likeliest(row, counts[several] - 1.0) for row in squares[:, several]]
-    return Prior(*np.array(found).T)
+    likeliest = [_likeliest(row, counts[several] - 1.0) for row in squares[:, several]]
+    return Prior(*np.array(likeliest).T)
 
 
 def squares_of(references: References, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

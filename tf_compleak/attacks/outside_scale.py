@@ -50,10 +50,10 @@ class OutsideScale:
     @classmethod
     def of(cls, outside: Sequence[Observations | None]) -> OutsideScale:
         """From what a family says of such examples."""
-        known = [part for part in outside if part is not None]
-        if sum(map(len, known)) < LEAST:
+        parts = [part for part in outside if part is not None]
+        if sum(map(len, parts)) < LEAST:
             return cls(None)
-        return cls(np.sort(np.concatenate([measures(part) for part in known], axis=2), axis=2))
+        return cls(np.sort(np.concatenate([measures(part) for part in parts], axis=2), axis=2))
 
     def differs(self, other: OutsideScale) -> bool:
         """Whether the logits of some version are distributed otherwise, beyond chance.
