@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_compleak.cli import main as cli
 from tf_compleak.studies.audit import query
+from tf_compleak.types import STRONGEST
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((4 * 4 * 3, 5)).astype(np.float32)
@@ -183,7 +184,7 @@ def test_samia_asks_for_sensitivities(files, tmp_path):
     line = flags(files, tmp_path, attacks="samia,loss", sensitivity_queries=2, marginal="none")
     assert cli.main(line) == 0
     saved = json.loads((tmp_path / "report.json").read_text())
-    assert {row["attack"] for row in saved["results"]} == {"samia", "loss"}
+    assert {row["attack"] for row in saved["results"]} == {"samia", "loss", STRONGEST}
 
 
 def test_ctrl_c_ends_with_one_line_and_loses_no_answers(files, tmp_path):
