@@ -138,3 +138,25 @@ def test_halves_share_one_pool_and_every_model_draws_its_own_part():
     assert len(np.unique(inside, axis=0)) == 6
     few = splits.make_halves(DATA, **{**sizes, "num_shadows": 2}, seed=0)
     np.testing.assert_array_equal(few["shadow-1"].members, made["shadow-1"].members)
+
+
+def test_coins_are_fair_and_independent_over_examples_and_models():
+    """No count is kept, of members or of classes; the pool is that of halves."""
+    data = examples(4000, 2000, 1000)
+    sizes = {**SIZES, "num_members": 2000, "num_non_members": 2000, "num_shadows": 3}
+    made = splits.make_coins(data, **sizes, seed=0)
+    halves = splits.make_halves(data, **sizes, seed=0)
+    np.testing.assert_array_equal(made["target"].scored, halves["target"].scored)
+    inside = np.stack([split.is_member for split in made.values()])
+    assert len(set(inside.sum(axis=1))) > 1
+    spread = 3.5 * 0.5 / np.sqrt(inside.shape[1])
+    assert (np.abs(inside.mean(axis=1) - 0.5) < spread).all()
+    correlations = np.corrcoef(inside)[np.triu_indices(4, 1)]
+    assert (np.abs(correlations) < 2 * spread).all()
+    few = splits.make_coins(data, **{**sizes, "num_shadows": 1}, seed=0)
+    np.testing.assert_array_equal(few["shadow-0"].members, made["shadow-0"].members)
+    counts = [
+        splits.make_coins(data, **{**sizes, "num_shadows": 1}, seed=seed)["target"].is_member.sum()
+        for seed in range(200)
+    ]
+    assert 0.8 < np.std(counts) / (0.5 * np.sqrt(4000)) < 1.2  # that of 4,000 fair coins

@@ -13,6 +13,7 @@ import tiny
 import tf_compleak
 from tf_compleak.cli import main as cli
 from tf_compleak.studies.audit.audit_settings import Where
+from tf_compleak.studies.study import Study
 from tf_compleak.types import STRONGEST, Texts
 
 NAMES = ("original", "small")
@@ -140,6 +141,28 @@ def test_arrays_have_every_question():
     np.testing.assert_array_equal(report.scored.members, target.members)
     with pytest.raises(ValueError, match=r"run_attacks: .*shadow_count"):
         tf_compleak.run_attacks(target, shadows, ["loss"], shadow_count=(1,))
+
+
+def test_where_coins_drew_the_members_epsilon_is_that_of_one_run(folders, tmp_path):
+    *shadows, target = planted.halves(0, 2.0, 3)
+    ask = {"attacks": ["loss"], "delta": 1e-3}
+    fixed = tf_compleak.run_attacks(target, shadows, **ask).results[0]
+    drawn = tf_compleak.run_attacks(target, shadows, **ask, coins=True).results[0]
+    assert "Clopper-Pearson" in fixed.epsilon.method and fixed.epsilon_gaussian is None
+    assert "one run" in drawn.epsilon.method and drawn.epsilon_gaussian.low > drawn.epsilon.low > 0
+    row = audited(folders, attacks=("loss",), coins=True).results[0]
+    assert "one run" in row.epsilon.method and row.epsilon_gaussian is None
+    root = tmp_path / "w"
+    more = ("--split=coins", "--num_shadows=2", "--versions=original,int8-ptq", "--targets=1")
+    assert cli.main(tiny.command(root, *more)[3:]) in (0, cli.VOID)
+    report = tf_compleak.Report.load(root)
+    counts = {(row.n_members, row.n_non_members) for row in report.results}
+    assert len(counts) == 1 and counts != {(60, 60)} and sum(*counts) == 120
+    assert all("one run" in row.epsilon.method for row in report.results)
+    with pytest.raises(
+        ValueError, match=r"--split=coins: fair coins make half .*=40 and .*=30 one"
+    ):
+        Study(split="coins", num_members=40, num_non_members=30)
 
 
 def test_audits_have_dry_runs_reasons_a_journal_and_what_went_on(folders, tmp_path, capsys):

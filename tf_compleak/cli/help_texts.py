@@ -165,9 +165,14 @@ RUN_FLAGS = {
         (
             "split",
             "disjoint: every model has members and non-members of its own. halves: every model is "
-            "trained on a random part of one pool of num_members + num_non_members examples",
+            "trained on a random part of one pool of num_members + num_non_members examples. "
+            "coins: as halves, a fair coin of its own for every example and model, so that the "
+            "bound of epsilon is exact for a single training",
         ),
-        ("targets", "with halves: how many models play the target in turn, their scores pooled"),
+        (
+            "targets",
+            "with halves or coins: how many models play the target in turn, their scores pooled",
+        ),
         ("num_shadows", "shadow models, trained on other data, that attacks are fitted on"),
         ("num_validation", "slice that best checkpoints are chosen and accuracy drops measured on"),
         ("num_population", "slice in no model's training set, for attacks that need one"),
@@ -279,6 +284,11 @@ AUDIT_FLAGS = {
         ),
         ("tokenizer", "bert | gpt2: what such a vocabulary is for"),
         ("sequence_length", "tokens of every text; longer ones are cut, shorter ones padded"),
+        (
+            "coins",
+            "an independent fair coin decided of each of these examples whether it is a member, "
+            "before training: then the bound of epsilon is exact for this one training",
+        ),
         ("drop_overlap", "leave out examples that are on both sides, instead of refusing them"),
     ],
     "How the files are asked": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tf_compleak.types import Examples, Split, seeds, validators
@@ -67,6 +69,57 @@ def make_halves(
     Raises:
       ValueError: when the data is too small, naming the flags to lower, or a class too rare.
     """
+
+    def half(pool: np.ndarray, name: str) -> np.ndarray:
+        rng = seeds.generator(seed, "halves", name)
+        return _Deck(examples.y[pool], examples.classes, rng).part(num_members)
+
+    sizes = (num_members, num_non_members, num_shadows, num_validation, num_population)
+    return _from_one_pool(examples, *sizes, seed, half)
+
+
+def make_coins(
+    examples: Examples,
+    *,
+    num_members: int,
+    num_non_members: int,
+    num_shadows: int,
+    num_validation: int,
+    num_population: int,
+    seed: int,
+) -> dict[str, Split]:
+    """As `make_halves`, but a fair coin of its own decides of every example and model.
+
+    So numbers of members differ from model to model, and classes are not kept in their shares: what
+    one run proves about epsilon rests on that independence (Steinke et al., NeurIPS 2023, section
+    2; `metrics.one_run`).
+
+    Raises:
+      ValueError: when the data is too small, naming the flags to lower.
+    """
+
+    def drawn(pool: np.ndarray, name: str) -> np.ndarray:
+        rng = seeds.generator(seed, "coins", name)
+        return rng.permutation(np.flatnonzero(rng.random(len(pool)) < 0.5))
+
+    sizes = (num_members, num_non_members, num_shadows, num_validation, num_population)
+    return _from_one_pool(examples, *sizes, seed, drawn)
+
+
+MAKERS = {"disjoint": make_splits, "halves": make_halves, "coins": make_coins}  # by --split
+
+
+def _from_one_pool(
+    examples: Examples,
+    num_members: int,
+    num_non_members: int,
+    num_shadows: int,
+    num_validation: int,
+    num_population: int,
+    seed: int,
+    draw: Callable[[np.ndarray, str], np.ndarray],
+) -> dict[str, Split]:
+    """Splits of one pool; `draw` (pool, family) gives the places in it of a family's members."""
     sizes = {
         "num_members": num_members,
         "num_non_members": num_non_members,
@@ -81,8 +134,7 @@ def make_halves(
     validation, population = deck.part(num_validation), deck.part(num_population)
     splits = {}
     for name in ["target", *(f"shadow-{index}" for index in range(num_shadows))]:
-        deck = _Deck(examples.y[pool], examples.classes, seeds.generator(seed, "halves", name))
-        chosen = deck.part(num_members)
+        chosen = draw(pool, name)
         inside = np.zeros(len(pool), dtype=bool)
         inside[chosen] = True
         splits[name] = Split(pool[chosen], pool[~inside], validation, population)

@@ -146,7 +146,8 @@ def _measured(
 
 
 def _rows(plan: Plan, scores: Mapping[Key, Pooled], tell: Tell) -> tuple[Result, ...]:
-    return report_rows.rows(scores, plan.question.seed, plan.question.delta, tell)
+    question = plan.question
+    return report_rows.rows(scores, question.seed, question.delta, tell, coins=question.coins)
 
 
 def _pooled(

@@ -40,6 +40,11 @@ class Question(Settings):
     threads: int = 1
     seed: int = 0
 
+    @property
+    def coins(self) -> bool:
+        """Whether an independent fair coin decided of each example whether it is a member."""
+        return False
+
     def __post_init__(self):
         _check_attacks(self.attacks)
         if not self.exposure:

@@ -205,7 +205,7 @@ class Figures(Declaration):
 
     plan: Plan
     thorough: bool = True
-    name: ClassVar[str] = "figures/5"
+    name: ClassVar[str] = "figures/6"
     depends: ClassVar[tuple[str, ...]] = ("seed", "delta", "shadow_counts", "exposure")
 
     @property
@@ -225,6 +225,7 @@ class Figures(Declaration):
             "versions": source.versions_from(),
             "families": source.observed(self.plan.families, self.plan.usable),
             "usable": list(self.plan.usable),
+            "coins": source.question.coins,
             "rows": [[attack, *release] for attack, release in self.plan.all_keys()],
             "scores": {stage.title: content(stage, source) for stage in stages},
         }

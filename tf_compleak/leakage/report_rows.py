@@ -11,7 +11,7 @@ from tf_compleak.leakage import crossfit
 from tf_compleak.leakage.gains import with_gains
 from tf_compleak.leakage.plan import Key
 from tf_compleak.leakage.pooled_scores import Pooled
-from tf_compleak.metrics import advantage, clustered, intervals, privacy, roc, slices
+from tf_compleak.metrics import advantage, clustered, intervals, one_run, privacy, roc, slices
 from tf_compleak.types import Estimate, seeds, tier
 from tf_compleak.types.findings import Findings, Result, Scored, Slice
 from tf_compleak.types.observations import Observations
@@ -26,21 +26,35 @@ SHADOWS_ONLY = "needs an attack fitted on shadows: cross-fitted scores are not i
 
 
 def rows(
-    scores: Mapping[Key, Pooled], seed: int, delta: float = 0.0, tell: Tell = silent
+    scores: Mapping[Key, Pooled],
+    seed: int,
+    delta: float = 0.0,
+    tell: Tell = silent,
+    *,
+    coins: bool = False,
 ) -> tuple[Result, ...]:
-    """One row for each attack and release; those of SR and MR with their gains."""
+    """One row for each attack and release; those of SR and MR with their gains.
+
+    `delta` and `coins` (whether independent fair coins drew the members) are for epsilon's bounds.
+    """
     table = []
     for key, pooled in scores.items():
         tell(INTERVALS, len(table), len(scores) + 1, key[0])
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
-        table.append(row(key, pooled, rng, delta))
+        table.append(row(key, pooled, rng, delta, coins))
     tell(INTERVALS, len(table), len(scores) + 1, "gains")
     rows_with_gains = with_gains(table, scores, seed)
     tell(INTERVALS, 1, 1, "")
     return rows_with_gains
 
 
-def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) -> Result:
+def row(
+    key: Key,
+    scores: Pooled,
+    rng: np.random.Generator,
+    delta: float = 0.0,
+    coins: bool = False,
+) -> Result:
     """The row of one attack on one release, without its gain."""
     members, (attack, release) = scores.members, key
     auc, accuracy = _auc(scores), _accuracy(scores, scores.margins)
@@ -60,7 +74,7 @@ def row(key: Key, scores: Pooled, rng: np.random.Generator, delta: float = 0.0) 
         tpr_at_fpr={fpr: wide(_tpr(scores, fpr, rng)) for fpr in FPRS},
         roc=roc.thin(*roc.roc_curve(scores.values, members), points=POINTS),
         advantage=wide(advantage.from_accuracy(accuracy), -1),
-        epsilon=_epsilon(scores, delta, rng),
+        **_epsilons(scores, delta, coins, rng),
         num_shadows=scores.num_shadows,
         num_targets=scores.num_targets,
         shadow_auc=scores.shadow_auc,
@@ -93,13 +107,28 @@ def _tpr(scores: Pooled, fpr: float, rng: np.random.Generator) -> Estimate:
     )
 
 
-def _epsilon(scores: Pooled, delta: float, rng: np.random.Generator) -> Estimate:
+def _epsilons(
+    scores: Pooled, delta: float, coins: bool, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """The lower bounds of epsilon; that of Gaussian mechanisms where coins drew the members."""
+    reason = ""
     if scores.noise is not None:
-        return Estimate.unmeasurable(SHADOWS_ONLY, len(scores.values))
-    if scores.examples is not None:
+        reason = SHADOWS_ONLY
+    elif scores.examples is not None:
         reason = "needs independent scores, examples repeat over targets"
-        return Estimate.unmeasurable(reason, len(scores.values))
-    return privacy.epsilon_lower_bound(scores.values, scores.members, delta=delta, rng=rng)
+    if reason:
+        return {"epsilon": Estimate.unmeasurable(reason, len(scores.values))}
+    arguments = {"delta": delta, "rng": rng}
+    if not coins:
+        bound = privacy.epsilon_lower_bound(scores.values, scores.members, **arguments)
+        return {"epsilon": bound}
+    bounds = {"epsilon": one_run.steinke}
+    if delta:
+        bounds["epsilon_gaussian"] = one_run.gaussian
+    return {
+        name: one_run.epsilon_lower_bound(scores.values, scores.members, **arguments, bound=bound)
+        for name, bound in bounds.items()
+    }
 
 
 def sliced(

@@ -79,7 +79,7 @@ def epsilon_lower_bound(
         reason = f"needs {_LEAST} members and {_LEAST} non-members, has "
         reason += f"{members.sum()} and {(~members).sum()}"
         return Estimate.unmeasurable(reason, len(scores), level)
-    ranks = _untied(scores, rng)
+    ranks = untied(scores, rng)
     low, counts = _by_split(ranks, members, delta, 1 - level, rng)
     value = max(low, _point(counts, delta))
     name = "one-sided Clopper-Pearson, split"
@@ -140,7 +140,7 @@ def _point(counts: _Counts, delta: float) -> float:
     return max(0.0, math.log(rate * (counts.others + 1) / (counts.alarms + 0.5)))
 
 
-def _untied(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def untied(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Ranks 0 to N-1, equal scores in random order."""
     ranks = np.empty(len(scores), dtype=np.int64)
     ranks[np.lexsort((rng.random(len(scores)), scores))] = np.arange(len(scores))

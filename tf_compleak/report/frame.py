@@ -14,11 +14,11 @@ def frame(report: Findings):
     """A DataFrame with a row for each result.
 
     Columns: tier, release ("a+b"), attack, n_members, n_non_members, num_shadows, shadow_auc, and
-    for each of accuracy, accuracy_matched, auc, advantage, epsilon, auc_gain, tpr@RATE the value
-    and, with _low and _high appended, its interval; NaN where not measurable. So, too, for the
-    paired differences in gain_same, gain_any, to_original and to_best_attack: gain_same_auc,
-    gain_same_tpr@RATE, ...; gain_same_over is what the difference is over, such as "tabular on
-    original".
+    for each of accuracy, accuracy_matched, auc, advantage, epsilon, epsilon_gaussian, auc_gain,
+    tpr@RATE the value and, with _low and _high appended, its interval; NaN where not measurable.
+    So, too, for the paired differences in gain_same, gain_any, to_original and to_best_attack:
+    gain_same_auc, gain_same_tpr@RATE, ...; gain_same_over is what the difference is over, such as
+    "tabular on original".
 
     Raises:
       ValueError: when pandas is not installed.
@@ -39,6 +39,7 @@ def cells(result: Result) -> dict[str, Any]:
         **{f"tpr@{rate:g}": estimate for rate, estimate in result.tpr_at_fpr.items()},
         "advantage": result.advantage,
         "epsilon": result.epsilon,
+        "epsilon_gaussian": result.epsilon_gaussian,
         "auc_gain": result.auc_gain,
     }
     row: dict[str, Any] = {

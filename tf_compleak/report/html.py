@@ -173,7 +173,7 @@ def _fitted(report: Findings) -> str:
             "attack that was told its membership."
         )
     data = "other data"
-    if report.study.get("split") == "halves":
+    if report.study.get("split", "disjoint") != "disjoint":
         data = "random parts of the target's pool of examples"
     return (
         f"Each attack was fitted on shadow families ({report.provenance.get('num_shadows', '?')}): "

@@ -61,6 +61,8 @@ def _summary_of(report: Findings, row: Result) -> list[str]:
         figures[f"TPR@{wording.percent(rate)}"] = estimate
     if row.epsilon:
         figures["epsilon"] = row.epsilon
+    if row.epsilon_gaussian:
+        figures["epsilon of a Gaussian mechanism"] = row.epsilon_gaussian
     head = f"{row.tier}, {wording.chosen(report, row.tier)}: "
     return [
         head + wording.row_name(row, report),

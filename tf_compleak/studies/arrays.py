@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ from tf_compleak.types import LEAST, Release, default_releases, validators
 from tf_compleak.types.findings import Scored
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell, silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraysQuestion(Question):
+    """What `run_attacks` is asked; `coins`: as the property of `Question`."""
+
+    coins: bool = False
 
 
 def run_attacks(
@@ -54,7 +62,8 @@ def run_attacks(
       allow_shared_examples: go on although shadows' lists tell who is a member of the target; the
         report then says so.
       question: other fields of `leakage.question.Question`: exposure, marginal, subset_budget,
-        shadow_counts, delta.
+        shadow_counts, delta; and coins (of `ArraysQuestion`): an independent fair coin decided of
+        each example of the target whether it is a member.
 
     Returns:
       The report. An attack that cannot be run on a release is a row under `failures`.
@@ -101,7 +110,7 @@ def _question(target, shadows, attacks, releases, seed: int, question: dict) -> 
     if target.augmented is not None:
         question = {"queries": target.augmented.shape[1], **question}
     try:
-        checked = Question(attacks=tuple(attacks), seed=seed, **question)
+        checked = ArraysQuestion(attacks=tuple(attacks), seed=seed, **question)
     except TypeError as error:
         raise ValueError(f"run_attacks: {error}") from error
     object.__setattr__(checked, "releases", tuple(map(tuple, releases or ())))

@@ -13,7 +13,7 @@ from tf_compleak.leakage.question import GROWING, Question
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
 from tf_compleak.types import LEAST, Release, validators
 
-SPLITS = ("disjoint", "halves")
+SPLITS = ("disjoint", "halves", "coins")
 CALIBRATIONS = ("validation", "members")
 TUNED = ("pruning", "clustering", "quantization")
 OPTIMIZERS = ("sgd", "adamw")  # as `models.trainer` has them, which loads TensorFlow
@@ -91,10 +91,24 @@ class Study(Question):
         validators.at_least("--calibration_size", self.calibration_size, 1)
         validators.choice("--split", self.split, SPLITS)
         validators.between("--targets", self.targets, 1, self.num_shadows + 1)
-        if self.targets > 1 and self.split != "halves":
-            raise ValueError("--targets: more than one needs --split=halves.")
+        if self.targets > 1 and not self.one_pool:
+            raise ValueError("--targets: more than one needs --split=halves or coins.")
+        if self.coins and self.num_members != self.num_non_members:
+            raise ValueError(
+                f"--split=coins: fair coins make half of the pool members; give --num_members="
+                f"{self.num_members} and --num_non_members={self.num_non_members} one number."
+            )
         validators.at_least("--finetune_epochs", self.finetune_epochs, 1)
         validators.between("--max_accuracy_drop", self.max_accuracy_drop, 0, 1)
+
+    @property
+    def one_pool(self) -> bool:
+        """Whether all models are trained on parts of one pool, so that families share examples."""
+        return self.split != "disjoint"
+
+    @property
+    def coins(self) -> bool:
+        return self.split == "coins"
 
     def _check_training(self) -> None:
         for name in ("num_members", "num_non_members"):

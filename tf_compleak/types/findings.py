@@ -51,7 +51,10 @@ class Result(Record):
         the target's scores for it, and no membership. None of cross-fitted attacks.
       advantage: TPR minus FPR at the threshold chosen on the shadows; of a cross-fitted attack, on
         the folds that do not hold the example.
-      epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`.
+      epsilon: lower bound of epsilon of differential privacy, see `metrics.privacy`; where members
+        were drawn by independent fair coins, see `metrics.one_run`.
+      epsilon_gaussian: the same of trainings by Gaussian noise, where coins drew the members and
+        delta is above 0.
       gain_same, gain_any: of SR and MR rows, over the best NR row on one of the release's own
         versions: by the same attack, where it has such rows, and by any attack.
       to_original: of NR rows of other versions, over the same attack on the original.
@@ -85,6 +88,7 @@ class Result(Record):
     roc: Roc | None = None
     advantage: Estimate | None = None
     epsilon: Estimate | None = None
+    epsilon_gaussian: Estimate | None = None
     num_shadows: Count = 1
     num_targets: Count = 1
 

@@ -46,6 +46,7 @@ class Audit(Question):
     outputs: str = "auto"
     label_offset: int = 0
     batch: int = 64
+    coins: bool = False
     drop_overlap: bool = False
     force: bool = False
     allow_shared_examples: bool = False

@@ -125,7 +125,7 @@ class Source:
         The population; for families with data of their own, the other families' examples too.
         """
         population = self.splits[family].population
-        if self.study.split == "halves":
+        if self.study.one_pool:
             return population
         others = [split.scored for name, split in self.splits.items() if name != family]
         return np.concatenate([population, *others])
@@ -240,8 +240,7 @@ class Source:
 
 def splits_of(study: Study, examples: Examples) -> dict[str, Split]:
     """Who is in which family's training set; ValueError when there are too few examples."""
-    make = {"disjoint": splits.make_splits, "halves": splits.make_halves}[study.split]
-    return make(
+    return splits.MAKERS[study.split](
         examples,
         num_members=study.num_members,
         num_non_members=study.num_non_members,
