@@ -371,11 +371,13 @@ def blind_inputs(target: Family, seed: int) -> Inputs:
 
 
 def _fitted(settings: Audit) -> dict[str, Any]:
+    """Where the attacks are fitted, and what figures from there claim."""
     shadows = len(settings.shadows)
-    fitted = (
-        f"on {shadows} shadow model(s), their members and non-members"
-        if shadows
-        else f"cross-fitted in {settings.folds} folds over the known members and non-members of "
-        "the target itself: an auditor's upper view, an attacker knows less"
-    )
+    if shadows:
+        fitted = f"on {shadows} shadow model(s), their members and non-members: what an attacker "
+        return {"num_shadows": shadows, "fitted": f"{fitted}finds who can train such models"}
+    fitted = f"cross-fitted in {settings.folds} folds over the known members and non-members of "
+    fitted += "the target itself: an auditor's upper view, an attacker knows less"
+    if "qmia" in settings.attacks:
+        fitted += "; qmia on its non-members alone: what an attacker with such examples finds"
     return {"num_shadows": shadows, "fitted": fitted}
