@@ -78,8 +78,13 @@ class Boosted:
         references = [panel.at(shadow.ids, without=index) for index, shadow in enumerate(shadows)]
         inside = any(reference.inside.any() for reference in references)
         tables = [
-            table(statistic(shadow, copies), reference, shared, inside)
-            for shadow, reference in zip(shadows, references, strict=True)
+            table(
+                statistic(shadow, copies),
+                reference,
+                lira.without(shared, panel.at(panel.ids, without=index)),
+                inside,
+            )
+            for index, (shadow, reference) in enumerate(zip(shadows, references, strict=True))
         ]
         columns = np.concatenate(tables)
         members = np.concatenate([shadow.members for shadow in shadows])

@@ -7,6 +7,9 @@ shadows): mean over the shadows that saw it (in), and over those that did not (o
 Where the shadows' scores show that it is better, an example has a variance of its own instead, and
 Student-t tails and densities stand for Gaussian ones (`example_variance`).
 
+Where no shadow saw an example, its in-mean is the out-mean and the gap of the class's examples
+whose out-mean is nearest (`like_examples`).
+
 Online: every version gives log N(phi; mean_in, s_in) - log N(phi; mean_out, s_out). Offline,
 without shadows that saw the example: -log P(out answers phi or more).
 
@@ -18,14 +21,16 @@ versions does worse still, the tails are too heavy for it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special, stats
 
-from tf_compleak.attacks import example_variance, features, version_weights
+from tf_compleak.attacks import example_variance, features, like_examples, version_weights
 from tf_compleak.attacks.example_variance import Prior
+from tf_compleak.attacks.like_examples import Gaps
 from tf_compleak.attacks.references import Panel, References
 from tf_compleak.metrics import intervals, roc
 from tf_compleak.types.observations import Observations
@@ -33,13 +38,14 @@ from tf_compleak.types.observations import Observations
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """What all examples share, f64[F] each: deviations of in and out models around an example's
-    mean, and the average out-mean and gap between the means, for examples that lack one."""
+    """What examples share, f64[F] each: deviations of in and out models around an example's mean,
+    the average out-mean and gap between the means, and the gaps of examples that have both."""
 
     inside: np.ndarray
     outside: np.ndarray
     center: np.ndarray
     gap: np.ndarray
+    gaps: Gaps | None
 
 
 def shape(references: References) -> Shape:
@@ -61,14 +67,34 @@ def shape(references: References) -> Shape:
         references.spread(references.outside),
         np.nanmean(mean_out, axis=1),
         undefined if np.isnan(gap).all() else np.nanmean(gap, axis=1),
+        like_examples.gaps(references.labels, mean_out, gap),
     )
 
 
+def without(shared: Shape, references: References) -> Shape:
+    """For a shadow that plays the target: gaps of like examples from the other models alone.
+
+    `references`: those on all examples. Which examples have both means would tell what the shadow
+    itself was trained on.
+    """
+    mean_out = references.mean(references.outside)
+    gap = references.mean(references.inside) - mean_out
+    gaps = like_examples.gaps(references.labels, mean_out, gap)
+    return dataclasses.replace(shared, gaps=gaps)
+
+
 def centers(references: References, shared: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Out-mean and gap to the in-mean of every example, f64[F, N] each; averages where unknown."""
+    """Out-mean and gap to the in-mean of every example, f64[F, N] each.
+
+    Where unknown, the average out-mean, and the gap of like examples or, where too few are known,
+    the average one.
+    """
     mean_out = references.mean(references.outside)
     gap = references.mean(references.inside) - mean_out
     mean_out = np.where(np.isnan(mean_out), shared.center[:, None], mean_out)
+    unknown = np.flatnonzero(np.isnan(gap).any(axis=0))
+    if len(unknown) and shared.gaps is not None:
+        gap[:, unknown] = shared.gaps.like(references.labels[unknown], mean_out[:, unknown])
     return mean_out, np.where(np.isnan(gap), shared.gap[:, None], gap)
 
 
@@ -141,7 +167,10 @@ class Lira:
         terms = np.concatenate(
             [
                 self.terms(
-                    features.logit(shadow), panel.at(shadow.ids, without=index), shared, priors
+                    features.logit(shadow),
+                    panel.at(shadow.ids, without=index),
+                    without(shared, panel.at(panel.ids, without=index)),
+                    priors,
                 )
                 for index, shadow in enumerate(shadows)
             ],

@@ -12,7 +12,7 @@ shadow on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -35,11 +35,13 @@ class References:
       values: f32[K, F, N], 0 where unknown.
       inside, outside: bool[K, N], whether the model was trained on the example; both False where
         the model was not asked.
+      labels: int64[N], -1 where no model was asked; empty where it is not known.
     """
 
     values: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def mean(self, side: np.ndarray) -> np.ndarray:
         """f64[F, N] mean over the models of one side (`inside`, `outside`); NaN without any."""
@@ -64,11 +66,12 @@ class References:
 
 
 class _Answers(NamedTuple):
-    """One model on its M examples: ids[M], ascending, the statistic f32[F, M], members bool[M]."""
+    """One model on M examples, by ascending ids[M]: statistic f32[F, M], members, labels int[M]."""
 
     ids: np.ndarray
     values: np.ndarray
     members: np.ndarray
+    labels: np.ndarray
 
 
 class Panel:
@@ -126,7 +129,10 @@ class Panel:
             [np.where(mask, model.values[:, column], 0) for model, column, mask in lookups]
         )
         inside = np.stack([model.members[column] & mask for model, column, mask in lookups])
-        return References(values, inside, queried & ~inside)
+        labels = np.full(len(ids), -1)
+        for model, column, mask in lookups:
+            labels[mask] = model.labels[column[mask]]
+        return References(values, inside, queried & ~inside, labels)
 
 
 def _refuse_no_ids(shadow: Observations) -> None:
@@ -140,8 +146,9 @@ def _answers(shadow: Observations, statistic: Statistic) -> _Answers:
     ids = np.concatenate([part.ids for part in parts])
     values = np.concatenate([np.float32(statistic(part)) for part in parts], axis=1)
     members = np.concatenate([shadow.members, np.zeros(len(ids) - len(shadow), dtype=bool)])
+    labels = np.concatenate([part.labels for part in parts])
     order = np.argsort(ids, kind="stable")
-    return _Answers(ids[order], values[:, order], members[order])
+    return _Answers(ids[order], values[:, order], members[order], labels[order])
 
 
 def _of_the_target(shadows: Sequence[Observations], statistic: Statistic) -> _Answers:
@@ -150,8 +157,9 @@ def _of_the_target(shadows: Sequence[Observations], statistic: Statistic) -> _An
     values = np.concatenate(
         [np.float32(statistic(shadow.by_the_target())) for shadow in shadows], axis=1
     )
+    labels = np.concatenate([shadow.labels for shadow in shadows])
     order = np.argsort(ids, kind="stable")
-    return _Answers(ids[order], values[:, order], np.zeros(len(ids), dtype=bool))
+    return _Answers(ids[order], values[:, order], np.zeros(len(ids), dtype=bool), labels[order])
 
 
 def _nearest(model_ids: np.ndarray, ids: np.ndarray) -> np.ndarray:
