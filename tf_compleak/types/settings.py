@@ -21,11 +21,8 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; a release is its versions joined by "+"."""
-        values = dataclasses.asdict(self)
-        if "releases" in values:
-            values["releases"] = ["+".join(release) for release in values["releases"]]
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-        return {"kind": self.kind, **listed} if self.kind else listed
+        values = self.flags(*(field.name for field in dataclasses.fields(self)))
+        return {"kind": self.kind, **values} if self.kind else values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -76,5 +73,11 @@ class Settings:
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The values of some fields, as JSON values."""
-        saved = self.to_json()
-        return {name: saved[name] for name in names}
+        return {name: _saved(name, getattr(self, name)) for name in names}
+
+
+def _saved(name: str, value: Any) -> Any:
+    """A field's value as a JSON value."""
+    if name == "releases":
+        return ["+".join(release) for release in value]
+    return list(value) if isinstance(value, tuple) else value

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import Stage
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.models import TEXT, ModelSpec, TextSpec
@@ -27,6 +28,10 @@ class StudyFiles(Protocol):
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""
+        ...
+
+    def fingerprint(self, stage: Declaration) -> str:
+        """Of a stage before the attacks."""
         ...
 
     def tokens(self, family: str) -> Stage:

@@ -126,7 +126,7 @@ def _provenance(source: Source) -> dict[str, Any]:
         **({"cautions": [source.dropped.sentence()]} if source.dropped.count else {}),
         **_text_provenance(source),
         "training": {
-            family: Training(family).stage(source).fingerprint for family in study.families
+            family: source.fingerprint(Training(family)) for family in study.families
         },
     }
 

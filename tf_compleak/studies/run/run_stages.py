@@ -247,7 +247,7 @@ class VersionFile(Declaration):
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
         calibrated = self.version == "int8-ptq"
         return {
-            "training": Training(self.family).stage(source).fingerprint,
+            "training": source.fingerprint(Training(self.family)),
             "recipe": self.version,
             "calibration": digest(source.calibration(self.family)) if calibrated else None,
         }
@@ -276,7 +276,7 @@ class Observation(Declaration):
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
         split = source.splits[self.family]
         return {
-            "version": VersionFile(self.family, self.version).stage(source).fingerprint,
+            "version": source.fingerprint(VersionFile(self.family, self.version)),
             "examples": digest(split.scored, split.validation),
         }
 
@@ -311,7 +311,7 @@ class Extra(Declaration):
         return source.flags(*names.get(self.kind, ()))
 
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
-        of_observation = Observation(self.family, self.version).stage(source).fingerprint
+        of_observation = source.fingerprint(Observation(self.family, self.version))
         aside = digest(source.aside(self.family)) if self.kind != "sensitivities" else None
         return {"kind": self.kind, "observation": of_observation, "examples": aside}
 

@@ -47,6 +47,7 @@ class Source:
             facts["classes"],
         )
         self.splits = splits_of(study, self.examples)
+        self._fingerprints: dict[Declaration, str] = {}
 
     @property
     def question(self) -> Study:
@@ -60,6 +61,12 @@ class Source:
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""
         return self.study.flags(*names)
+
+    def fingerprint(self, stage: Declaration) -> str:
+        """Of a stage before the attacks, found once: every stage after it asks for it again."""
+        if stage not in self._fingerprints:
+            self._fingerprints[stage] = stage.stage(self).fingerprint
+        return self._fingerprints[stage]
 
     # Examples -------------------------------------------------------------------------------------
 
@@ -157,7 +164,7 @@ class Source:
     ) -> dict[str, Any]:
         """Their fingerprints, and those of the data and the target's examples."""
         stages = self.asked(families, release, kinds)
-        prints = {stage.title: stage.stage(self).fingerprint for stage in stages}
+        prints = {stage.title: self.fingerprint(stage) for stage in stages}
         return {"data": self.sha256, "examples": digest(self.ids(families[0])), **prints}
 
     def observations(
