@@ -40,7 +40,7 @@ RELEASES = {
     "mr-rf": ("original", "pruning-0.60", "int8-ptq"),
     "mr-rf without the original": ("pruning-0.60", "int8-ptq"),
     "tabular": ("original", "int8-ptq"),
-    "qmia": ("original", "int8-ptq"),
+    "qmia": ("int8-ptq",),
     "calibrated": ("original", "int8-ptq"),
     "base": ("original", "int8-ptq"),
     "rmia": ("original", "pruning-0.60"),

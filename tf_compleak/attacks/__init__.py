@@ -52,7 +52,7 @@ ATTACKS = {
     "mr": Entry("stack:Stack", ("MR",), weight=200),
     "mr-rf": Entry("stack:linear_or_forest", ("MR",), weight=40),
     "tabular": Entry("tabular:Tabular", EVERY, weight=5),
-    "qmia": Entry("qmia:Qmia", EVERY, weight=20),
+    "qmia": Entry("qmia:Qmia", ("NR",), weight=5),
     "calibrated": Entry("calibrated:Calibrated", EVERY, ("aside",), weight=100),
     "base": Entry("base:Base", EVERY, ("aside",)),
     "rmia": Entry("rmia:Rmia", EVERY, ("aside",)),

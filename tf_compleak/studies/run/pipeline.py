@@ -125,9 +125,7 @@ def _provenance(source: Source) -> dict[str, Any]:
         "duplicates": dataclasses.asdict(source.dropped),
         **({"cautions": [source.dropped.sentence()]} if source.dropped.count else {}),
         **_text_provenance(source),
-        "training": {
-            family: source.fingerprint(Training(family)) for family in study.families
-        },
+        "training": {family: source.fingerprint(Training(family)) for family in study.families},
     }
 
 
