@@ -1,11 +1,11 @@
 """What does the full paper grid cost, on 1, 8 and 64 workers?
 
-    python benchmarks/paper_grid.py --workdir=runs/quickstart [--write]
+    python benchmarks/paper_grid.py --workdir=runs/digits [--write]
 
 On paper: the multiply-accumulates of each architecture, times examples and epochs, over the rate
 that training reaches on one thread here; fine-tuning costs what it costs beside plain training in
-the run of the quickstart whose journal is read; attacks cost what they cost there, by example. Each
-study's own task graph is then scheduled by the real rule on simulated workers.
+the run of `flags/digits.cfg` whose journal is read; attacks cost what they cost there, by example.
+Each study's own task graph is then scheduled by the real rule on simulated workers.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ import numpy as np
 import schedule
 from absl import app, flags
 from results import write_section
-from studies import ends, quickstart, shipped, usable
+from studies import digits, ends, shipped, usable
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("workdir", "", "a finished run of the quickstart; empty: it is run first")
+flags.DEFINE_string("workdir", "", "a finished run of flags/digits.cfg; empty: it is run first")
 flags.DEFINE_boolean("write", False, "write the table into benchmarks/README.md")
 
 EPOCHS, FINETUNE = 100, 30
@@ -116,7 +116,7 @@ def rate() -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a run of the quickstart says.
+    """What a run of `flags/digits.cfg` says.
 
     Attributes:
       finetune: seconds an epoch of fine-tuning over those of plain training, by kind.
@@ -170,7 +170,7 @@ def cost(found: Measured, macs: float, speed: float):
 
 def main(_) -> None:
     """Measure, derive, simulate."""
-    study, root = quickstart(), FLAGS.workdir
+    study, root = digits(), FLAGS.workdir
     if not root:
         root = "runs/paper_grid"
         shipped(study, root, 2)
@@ -218,7 +218,7 @@ def notes(found: Measured, speed: float) -> str:
         f"From: training at {speed / 1e9:.1f} GMAC/s on one thread (ResNet-8 of width 64), "
         f"{EPOCHS} epochs of {EXAMPLES:,} members, {FINETUNE} of fine-tuning; an epoch of "
         f"fine-tuning over one of training: {tuned}; texts of {TOKENS} tokens. Attacks of the "
-        "quickstart, by example in proportion. In the 30, a pair that does not exist (an image "
+        "digits, by example in proportion. In the 30, a pair that does not exist (an image "
         "network on text) costs what the architecture costs on its own data sets."
     )
 

@@ -1,16 +1,27 @@
-"""What several benchmarks share: the quickstart study, and what its journal says of its tasks."""
+"""What several benchmarks share: studies of the digits, and what its journal says of its tasks."""
 
 import json
 import time
 from pathlib import Path
 
+FLAGS = Path(__file__).parents[1] / "flags"
+
 
 def quickstart():
     """The shipped study."""
+    return _study("quickstart")
+
+
+def digits():
+    """Every kind of version and the paper's attacks, on one shadow with data of its own."""
+    return _study("digits")
+
+
+def _study(name: str):
     from tf_compleak.cli import main as cli
     from tf_compleak.studies.study import Study
 
-    return Study(**cli._settings(Study, cli._parse("run", ["--flagfile=quickstart"])))
+    return Study(**cli._settings(Study, cli._parse("run", [f"--flagfile={FLAGS / name}.cfg"])))
 
 
 def shipped(study, root: str, workers: int) -> float:

@@ -54,4 +54,5 @@ def test_a_studys_phases_are_its_tasks():
 
 def test_benchmarks_run_the_shipped_quickstart():
     study = studies.quickstart()
-    assert study.dataset == "digits" and len(study.versions) == 12
+    assert study.dataset == "digits" and len(study.versions) == 8 and study.targets == 4
+    assert len(studies.digits().versions) == 12
