@@ -198,6 +198,11 @@ RUN_FLAGS = {
             "channels or units of the first layer, which the others are multiples of (mobilenetv2: "
             "32 times its width multiplier); texts: hidden size; 0: the architecture's own",
         ),
+        (
+            "family",
+            "PATH.py:NAME: a class of your own with build (your tf_keras model), with train, too "
+            "(your training), or with make alone (all of it, by any library); docs/own_models.md",
+        ),
         ("epochs", "epochs of training"),
         (
             "checkpoint",

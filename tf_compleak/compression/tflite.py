@@ -59,8 +59,14 @@ def _unfolded(spec: ModelSpec):
     return model, probabilities(model)
 
 
+def _folded(layer) -> bool:
+    """Whether the converter would fold a layer into kernels: normalization of images' channels."""
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    return normalizes and len(layer.input_shape) == 4 and list(layer.axis) == [3]
+
+
 def _depthwise(layer):
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if _folded(layer):
         return keras.layers.DepthwiseConv2D(1, name=layer.name)
     return layer.__class__.from_config(layer.get_config())
 
@@ -85,8 +91,10 @@ def export_unfolded(spec: ModelSpec, weights: Weights) -> bytes:
     model, function = _unfolded(spec)
     for layer in model.layers:
         source = base.get_layer(layer.name)
-        if isinstance(source, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = source.get_weights()
+        if _folded(source):
+            mean, variance = source.moving_mean.numpy(), source.moving_variance.numpy()
+            gamma = 1.0 if source.gamma is None else source.gamma.numpy()
+            beta = 0.0 if source.beta is None else source.beta.numpy()
             scale = gamma / np.sqrt(variance + source.epsilon)
             layer.set_weights([scale[None, None, :, None], beta - mean * scale])
         else:

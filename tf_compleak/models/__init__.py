@@ -5,6 +5,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from tf_compleak.engine.user_code import UserCode
 from tf_compleak.types import validators
 
 AUGMENTATIONS = ("flip", "crop")  # of training batches, see `training.augment`
@@ -21,6 +22,7 @@ MODELS = {
     "bert": "tf_compleak.models.bert",
     "gpt2": "tf_compleak.models.gpt2",
 }
+OWN = "tf_compleak.models.own_model"  # of a model that the user's code builds
 LARGE = 128  # sides from which images get the stems that were made for 224x224
 TEXT = {"bert", "gpt2"}  # models of token ids; what their module calls INPUTS = "tokens"
 KINDS = {
@@ -63,6 +65,7 @@ class ModelSpec:
       input_shape: (height, width, channels), (features,) or (tokens,).
       classes: number of outputs.
       text: of a model of token ids.
+      code: of a model that the user builds, whose depth and width are 0.
     """
 
     name: str
@@ -71,8 +74,11 @@ class ModelSpec:
     input_shape: tuple[int, ...]
     classes: int
     text: TextSpec | None = None
+    code: UserCode | None = None
 
     def __post_init__(self):
+        if self.code is not None:
+            return
         validators.choice("--model", self.name, MODELS)
         module = importlib.import_module(MODELS[self.name])
         for name, default in (("depth", module.DEPTH), ("width", module.WIDTH)):
@@ -101,7 +107,8 @@ class ModelSpec:
 
 def build(spec: ModelSpec, seed: int = 0) -> Any:
     """A `tf_keras.Model` from its inputs to logits [N, classes], initialized from `seed`."""
-    return importlib.import_module(MODELS[spec.name]).build(spec, seed)
+    module = OWN if spec.code is not None else MODELS[spec.name]
+    return importlib.import_module(module).build(spec, seed)
 
 
 def large(input_shape: tuple[int, ...]) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +14,22 @@ from tf_compleak.types import validators
 
 Weights = list[np.ndarray]
 Prepare = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # labels int64[B], logits f32[B, C] -> f32[]
 OPTIMIZERS = ("sgd", "adamw")
 BETA, EPSILON = 0.999, 1e-7  # of Adam
+
+
+class LossOf(Protocol):
+    """Where another loss than the cross-entropy comes from; hashable, as graphs are kept by it."""
+
+    def function(self) -> Loss:
+        """The mean loss of a batch."""
+        ...
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """f32[]: the mean over the batch."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Optimization:
       cosine: False keeps the learning rate as it is.
       optimizer: "sgd", or "adamw" (Loshchilov & Hutter, ICLR 2019): Adam with the momentum as its
         first beta, 0.999 as its second, and decoupled weight decay.
+      loss: None: the cross-entropy.
     """
 
     epochs: int
@@ -36,6 +52,7 @@ class Optimization:
     weight_decay: float = 5e-4
     cosine: bool = True
     optimizer: str = "sgd"
+    loss: LossOf | None = None
 
     def __post_init__(self):
         validators.at_least("epochs", self.epochs, 1)
@@ -90,6 +107,7 @@ class Trainer:
     ):
         self.model = model
         self._settings = optimization
+        self._loss = optimization.loss.function() if optimization.loss else cross_entropy
         self._prepare = prepare
         self._strategy = strategy or tf.distribute.get_strategy()
         self._replicas = self._strategy.num_replicas_in_sync
@@ -151,6 +169,11 @@ class Trainer:
         ]
 
     def _reset(self) -> None:
+        layers = self.model._flatten_layers()
+        if any(isinstance(layer, keras.__internal__.layers.BaseRandomLayer) for layer in layers):
+            tf.random.set_seed(
+                0
+            )  # their counters begin anew: a warm graph gives what a cold one does
         for slot in (*self._slots, *self._squares, self._step):
             slot.assign(tf.zeros(slot.shape, slot.dtype))
         if self._scale:
@@ -180,7 +203,9 @@ class Trainer:
         labels = tf.gather(y, rows)
         with tf.GradientTape() as tape:
             logits = tf.cast(self.model(inputs, training=True), tf.float32)
-            mean = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            mean = self._loss(labels, logits)
+            if self.model.losses:  # regularizers of a user's layers
+                mean += tf.cast(tf.add_n(self.model.losses), tf.float32)
             if self._replicas > 1:
                 mean /= self._replicas
             scaled = mean * self._scale.factor if self._scale else mean

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, replicas
+from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, own_model, replicas
 from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.types import validators
@@ -54,6 +54,19 @@ def _trainer(
     )
 
 
+def _refuse_ours(augmentation: tuple[str, ...], precision: str) -> None:
+    """ValueError where flags ask a compiled model's own training for what is ours."""
+    for flag, value in (
+        ("augmentation", ",".join(augmentation)),
+        ("mixed_precision", precision.replace("none", "")),
+    ):
+        if value:
+            raise ValueError(
+                f"--{flag}={value}: the model of --family is compiled, its training is its own; "
+                "leave the flag out, or write a method train."
+            )
+
+
 def train(
     spec: ModelSpec,
     optimization: Optimization,
@@ -83,7 +96,11 @@ def train(
       The weights, in the order of `build(spec).get_weights()`, and every epoch with its validation
       accuracy.
     """
-    trainer = _trainer(spec, optimization, augmentation, precision)
+    if spec.code is not None and own_model.is_compiled(spec):
+        _refuse_ours(augmentation, precision)
+        trainer = own_model.CompiledTrainer(spec, optimization)
+    else:
+        trainer = _trainer(spec, optimization, augmentation, precision)
     trainer.model.set_weights(build(spec, seed=int(rng.integers(2**30))).get_weights())
     chosen, best, since, history = None, -1.0, 0, []
     for epoch in trainer.epochs(*examples, rng):

@@ -8,9 +8,12 @@ from typing import ClassVar
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
 from tf_compleak.data import sources
+from tf_compleak.engine import user_code
+from tf_compleak.engine.user_code import UserCode
 from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import GROWING, Question
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
+from tf_compleak.studies import own_family
 from tf_compleak.types import LEAST, Release, validators
 
 SPLITS = ("disjoint", "halves", "coins")
@@ -45,6 +48,7 @@ class Study(Question):
     model: str = "convnet"
     depth: int = 0
     width: int = 0
+    family: str = ""
     sequence_length: int = 128
     vocabulary: str = "members"
     vocabulary_size: int = 8000
@@ -87,6 +91,7 @@ class Study(Question):
         self.ask(names, self.num_shadows)
         self._check_training()
         self._check_text()
+        self._check_family()
         validators.choice("--calibration", self.calibration, CALIBRATIONS)
         validators.at_least("--calibration_size", self.calibration_size, 1)
         validators.choice("--split", self.split, SPLITS)
@@ -140,6 +145,27 @@ class Study(Question):
                 f"--preset={self.preset}: is for {' and '.join(sorted(TEXT))}, not for "
                 f"--model={self.model}."
             )
+
+    def _check_family(self) -> None:
+        if not self.family:
+            return
+        own_family.level(f"--family={self.family}", self.code)
+        for name, default in (("model", "convnet"), ("depth", 0), ("width", 0), ("preset", "")):
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"--{name}={getattr(self, name)}: the model is that of --family={self.family}; "
+                    f"leave --{name} out."
+                )
+
+    @property
+    def code(self) -> UserCode | None:
+        """The user's own code, as its file is now."""
+        return user_code.read("--family", self.family) if self.family else None
+
+    @property
+    def level(self) -> own_family.Level | None:
+        """How much of a family that code does; None where there is none."""
+        return own_family.level("--family", self.code) if self.family else None
 
     @property
     def families(self) -> tuple[str, ...]:

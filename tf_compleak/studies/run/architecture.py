@@ -58,6 +58,11 @@ class StudyFiles(Protocol):
 def check(study: Study, examples: Examples) -> None:
     """ValueError where a flag of the study does not go with the kind of its data."""
     texts = isinstance(examples.x, Texts)
+    if texts and study.family:
+        raise ValueError(
+            f"--dataset={study.dataset}: holds texts, whose token ids depend on a vocabulary; "
+            "--family takes numbers: give the ids that your model takes as npz:PATH, or x and y."
+        )
     if texts and study.model not in TEXT:
         raise ValueError(
             f"--dataset={study.dataset}: holds texts, --model={study.model} does not take them; "
@@ -79,6 +84,8 @@ def spec(source: StudyFiles) -> ModelSpec:
     """The architecture of the study; ValueError when it does not fit the data."""
     study, examples = source.study, source.examples
     shape, sizes, text = tuple(examples.x.shape[1:]), (study.depth, study.width), None
+    if study.family:
+        return ModelSpec("", 0, 0, shape, examples.classes, code=study.code)
     if source.holds_texts:
         shape, text = (study.sequence_length,), _text_spec(source)
         if study.preset:

@@ -125,8 +125,17 @@ def _provenance(source: Source) -> dict[str, Any]:
         "duplicates": dataclasses.asdict(source.dropped),
         **({"cautions": [source.dropped.sentence()]} if source.dropped.count else {}),
         **_text_provenance(source),
+        **_own_provenance(source),
         "training": {family: source.fingerprint(Training(family)) for family in study.families},
     }
+
+
+def _own_provenance(source: Source) -> dict[str, Any]:
+    """The user's own code, which is part of what is attacked."""
+    code = source.study.code
+    if code is None:
+        return {}
+    return {"family": {"name": code.name, "sha256": code.sha256, "does": source.study.level}}
 
 
 def _text_provenance(source: Source) -> dict[str, Any]:

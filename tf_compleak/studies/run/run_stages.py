@@ -177,6 +177,8 @@ class Training(Declaration):
         return source.workdir.training(self.family)
 
     def flags(self, source: StudyFiles) -> dict[str, Any]:
+        if source.study.level in ("train", "make"):
+            return source.flags("threads", "seed")
         last = ("checkpoint",) if source.study.checkpoint != "best" else ()
         model = spec(source)  # the architecture's own sizes where --depth or --width is 0
         sizes = {"depth": model.depth, "width": model.width}
@@ -189,7 +191,13 @@ class Training(Declaration):
             "split": digest(split.members, split.validation),
             "text": self._text(source),
             "family": self.family,
+            **self._code(source),
         }
+
+    def _code(self, source: StudyFiles) -> dict[str, Any]:
+        """What of the user's own code it depends on; {} where there is none."""
+        code = source.study.code
+        return {"code": {"name": code.name, "sha256": code.sha256}} if code else {}
 
     def _text(self, source: StudyFiles) -> dict[str, Any]:
         """What of texts, vocabulary and preset it depends on; {} where there are none."""

@@ -6,10 +6,12 @@ Questions to versions are in `asking.py`, attacks in `leakage.scoring`.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import numpy as np
 from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.data import duplicates, sources
 from tf_compleak.data import vocabularies as texts
+from tf_compleak.engine import stage_log
+from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import write_text
 from tf_compleak.studies.run.architecture import check, spec
@@ -31,7 +35,6 @@ from tf_compleak.studies.run.run_stages import (
     VersionFile,
 )
 from tf_compleak.studies.run.source import Source, splits_of
-from tf_compleak.studies.study import Study
 from tf_compleak.types import Examples, Texts, seeds
 from tf_compleak.types.progress import Progress
 
@@ -123,9 +126,14 @@ def tokens(progress: Progress, source: Source, stage: Tokens, folder: Path, fact
     facts["sha256"] = digest(ids, np.frombuffer(saved.encode(), np.uint8))
 
 
-def _optimization(study: Study, epochs: int, learning_rate: float):
+def _optimization(source: Source, epochs: int, learning_rate: float):
     from tf_compleak.models.trainer import Optimization
 
+    study, loss = source.study, None
+    if study.family:
+        from tf_compleak.models import own_model
+
+        loss = own_model.loss_of(spec(source))
     return Optimization(
         epochs,
         study.batch_size,
@@ -133,11 +141,49 @@ def _optimization(study: Study, epochs: int, learning_rate: float):
         study.momentum,
         study.weight_decay,
         optimizer=study.optimizer,
+        loss=loss,
     )
 
 
+@contextlib.contextmanager
+def _logged(source: Source, stage: Declaration) -> Iterator[None]:
+    """What the user's own code prints goes to a log of the stage's."""
+    if not source.study.family:
+        yield
+        return
+    with stage_log.kept(stage_log.path(source.workdir.logs(), stage.title)):
+        yield
+
+
 def train(progress: Progress, source: Source, stage: Training, folder: Path, facts: dict) -> None:
-    """Train a family's original on its members; --checkpoint=best is chosen on validation."""
+    """Train a family's original on its members, as the study says or as the user's code does."""
+    work = {"train": _train_own}.get(source.study.level, _train)
+    with _logged(source, stage):
+        work(progress, source, stage, folder, facts)
+
+
+def _train_own(progress, source: Source, stage: Training, folder: Path, facts: dict) -> None:
+    """By the user's own `train`."""
+    from tf_compleak.models import own_model
+
+    split = source.splits[stage.family]
+    rng = seeds.generator(source.study.seed, "train", stage.family)
+    weights, accuracy = own_model.trained(
+        spec(source),
+        source.take(stage.family, split.members),
+        source.take(stage.family, split.validation),
+        int(rng.integers(2**31)),
+    )
+    _save(folder, weights)
+    facts["validation_accuracy"] = accuracy
+
+
+def _save(folder: Path, weights: list[np.ndarray]) -> None:
+    np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
+
+
+def _train(progress: Progress, source: Source, stage: Training, folder: Path, facts: dict) -> None:
+    """By `--epochs` and so on; --checkpoint=best is chosen on validation."""
     from tf_compleak.models import curve, training
 
     study, split = source.study, source.splits[stage.family]
@@ -148,7 +194,7 @@ def train(progress: Progress, source: Source, stage: Training, folder: Path, fac
 
     weights, history = training.train(
         spec(source),
-        _optimization(study, study.epochs, study.learning_rate),
+        _optimization(source, study.epochs, study.learning_rate),
         source.take(stage.family, split.members),
         source.take(stage.family, split.validation),
         seeds.generator(study.seed, "train", stage.family),
@@ -158,7 +204,7 @@ def train(progress: Progress, source: Source, stage: Training, folder: Path, fac
         study.checkpoint,
         tell,
     )
-    np.savez(folder / "weights.npz", **{f"w{i:04}": w for i, w in enumerate(weights)})
+    _save(folder, weights)
     curve.write(folder, history)
     accuracies = [accuracy for _, accuracy in history]
     last = study.checkpoint == "last"
@@ -169,6 +215,11 @@ def version(
     progress: Progress, source: Source, stage: VersionFile, folder: Path, facts: dict[str, Any]
 ) -> None:
     """Make one version's `.tflite` file from the trained weights."""
+    with _logged(source, stage):
+        _version(progress, source, stage, folder, facts)
+
+
+def _version(progress, source: Source, stage: VersionFile, folder: Path, facts: dict) -> None:
     study, family, recipe = source.study, stage.family, recipes.parse(stage.version)
     training = Training(family).stage(source).folder()
     with np.load(training / "weights.npz", allow_pickle=False) as saved:
@@ -178,9 +229,9 @@ def version(
         weights,
         spec(source),
         Tuning(
-            _optimization(study, study.finetune_epochs, study.pruning_learning_rate),
-            _optimization(study, study.finetune_epochs, study.clustering_learning_rate),
-            _optimization(study, study.finetune_epochs, study.quantization_learning_rate),
+            _optimization(source, study.finetune_epochs, study.pruning_learning_rate),
+            _optimization(source, study.finetune_epochs, study.clustering_learning_rate),
+            _optimization(source, study.finetune_epochs, study.quantization_learning_rate),
         ),
         source.take(family, source.splits[family].members),
         source.model_inputs(family, source.calibration(family)),
