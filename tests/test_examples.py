@@ -1,6 +1,8 @@
 """Every example of `examples/` is run as its first lines say, on fewer digits."""
 
+import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,32 +15,63 @@ from tf_compleak.report.report import Report
 ROOT = Path(__file__).parents[1]
 
 
-def run(monkeypatch, workdir, flags):
-    """Run the tiny study with these flags from the checkout; its report."""
-    monkeypatch.chdir(ROOT)
-    assert cli.main(tiny.command(workdir, "--epochs=12", "--depth=0", "--width=0", *flags)[3:]) in (
-        0,
-        4,
-    )
-    return Report.load(workdir)
-
-
 def command(example):
-    """The flags of the command in an example's docstring."""
-    text = (ROOT / "examples" / example).read_text(encoding="utf-8")
-    return re.search(r"tf-compleak run ((?:.+\\\n)*.+)", text)[1].replace("\\\n", " ").split()
+    """The flags of the command in an example's first lines."""
+    text = (ROOT / "examples" / example).read_text(encoding="utf-8").replace("\n#", "\n")
+    words = re.search(r"tf-compleak run ((?:.+\\\n)*.+)", text)[1].replace("\\\n", " ")
+    return [re.sub(" +", " ", word) for word in shlex.split(words)]
+
+
+def run(monkeypatch, workdir, example, executor="processes"):
+    """Run an example on the tiny study from the checkout; its report."""
+    monkeypatch.chdir(ROOT)
+    folder = os.path.dirname(sys.executable)  # where an example's `python` is
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    flags = ("--epochs=12", "--depth=0", "--width=0", "--attacks=loss,nasr-lr")
+    line = tiny.command(workdir, *flags, *command(example), executor=executor)
+    assert cli.main(line[3:]) in (0, 4)
+    report = Report.load(workdir)
+    assert not report.failures and len(report.versions) >= 2
+    for version in report.versions:
+        assert version.member_accuracy.value > 0.5
+    return report
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", ["own_keras_model.py", "own_training.py"])
-def test_a_model_of_ones_own_is_compressed_by_every_recipe_that_its_command_names(
-    example, tmp_path, monkeypatch
-):
-    report = run(monkeypatch, tmp_path / "w", command(example))
-    assert not report.failures and len(report.versions) == 3
-    for version in report.versions:
-        assert version.member_accuracy.value > 0.5 and version.path.endswith(".tflite")
+def test_a_model_of_ones_own_is_compressed_by_recipes(example, tmp_path, monkeypatch):
+    report = run(monkeypatch, tmp_path / "w", example)
+    assert all(version.path.endswith("/model.tflite") for version in report.versions)
     assert report.provenance["family"]["name"] == "Own"
     said = (tmp_path / "w" / "logs" / "train-target.log").read_text()
     assert ("Epoch 1/8" in said) == (example == "own_training.py")
-    sys.modules.pop("own", None)
+
+
+@pytest.mark.slow
+def test_a_keras_3_model_and_its_own_export(tmp_path, monkeypatch):
+    report = run(monkeypatch, tmp_path / "w", "keras3_export.py")
+    endings = [version.path.rsplit(".", 1)[1] for version in report.versions]
+    assert endings == ["keras", "tflite", "tflite"]
+    assert all(version.bytes and version.gzip_bytes for version in report.versions)
+
+
+def test_functions_of_scikit_learn(tmp_path, monkeypatch):
+    report = run(monkeypatch, tmp_path / "w", "sklearn_functions.py", executor="inline")
+    assert [version.path for version in report.versions] == ["", "", ""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["train.py", "train.sh"])
+def test_programs_that_know_nothing_of_this_package(example, tmp_path, monkeypatch):
+    report = run(monkeypatch, tmp_path / "w", example)
+    assert "import tf_compleak" not in (ROOT / "examples" / example).read_text()
+    files = report.provenance["family"]["files"]
+    assert set(files) == {f"examples/{example}"}
+    said = (tmp_path / "w" / "logs" / "train-shadow-0.log").read_text()
+    assert "validation: [" in said and ("training with seed" in said) == (example == "train.sh")
+
+
+def test_every_example_is_run_here():
+    names = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert not {name for name in names if f'"{name}"' not in text}

@@ -1,5 +1,6 @@
 """Stages: what is kept and what is done again."""
 
+import contextlib
 import dataclasses
 import types
 
@@ -195,7 +196,7 @@ def test_too_few_examples_of_different_content_are_refused_in_one_line(tmp_path)
 
 def test_no_examples_aside_are_answered_by_no_rows(monkeypatch):
     """As in halves without a population, whose shadows lira-online can do without."""
-    monkeypatch.setattr(asking, "_model", lambda source, stage: None)
+    monkeypatch.setattr(asking, "_model", lambda source, stage: contextlib.nullcontext())
     nobody = types.SimpleNamespace(
         aside=lambda family: np.arange(0), examples=types.SimpleNamespace(classes=7)
     )

@@ -203,6 +203,18 @@ RUN_FLAGS = {
             "PATH.py:NAME: a class of your own with build (your tf_keras model), with train, too "
             "(your training), or with make alone (all of it, by any library); docs/own_models.md",
         ),
+        (
+            "train_command",
+            "a program that trains a family and writes its versions as files, such as 'python "
+            "train.py --data {members} --validation {validation} --out {folder} --seed {seed}'; "
+            "also {family}, {gpu}; it is split into words, and run without a shell",
+        ),
+        (
+            "examples",
+            "what --train_command is given: arrays (.npz of x and y) | ids (.txt, one a line, for "
+            "a program that reads the data itself)",
+        ),
+        ("time_limit", "seconds that --train_command may take for a family; 0: no limit"),
         ("epochs", "epochs of training"),
         (
             "checkpoint",
@@ -247,7 +259,8 @@ RUN_FLAGS = {
         (
             "versions",
             "versions to make: original, pruning-0.NN, clustering-N, int8-qat, "
-            "int8-ptq, dynamic-ptq, float16-ptq",
+            "int8-ptq, dynamic-ptq, float16-ptq; or the names of those that --family (make) or "
+            "--train_command makes",
         ),
         ("finetune_epochs", "epochs of fine-tuning of pruning, clustering and int8-qat"),
         ("pruning_learning_rate", "first learning rate of pruning"),

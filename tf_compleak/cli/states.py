@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tf_compleak.report import report_folder
 from tf_compleak.report.report import Report
 from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import pipeline, run_versions
+from tf_compleak.studies.run import pipeline, run_versions, train_command
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
@@ -59,6 +60,20 @@ def would_run(study: Study, options: Options) -> list[tuple[str, str]]:
       ValueError, OSError: when the run would be refused.
     """
     Workdir(options.workdir).check(study, overwrite=options.overwrite)
+    return [
+        (title, _with_command(study, options, title, why)) for title, why in _tasks(study, options)
+    ]
+
+
+def _with_command(study: Study, options: Options, title: str, why: str) -> str:
+    """A reason, with the command that a training runs."""
+    family = title.removeprefix("train ")
+    if not study.train_command or title != f"train {family}" or family not in study.families:
+        return why
+    return f"{why}; runs {shlex.join(train_command.filled(study, options.workdir, family))}"
+
+
+def _tasks(study: Study, options: Options) -> list[tuple[str, str]]:
     data = pipeline.data_folder(study, options)
     if why := Data().why(data):
         return [("data", why), *_waiting(study, "the data")]
@@ -88,7 +103,7 @@ def _usable(source: Source) -> tuple[str, ...]:
             for family in study.families
         )
     ]
-    failed = {name for name in ready if run_versions.accuracy_failure(source, name)}
+    failed = {name for name in ready if run_versions.failure(source, name)}
     return tuple(name for name in study.versions if name not in failed)
 
 

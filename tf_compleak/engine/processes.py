@@ -17,6 +17,7 @@ from tf_compleak.engine.scheduler import Scheduler, Worker
 from tf_compleak.engine.tasks import Agenda, Executor, Outcome, Task, call
 from tf_compleak.types.progress import Tell
 
+PATHS_BEFORE = "TF_COMPLEAK_PYTHONPATH"  # a worker's: what PYTHONPATH was before it was ours
 __all__ = ["Executor", "Inline", "Outcome", "Process", "Processes", "Task", "call"]
 
 
@@ -72,7 +73,12 @@ class Process(Worker):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_environment(threads), "PYTHONPATH": paths},
+                env={
+                    **os.environ,
+                    **_environment(threads),
+                    "PYTHONPATH": paths,
+                    PATHS_BEFORE: os.environ.get("PYTHONPATH", ""),
+                },
                 start_new_session=True,
             )
         self.line = connection.Connection(ours.detach())

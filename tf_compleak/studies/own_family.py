@@ -21,6 +21,8 @@ kind, and writes its versions as files or returns them as functions. See `docs/o
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -28,10 +30,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from tf_compleak.engine.user_code import UserCode
+from tf_compleak.types import validators
 
 Arrays = tuple[np.ndarray, np.ndarray]  # x f32[N, ...], y int64[N]
 Level = Literal["build", "train", "make"]
 METHODS = ("build", "make", "train")
+PLACES = ("members", "validation", "folder", "seed", "family", "gpu")
+NEEDED = ("members", "folder")
+PLACE = re.compile(r"\{(\w+)\}")
 
 
 class BuildsModel(Protocol):
@@ -84,3 +90,26 @@ def level(argument: str, code: UserCode) -> Level:
     raise ValueError(
         f"{argument}: {code.name} {told}; give it build, or build and train, or make alone."
     )
+
+
+def words(template: str) -> list[str]:
+    """The words of `--train_command`, in which {members} and so on stand as they are.
+
+    Raises:
+      ValueError: for quotes that do not close, an unknown word in braces, or one that is missing.
+    """
+    argument = "--train_command"
+    try:
+        split = shlex.split(template)
+    except ValueError as error:
+        raise ValueError(f"{argument}={template}: {error}; mend the quotes.") from error
+    used = {name for word in split for name in PLACE.findall(word)}
+    for name in sorted(used):
+        validators.choice(f"{argument}: in braces", name, PLACES)
+    for name in NEEDED:
+        if name not in used:
+            raise ValueError(
+                f"{argument}={template}: lacks {{{name}}}; write it where the command takes "
+                f"{'the training data' if name == 'members' else 'the folder of its versions'}."
+            )
+    return split

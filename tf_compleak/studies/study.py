@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.compression import recipes
@@ -18,6 +18,7 @@ from tf_compleak.types import LEAST, Release, validators
 
 SPLITS = ("disjoint", "halves", "coins")
 CALIBRATIONS = ("validation", "members")
+EXAMPLES = ("arrays", "ids")
 TUNED = ("pruning", "clustering", "quantization")
 OPTIMIZERS = ("sgd", "adamw")  # as `models.trainer` has them, which loads TensorFlow
 DEFAULT_ATTACKS = (
@@ -34,6 +35,7 @@ class Study(Question):
     """
 
     growing: ClassVar[tuple[str, ...]] = (*GROWING, "save_examples")
+    apart: ClassVar[tuple[str, ...]] = ("time_limit",)
 
     dataset: str = "digits"
     tfds_split: str = "train"
@@ -49,6 +51,9 @@ class Study(Question):
     depth: int = 0
     width: int = 0
     family: str = ""
+    train_command: str = ""
+    examples: str = "arrays"
+    time_limit: float = 0.0
     sequence_length: int = 128
     vocabulary: str = "members"
     vocabulary_size: int = 8000
@@ -78,7 +83,8 @@ class Study(Question):
     def __post_init__(self):
         sources.parse(self.dataset)
         validators.choice("--model", self.model, MODELS)
-        names = tuple(str(recipes.parse(name)) for name in self.versions)
+        self._check_family()
+        names = self._version_names()
         object.__setattr__(self, "versions", names)
         if not names:
             raise ValueError("--versions: empty; name at least one, such as original.")
@@ -91,7 +97,6 @@ class Study(Question):
         self.ask(names, self.num_shadows)
         self._check_training()
         self._check_text()
-        self._check_family()
         validators.choice("--calibration", self.calibration, CALIBRATIONS)
         validators.at_least("--calibration_size", self.calibration_size, 1)
         validators.choice("--split", self.split, SPLITS)
@@ -146,16 +151,46 @@ class Study(Question):
                 f"--model={self.model}."
             )
 
+    def _version_names(self) -> tuple[str, ...]:
+        """The versions to make, or to take from what the user's own code makes."""
+        if not self.makes_versions:
+            return tuple(str(recipes.parse(name)) for name in self.versions)
+        if self.versions == recipes.ALL:
+            raise ValueError(
+                "--versions: name those that --family or --train_command makes, such as "
+                "original,int8: their files' names without ending, or the functions' names."
+            )
+        return tuple(validators.version("--versions", name) for name in self.versions)
+
     def _check_family(self) -> None:
-        if not self.family:
-            return
-        own_family.level(f"--family={self.family}", self.code)
-        for name, default in (("model", "convnet"), ("depth", 0), ("width", 0), ("preset", "")):
+        """That who trains is told once, and in full."""
+        validators.choice("--examples", self.examples, EXAMPLES)
+        validators.at_least("--time_limit", self.time_limit, 0)
+        if self.family and self.train_command:
+            raise ValueError("--family, --train_command: both train a family; give one of them.")
+        if self.family:
+            own_family.level(f"--family={self.family}", self.code)
+        if self.train_command:
+            own_family.words(self.train_command)
+        else:
+            self._refuse(
+                (("examples", "arrays"), ("time_limit", 0)), "it goes with --train_command"
+            )
+        if self.family or self.train_command:
+            who = f"--family={self.family}" if self.family else "--train_command"
+            flags = (("model", "convnet"), ("depth", 0), ("width", 0), ("preset", ""))
+            self._refuse(flags, f"the model is that of {who}")
+
+    def _refuse(self, flags: tuple[tuple[str, Any], ...], why: str) -> None:
+        """ValueError for the first of these flags that is not at its default."""
+        for name, default in flags:
             if getattr(self, name) != default:
-                raise ValueError(
-                    f"--{name}={getattr(self, name)}: the model is that of --family={self.family}; "
-                    f"leave --{name} out."
-                )
+                raise ValueError(f"--{name}={getattr(self, name)}: {why}; leave --{name} out.")
+
+    @property
+    def makes_versions(self) -> bool:
+        """Whether versions come from the user's own code, not from recipes."""
+        return bool(self.train_command) or self.level == "make"
 
     @property
     def code(self) -> UserCode | None:

@@ -13,10 +13,12 @@ class Settings:
 
     Class attributes:
       growing: fields to which another study may add without being another; see `difference`.
+      apart: fields that no figure depends on, in which studies may differ.
       kind: "kind" of the saved form, "" for none.
     """
 
     growing: ClassVar[tuple[str, ...]] = ()
+    apart: ClassVar[tuple[str, ...]] = ()
     kind: ClassVar[str] = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +50,9 @@ class Settings:
         return [
             f"{key}: {saved.get(key)!r} there, {mine.get(key)!r} here"
             for key in keys
-            if mine.get(key) != saved.get(key) and not self._grown(key, mine, saved.get(key))
+            if mine.get(key) != saved.get(key)
+            and key not in self.apart
+            and not self._grown(key, mine, saved.get(key))
         ]
 
     def _defaults(self) -> dict[str, Any]:

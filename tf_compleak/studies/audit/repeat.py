@@ -103,9 +103,15 @@ def _differ(outputs: np.ndarray, expected: np.ndarray, allowed: np.ndarray) -> b
 def refusal(name: str, result: Repeated) -> str:
     """One line: what differs, by how much, what it can be, what to do."""
     return (
-        f"version {name}: the same question got another answer: {result.differing} of "
-        f"{result.examples} examples asked twice differ, by up to {result.largest:.2g}; "
-        f"{CAUSES[result.cause]}. Export it for inference, or pass --stateful=allow."
+        f"version {name}: {difference(result)}. Export it for inference, or pass --stateful=allow."
+    )
+
+
+def difference(result: Repeated) -> str:
+    """What differs, by how much, and what it can be."""
+    return (
+        f"the same question got another answer: {result.differing} of {result.examples} examples "
+        f"asked twice differ, by up to {result.largest:.2g}; {CAUSES[result.cause]}"
     )
 
 

@@ -115,7 +115,8 @@ def _version(root: Path, name: str) -> Given:
     outputs = [root / f"{name}.{kind}.npy" for kind in ("members", "non_members")]
     if all(path.is_file() for path in outputs):
         return outputs_of(name, outputs)
-    for path in (*(root / f"{name}{end}" for end in ENDINGS), root / OF_RUNS / name / MODEL):
+    of_run = (root / OF_RUNS / name / f"model{end}" for end in ENDINGS)
+    for path in (*(root / f"{name}{end}" for end in ENDINGS), *of_run):
         if path.is_file() or (path / "saved_model.pb").is_file():
             return str(path)
     raise FileNotFoundError(

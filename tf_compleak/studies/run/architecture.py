@@ -58,10 +58,11 @@ class StudyFiles(Protocol):
 def check(study: Study, examples: Examples) -> None:
     """ValueError where a flag of the study does not go with the kind of its data."""
     texts = isinstance(examples.x, Texts)
-    if texts and study.family:
+    if texts and (study.family or study.train_command):
+        which = "--family" if study.family else "--train_command"
         raise ValueError(
             f"--dataset={study.dataset}: holds texts, whose token ids depend on a vocabulary; "
-            "--family takes numbers: give the ids that your model takes as npz:PATH, or x and y."
+            f"{which} takes numbers: give the ids that your model takes as npz:PATH, or x and y."
         )
     if texts and study.model not in TEXT:
         raise ValueError(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tf_compleak.inference import copies, observe
 from tf_compleak.inference.interpreter import TFLiteModel
+from tf_compleak.studies.run import made_versions
 from tf_compleak.studies.run.run_stages import Extra, Observation, VersionFile
 from tf_compleak.studies.run.source import Source
 from tf_compleak.types import seeds
@@ -23,24 +26,32 @@ def observe_examples(
 ) -> None:
     """Probabilities of a version on its family's examples, and how often it is right."""
     split = source.splits[stage.family]
-    model = _model(source, stage)
-    total, done = len(split.scored) + len(split.validation), 0
+    indices, count = np.concatenate([split.scored, split.validation]), len(split.scored)
+    observe_ = made_versions.observe if source.study.makes_versions else _observed
+    probabilities = observe_(progress, source, stage, indices, facts)
+    right = probabilities.argmax(axis=1) == source.examples.y[indices]
+    np.save(folder / "probabilities.npy", probabilities[:count], allow_pickle=False)
+    facts["correct_members"] = int(right[:count][split.is_member].sum())
+    facts["correct_non_members"] = int(right[:count][~split.is_member].sum())
+    facts["correct_validation"] = int(right[count:].sum())
+
+
+def _observed(
+    progress: Progress, source: Source, stage: Observation, indices: np.ndarray, facts: dict
+) -> np.ndarray:
+    """f32[N, C] of one of our own files."""
+    done, split = 0, source.splits[stage.family]
 
     def tell(rows):
         nonlocal done
         done += rows
-        progress(done, total, "querying")
+        progress(done, len(indices), "querying")
 
-    x, y = source.take(stage.family, split.scored)
-    probabilities = observe.observe(model, x, "probabilities", tell)
-    right = probabilities.argmax(axis=1) == y
-    x, y = source.take(stage.family, split.validation)
-    validated = observe.observe(model, x, "probabilities", tell).argmax(axis=1) == y
-    np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
-    facts["resolution"] = model.resolution
-    facts["correct_members"] = int(right[split.is_member].sum())
-    facts["correct_non_members"] = int(right[~split.is_member].sum())
-    facts["correct_validation"] = int(validated.sum())
+    with _model(source, stage) as model:
+        facts["resolution"] = model.resolution
+        parts = [source.model_inputs(stage.family, of) for of in (split.scored, split.validation)]
+        said = [observe.observe(model, x, "probabilities", tell) for x in parts]
+    return np.concatenate(said)
 
 
 def ask_more(progress: Progress, source: Source, stage: Extra, folder: Path, facts: dict) -> None:
@@ -50,9 +61,14 @@ def ask_more(progress: Progress, source: Source, stage: Extra, folder: Path, fac
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def _model(source: Source, stage: Observation | Extra) -> TFLiteModel:
-    file = VersionFile(stage.family, stage.version).stage(source).folder() / "model.tflite"
-    return TFLiteModel(str(file), threads=source.study.threads)
+@contextlib.contextmanager
+def _model(source: Source, stage: Observation | Extra) -> Iterator[Any]:
+    if source.study.makes_versions:
+        with made_versions.opened(source, stage) as model:
+            yield model
+    else:
+        file = VersionFile(stage.family, stage.version).stage(source).folder() / "model.tflite"
+        yield TFLiteModel(str(file), threads=source.study.threads)
 
 
 def _aside(progress: Progress, source: Source, stage: Extra) -> dict[str, np.ndarray]:
@@ -68,12 +84,17 @@ def _probabilities(
     change: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """f32[N, C] of a version on examples, in blocks."""
-    model = _model(source, stage)
     blocks = [np.empty((0, source.examples.classes), np.float32)]  # where no example is aside
-    for start in range(0, len(indices), BLOCK):
-        x = source.model_inputs(stage.family, indices[start : start + BLOCK])
-        blocks.append(observe.observe(model, x if change is None else change(x), "probabilities"))
-        progress(start + len(x), len(indices), "querying")
+    with _model(source, stage) as model:
+        if isinstance(model, made_versions.MadeFunction):
+            if change is not None:
+                raise ValueError(made_versions.GONE)
+            return model.probabilities(indices)
+        for start in range(0, len(indices), BLOCK):
+            x = source.model_inputs(stage.family, indices[start : start + BLOCK])
+            x = x if change is None else change(x)
+            blocks.append(observe.observe(model, x, "probabilities"))
+            progress(start + len(x), len(indices), "querying")
     return np.concatenate(blocks)
 
 
@@ -85,15 +106,18 @@ def _sensitivities(progress: Progress, source: Source, stage: Extra) -> dict[str
         done += rows
         progress(done, len(indices) * (study.sensitivity_queries + 1), "querying with noise")
 
-    values = observe.sensitivities(
-        _model(source, stage),
-        source.model_inputs(stage.family, indices),
-        "probabilities",
-        queries=study.sensitivity_queries,
-        epsilon=study.sensitivity_epsilon,
-        rng=seeds.generator(study.seed, "sensitivity", stage.family),
-        on_batch=tell,
-    )
+    with _model(source, stage) as model:
+        if isinstance(model, made_versions.MadeFunction):
+            raise ValueError(made_versions.GONE)
+        values = observe.sensitivities(
+            model,
+            source.model_inputs(stage.family, indices),
+            "probabilities",
+            queries=study.sensitivity_queries,
+            epsilon=study.sensitivity_epsilon,
+            rng=seeds.generator(study.seed, "sensitivity", stage.family),
+            on_batch=tell,
+        )
     return {"sensitivities": values}
 
 

@@ -14,7 +14,7 @@ from tf_compleak.leakage.plan import TARGET
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import run_versions
+from tf_compleak.studies.run import run_versions, train_command
 from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
@@ -53,6 +53,9 @@ def run(study: Study, options: Options, tell: Tell = silent) -> Report:
         call_off([stage for stage in planned if not stage.why(source, thorough=False)], journal)
         failures = _versions(executor, source, journal)
         usable = tuple(name for name in study.versions if name not in failures)
+        if not usable:
+            reasons = dict.fromkeys(f"{name}: {of.reason}" for name, of in failures.items())
+            raise ValueError(f"no version can be used: {'; '.join(reasons)}")
         left = everything(study, usable)
         call_off([stage for stage in planned if stage not in left], journal)
         findings = investigate(
@@ -86,7 +89,8 @@ def _source(executor: Executor, study: Study, options: Options, tell: Tell) -> S
     check(study, source.examples)
     study.check_measurable(study.num_non_members)
     _must(executed(executor, text_stages(source), source, tell))
-    spec(source)
+    if not study.makes_versions:
+        spec(source)
     return source
 
 
@@ -113,7 +117,7 @@ def _failure(source: Source, name: str, outcomes: dict[str, Outcome]) -> Failure
         outcome = outcomes.get(Observation(family, name).title)
         if outcome is not None and outcome.error:
             return Failure(name, f"{family}: {outcome.error}")
-    return run_versions.accuracy_failure(source, name)
+    return run_versions.failure(source, name)
 
 
 def _provenance(source: Source) -> dict[str, Any]:
@@ -133,6 +137,8 @@ def _provenance(source: Source) -> dict[str, Any]:
 def _own_provenance(source: Source) -> dict[str, Any]:
     """The user's own code, which is part of what is attacked."""
     code = source.study.code
+    if source.study.train_command:
+        return {"family": train_command.identity(source.study)}
     if code is None:
         return {}
     return {"family": {"name": code.name, "sha256": code.sha256, "does": source.study.level}}

@@ -13,6 +13,7 @@ from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.question_stages import extras, scored
+from tf_compleak.studies.run import train_command
 from tf_compleak.studies.run.architecture import StudyFiles, spec
 from tf_compleak.studies.study import Study
 
@@ -177,7 +178,7 @@ class Training(Declaration):
         return source.workdir.training(self.family)
 
     def flags(self, source: StudyFiles) -> dict[str, Any]:
-        if source.study.level in ("train", "make"):
+        if source.study.train_command or source.study.level in ("train", "make"):
             return source.flags("threads", "seed")
         last = ("checkpoint",) if source.study.checkpoint != "best" else ()
         model = spec(source)  # the architecture's own sizes where --depth or --width is 0
@@ -196,6 +197,8 @@ class Training(Declaration):
 
     def _code(self, source: StudyFiles) -> dict[str, Any]:
         """What of the user's own code it depends on; {} where there is none."""
+        if source.study.train_command:
+            return {"command": train_command.identity(source.study)}
         code = source.study.code
         return {"code": {"name": code.name, "sha256": code.sha256}} if code else {}
 
@@ -207,6 +210,14 @@ class Training(Declaration):
         if study.preset:
             facts["preset"] = source.preset().facts()["sha256"]
         return {**facts, **source.flags("heads", "dropout")}
+
+
+def _recipe(version: str) -> recipes.Recipe | None:
+    """The recipe of that name; None for a name of the user's own."""
+    try:
+        return recipes.parse(version)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -226,7 +237,7 @@ class VersionFile(Declaration):
     @property
     def affinity(self) -> str:
         """Versions that share a traced graph; in the order of how long it takes to trace."""
-        match recipes.parse(self.version):
+        match _recipe(self.version):
             case recipes.Pruning():
                 return "1 pruning"
             case recipes.QuantizationAware():
@@ -243,6 +254,8 @@ class VersionFile(Declaration):
         return source.workdir.version(self.family, self.version)
 
     def flags(self, source: StudyFiles) -> dict[str, Any]:
+        if source.study.makes_versions:
+            return {}
         match recipes.parse(self.version):
             case recipes.Pruning():
                 return source.flags(*OPTIMIZATION, "pruning_learning_rate")
@@ -253,7 +266,7 @@ class VersionFile(Declaration):
         return {}
 
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
-        calibrated = self.version == "int8-ptq"
+        calibrated = self.version == "int8-ptq" and not source.study.makes_versions
         return {
             "training": source.fingerprint(Training(self.family)),
             "recipe": self.version,

@@ -29,11 +29,13 @@ TEXT_NOTES = {
 
 def calibrated(source: Any) -> bool:
     """Whether a version of the study has activation ranges that are found on examples."""
-    return CALIBRATED in source.study.versions
+    return CALIBRATED in source.study.versions and not source.study.makes_versions
 
 
 def representative_data(source: Any) -> str:
     """What activation ranges are found on, for the report."""
+    if source.study.makes_versions:
+        return "whatever the family's own code takes"
     if not calibrated(source):
         return "none: no version takes any"
     return CALIBRATED_ON[source.study.calibration]
@@ -48,22 +50,29 @@ def record(source: Any, name: str) -> Version:
     if answers:
         target = source.observations(TARGET, _beside_original(source, name))
         validation = validation_accuracy(source, TARGET, name)
-        if name != ORIGINAL:
+        if name != ORIGINAL and _reference(source, TARGET):
             lost = {"relative_loss": _relative_loss(source, TARGET, name)}
     return version_record.record(
         name,
         target,
         **lost,
         recipe=name,
-        path=f"families/target/versions/{name}/model.tflite" if facts else "",
+        path=_path(name, facts),
+        output=(answers or {}).get("output", "probabilities"),
         bytes=facts.get("bytes", 0),
         gzip_bytes=facts.get("gzip_bytes", 0),
         validation_accuracy=validation,
         resolution=(answers or {}).get("resolution", 0.0),
-        notes=(*_notes(source, name), *_left_alone(name, left)),
+        notes=(*_notes(source, name, answers or {}), *_left_alone(name, left)),
         left_alone=tuple(left["kernels"]),
         left_alone_share=left["share"],
     )
+
+
+def _path(name: str, facts: dict[str, Any]) -> str:
+    """Of a version's file; "" where there is none, as of functions."""
+    file = facts.get("file", "" if not facts or "function" in facts else "model.tflite")
+    return f"families/target/versions/{name}/{file}" if file else ""
 
 
 def _beside_original(source: Any, name: str) -> tuple[str, ...]:
@@ -74,12 +83,19 @@ def _beside_original(source: Any, name: str) -> tuple[str, ...]:
     return (name,)
 
 
+def failure(source: Any, name: str) -> Failure | None:
+    """A Failure of a version that was asked in every family, but cannot be used; None otherwise."""
+    return mismatch(source, name) or accuracy_failure(source, name)
+
+
 def accuracy_failure(source: Any, name: str) -> Failure | None:
     """A Failure when the version lost too much validation accuracy in any family.
 
     Judged by the share of what the original's has above guessing: half of a weak model is much.
     """
     for family in source.splits:
+        if not _reference(source, family):
+            continue
         loss = _relative_loss(source, family, name)
         if loss.value > source.study.max_accuracy_drop:
             before = _trained_accuracy(source, family).value
@@ -100,8 +116,31 @@ def validation_accuracy(source: Any, family: str, name: str) -> Estimate:
     return intervals.proportion(correct, len(source.splits[family].validation))
 
 
+def _reference(source: Any, family: str) -> bool:
+    """Whether it is known how good the trained model is: of the user's own, if it is a version."""
+    if not source.study.makes_versions:
+        return True
+    asked = ORIGINAL in source.study.versions
+    return asked and Observation(family, ORIGINAL).stage(source).facts() is not None
+
+
+def mismatch(source: Any, name: str) -> Failure | None:
+    """A Failure when a version is of one shape or kind in the target and another in a shadow."""
+    target = Observation(TARGET, name).stage(source).facts() or {}
+    for family in source.splits:
+        facts = Observation(family, name).stage(source).facts() or {}
+        for key, does in (("input_shape", "takes inputs of shape"), ("output", "answers with")):
+            if facts.get(key) != target.get(key):
+                return Failure(
+                    name, f"{family}: {does} {facts.get(key)}, the target's {target.get(key)}"
+                )
+    return None
+
+
 def _trained_accuracy(source: Any, family: str) -> Estimate:
     """That of the model that was trained, whether it is one of the versions or not."""
+    if source.study.makes_versions:
+        return validation_accuracy(source, family, ORIGINAL)
     share = Training(family).stage(source).facts()["validation_accuracy"]
     count = len(source.splits[family].validation)
     return intervals.proportion(round(share * count), count)
@@ -117,8 +156,15 @@ def _relative_loss(source: Any, family: str, name: str) -> Estimate:
     return version_record.relative_loss(before, after, _guessing(source, family))
 
 
-def _notes(source: Any, name: str) -> tuple[str, ...]:
+def _notes(source: Any, name: str, answers: dict[str, Any]) -> tuple[str, ...]:
     study, notes = source.study, []
+    if study.makes_versions:
+        isolation = answers.get("isolation")
+        return (
+            f"made by the user's own code; outputs read as {answers.get('output', 'none')}",
+            *([answers["repeated"]] if "repeated" in answers else []),
+            *([f"isolation: {isolation}"] if isolation else ["asked where it was trained"]),
+        )
     if name == CALIBRATED:
         count = len(source.calibration(TARGET))
         notes.append(f"activation ranges found on {count} {CALIBRATED_ON[study.calibration]}")

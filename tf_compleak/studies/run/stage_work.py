@@ -24,6 +24,7 @@ from tf_compleak.engine import stage_log
 from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import write_text
+from tf_compleak.studies.run import making, train_command
 from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
@@ -157,7 +158,10 @@ def _logged(source: Source, stage: Declaration) -> Iterator[None]:
 
 def train(progress: Progress, source: Source, stage: Training, folder: Path, facts: dict) -> None:
     """Train a family's original on its members, as the study says or as the user's code does."""
-    work = {"train": _train_own}.get(source.study.level, _train)
+    if source.study.makes_versions:
+        making.make(progress, source, stage, folder, facts)
+        return
+    work = _train_own if source.study.level == "train" else _train
     with _logged(source, stage):
         work(progress, source, stage, folder, facts)
 
@@ -167,12 +171,11 @@ def _train_own(progress, source: Source, stage: Training, folder: Path, facts: d
     from tf_compleak.models import own_model
 
     split = source.splits[stage.family]
-    rng = seeds.generator(source.study.seed, "train", stage.family)
     weights, accuracy = own_model.trained(
         spec(source),
         source.take(stage.family, split.members),
         source.take(stage.family, split.validation),
-        int(rng.integers(2**31)),
+        train_command.seed(source.study, stage.family),
     )
     _save(folder, weights)
     facts["validation_accuracy"] = accuracy
@@ -214,7 +217,10 @@ def _train(progress: Progress, source: Source, stage: Training, folder: Path, fa
 def version(
     progress: Progress, source: Source, stage: VersionFile, folder: Path, facts: dict[str, Any]
 ) -> None:
-    """Make one version's `.tflite` file from the trained weights."""
+    """Make one version's `.tflite` file from the trained weights, or take what was made."""
+    if source.study.makes_versions:
+        making.take(source, stage, folder, facts)
+        return
     with _logged(source, stage):
         _version(progress, source, stage, folder, facts)
 
