@@ -10,7 +10,9 @@ import pytest
 import tiny
 
 from tf_compleak.cli import main as cli
+from tf_compleak.models import ModelSpec, own_model
 from tf_compleak.report.report import Report
+from tf_compleak.studies.study import Study
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +71,19 @@ def test_programs_that_know_nothing_of_this_package(example, tmp_path, monkeypat
     assert set(files) == {f"examples/{example}"}
     said = (tmp_path / "w" / "logs" / "train-shadow-0.log").read_text()
     assert "validation: [" in said and ("training with seed" in said) == (example == "train.sh")
+
+
+def test_the_documentation_shows_what_runs(tmp_path):
+    text = (ROOT / "docs" / "own_models.md").read_text(encoding="utf-8")
+    (tmp_path / "own.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
+    study = Study(family=f"{tmp_path}/own.py:Own")
+    assert study.level == "build"
+    assert not own_model.is_compiled(ModelSpec("", 0, 0, (8, 8, 1), 10, code=study.code))
+    for name in re.findall(r"\((?:\.\./)?(examples/[a-z0-9_.]+)\)", text):
+        assert (ROOT / name).is_file()
+    titles = [line.removeprefix("## ").lower() for line in text.splitlines() if line[:3] == "## "]
+    anchors = {title.replace(" ", "-").replace(",", "") for title in titles}
+    assert set(re.findall(r"\(#([^)]+)\)", text)) == anchors
 
 
 def test_every_example_is_run_here():

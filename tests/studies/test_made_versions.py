@@ -216,6 +216,7 @@ def test_versions_of_other_shapes_or_kinds_in_the_families_fail(monkeypatch):
         ({"versions": ("a+b",)}, "cannot be a version's name"),
         ({"versions": ("a",), "examples": "ids"}, "--examples=ids: it goes with --train_command"),
         ({"versions": ("a",), "time_limit": 3.0}, "--time_limit=3.0: it goes with --train_command"),
+        ({"versions": ("a",), "early_stopping": 3}, "--early_stopping=3: the training is that of"),
         ({"versions": ("a",), "train_command": "x {members} {folder}"}, "both train a family"),
     ],
 )

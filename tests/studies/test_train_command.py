@@ -127,6 +127,23 @@ def test_a_dry_run_prints_the_exact_commands_and_gpus_take_turns(tmp_path, monke
         train_command.filled(study(), str(tmp_path), "target")
 
 
+def test_a_time_limit_makes_no_other_study(tmp_path):
+    limited = study(time_limit=5.0)
+    assert limited.difference(study().to_json()) == []
+    assert limited.difference(study(seed=1).to_json()) == ["seed: 1 there, 0 here"]
+
+
+def test_files_that_the_command_names_are_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train").write_text("one")
+    first = train_command.identity(study())
+    assert list(first["files"]) == ["train"]
+    (tmp_path / "train").write_text("two!")
+    assert train_command.identity(study()) != first
+    monkeypatch.setattr(train_command, "HASHED", 2)
+    assert train_command.identity(study())["files"]["train"].startswith("4 bytes of ")
+
+
 class FakeSource:
     """What `train_command.run` takes of a source."""
 

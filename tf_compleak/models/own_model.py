@@ -191,6 +191,7 @@ def is_compiled(spec: ModelSpec) -> bool:
     return getattr(model, "optimizer", None) is not None
 
 
+@functools.lru_cache(maxsize=4)
 def loss_of(spec: ModelSpec) -> CompiledLoss | None:
     """The loss that versions are fine-tuned by; None for the cross-entropy."""
     compiled = spec.code is not None and is_compiled(spec)

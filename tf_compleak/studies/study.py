@@ -180,6 +180,9 @@ class Study(Question):
             who = f"--family={self.family}" if self.family else "--train_command"
             flags = (("model", "convnet"), ("depth", 0), ("width", 0), ("preset", ""))
             self._refuse(flags, f"the model is that of {who}")
+            if self.train_command or self.level != "build":
+                flags = (("augmentation", ()), ("early_stopping", 0), ("mixed_precision", "none"))
+                self._refuse(flags, f"the training is that of {who}")
 
     def _refuse(self, flags: tuple[tuple[str, Any], ...], why: str) -> None:
         """ValueError for the first of these flags that is not at its default."""

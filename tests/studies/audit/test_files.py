@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tf_compleak.cli import main as cli
-from tf_compleak.studies.audit import query
+from tf_compleak.studies.audit import query, shadows
 from tf_compleak.types import STRONGEST
 
 RNG = np.random.default_rng(0)
@@ -225,3 +225,12 @@ def test_a_report_says_that_examples_were_asked_twice(files, tmp_path):
     for version in saved["versions"]:
         assert any("64 examples asked twice" in note for note in version["notes"])
     assert "cautions" not in saved["provenance"]
+
+
+def test_a_shadow_is_found_whatever_kind_of_file_a_run_has_made(tmp_path):
+    for name, file in (("a", "model.keras"), ("b", "model.tflite"), ("c", "saved_model.pb")):
+        path = tmp_path / "versions" / name / ("model" if name == "c" else "") / file
+        path.parent.mkdir(parents=True)
+        path.touch()
+        found = shadows._version(tmp_path, name)
+        assert found == str(path.parent if name == "c" else path)

@@ -129,8 +129,9 @@ def _asked(source: Any, family: str, name: str, function: Callable, folder: Path
     for start in range(0, len(everyone), BLOCK):
         parts.append(ask(np.arange(start, min(start + BLOCK, len(everyone)))))
         tell(start + len(parts[-1]), len(everyone))
-    reading = read_as(np.concatenate(parts), 0.0, source.examples.classes)
-    facts = asked_again(name, np.concatenate(parts), ask, source.study.seed, family, reading.step)
+    outputs = np.concatenate(parts)
+    reading = read_as(outputs, 0.0, source.examples.classes)
+    facts = asked_again(name, outputs, ask, source.study.seed, family, reading.step)
     np.save(folder / f"{name}.npy", reading.probabilities, allow_pickle=False)
     return {"output": reading.kind, "resolution": reading.step, **facts}
 
