@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak.inference.isolated.allowed_ops import OPERATIONS
+from tf_compleak.inference.isolated.batching import padded
 from tf_compleak.inference.ports import cast, chosen, rows_of, tensor_port
 
 LARGEST = 2**31  # bytes of saved_model.pb, as many as protobuf takes
@@ -70,10 +71,7 @@ class SavedModel:
         count = len(next(iter(rows.values())))
         given = {}
         for port in self.inputs:
-            part = cast(rows[port.name], port.dtype)
-            if count < self.batch:
-                filler = np.zeros((self.batch - count, *part.shape[1:]), part.dtype)
-                part = np.concatenate([part, filler])
+            part = padded(cast(rows[port.name], port.dtype), self.batch)
             given[port.name] = self._tf.constant(part)
         outputs = self._call(**given)[self.output.name].numpy()
         return rows_of(outputs, max(count, self.batch))[:count]

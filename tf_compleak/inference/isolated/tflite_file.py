@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_compleak.inference.isolated.batching import answers_by_row, padded
 from tf_compleak.inference.ports import Port, chosen, clean, rows_of
 from tf_compleak.inference.quantized import dequantized, quantized
 
@@ -62,29 +63,15 @@ class TFLite:
         if any(not len(detail["shape"]) for detail in self._inputs):
             return False
         shapes = [[batch, *map(abs, map(int, detail["shape"][1:]))] for detail in self._inputs]
-        rng = np.random.default_rng(0)
-        probe = [rng.random(shape, dtype=np.float32) for shape in shapes]
-        try:
-            together = self._invoke(probe)
-            turned = self._invoke([rows[::-1] for rows in probe])
-        except (ValueError, RuntimeError):
-            return False
-        if len(together) != batch or len(turned) != batch:
-            return False
-        near = np.allclose(together, turned[::-1], atol=1e-4 + self.output.scale, equal_nan=True)
-        self.batch = batch if near else self.batch
-        return bool(near)
+        refusals = (ValueError, RuntimeError)
+        if answers_by_row(self._invoke, shapes, self.output.scale, refusals):
+            self.batch = batch
+        return self.batch == batch
 
     def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(rows.values())))
-        padded = []
-        for port in self.inputs:
-            part = rows[port.name]
-            if count < self.batch:
-                filler = np.zeros((self.batch - count, *part.shape[1:]), part.dtype)
-                part = np.concatenate([part, filler])
-            padded.append(part)
-        return rows_of(self._invoke(padded), self.batch)[:count]
+        given = [padded(rows[port.name], self.batch) for port in self.inputs]
+        return rows_of(self._invoke(given), self.batch)[:count]
 
     def _invoke(self, rows: list[np.ndarray]) -> np.ndarray:
         wanted = self._outputs[self._place]
