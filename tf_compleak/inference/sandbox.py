@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_compleak.inference import process_group
-from tf_compleak.inference.kinds import kind_of
+from tf_compleak.inference.kinds import check_installed, kind_of
 from tf_compleak.inference.ports import Port
 
 MESSAGE = 16 * 2**20  # bytes of inputs that are sent at a time
@@ -54,9 +54,10 @@ class SandboxedModel:
     """A model file, opened in an isolated process; a context manager.
 
     Attributes:
-      path, kind: "tflite", "keras", "h5" or "savedmodel".
+      path, kind: "tflite", "onnx", "keras", "h5" or "savedmodel".
       inputs, outputs: `ports.Port` of each; output: the one that `predict` gives.
       batch: rows of one call.
+      metadata: what the file says of how its inputs are prepared; "" for nothing.
       isolation: "full", "partial: ..." or "none: ...", what this machine could not enforce.
     """
 
@@ -82,6 +83,7 @@ class SandboxedModel:
         """
         self.path, self._seconds, self._memory = str(path), seconds, memory
         self.kind = kind = kind_of(self.path)
+        check_installed(self.path, kind)
         self._is_late, self._process = False, None
         self._held = contextlib.ExitStack()  # what `close` gives back
         settings = {"batch": batch, "threads": threads, "output": output, "signature": signature}
@@ -163,6 +165,7 @@ class SandboxedModel:
             "TF_NUM_INTEROP_THREADS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "",
+            "ORT_DISABLE_TELEMETRY": "1",
         }
 
     def _take(self, facts: dict) -> None:
@@ -173,6 +176,7 @@ class SandboxedModel:
                 for key in ("inputs", "outputs")
             )
             self.output = self.outputs[int(facts["output"])]
+            self.metadata = _line(str(facts.get("metadata", "")))[:300]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ValueError(f"{self.path}: {NONSENSE}") from error
         self._check_sizes()

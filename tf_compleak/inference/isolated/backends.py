@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tf_compleak.inference.isolated import keras_file, saved_model
+from tf_compleak.inference.isolated import keras_file, onnx_check, saved_model
 from tf_compleak.inference.ports import Port
+
+RUNTIMES = {"tflite": "ai_edge_litert.interpreter", "onnx": "onnxruntime"}  # else TensorFlow
 
 
 class Backend(Protocol):
     """An opened file; `run` takes rows of every input, `batch` of them or fewer.
 
-    Rows are f32; those of a quantized `.tflite` input may be in its own integers.
+    Rows are f32; those of a quantized input may be in its own integers.
     """
 
     kind: str
@@ -36,6 +38,8 @@ def check(path: str, kind: str, *, lists: bool = True) -> Any:
     """
     if kind == "tflite":
         return Path(path)
+    if kind == "onnx":
+        return onnx_check.check(Path(path), lists=lists)
     if kind == "savedmodel":
         return saved_model.check(Path(path), lists=lists)
     return keras_file.check(Path(path), kind, lists=lists)
@@ -43,7 +47,7 @@ def check(path: str, kind: str, *, lists: bool = True) -> Any:
 
 def load_runtime(kind: str) -> None:
     """Import what a file is run on."""
-    importlib.import_module("ai_edge_litert.interpreter" if kind == "tflite" else "tensorflow")
+    importlib.import_module(RUNTIMES.get(kind, "tensorflow"))
 
 
 def open_file(checked: Any, settings: dict[str, Any]) -> Backend:
@@ -53,6 +57,10 @@ def open_file(checked: Any, settings: dict[str, Any]) -> Backend:
         from tf_compleak.inference.isolated.tflite_file import TFLite
 
         return TFLite(checked, batch, settings["threads"], output, settings["signature"])
+    if kind == "onnx":
+        from tf_compleak.inference.isolated.onnx_file import OnnxFile
+
+        return OnnxFile(checked, batch, settings["threads"], output)
     if kind == "savedmodel":
         return saved_model.SavedModel(checked, batch, output, settings["signature"])
     return keras_file.KerasFile(checked, batch, output)

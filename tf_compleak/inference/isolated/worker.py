@@ -24,14 +24,15 @@ from tf_compleak.inference.isolated import walls
 PAUSE = 0.1  # seconds between two messages on how many rows are answered
 LIBRARIES = {  # what is imported before the walls, by the kind of file
     "tflite": ("numpy", "ai_edge_litert.interpreter"),
+    "onnx": ("numpy", "onnx"),
     "savedmodel": ("numpy", "google.protobuf.message"),
     "keras": ("numpy", "h5py"),
     "h5": ("numpy", "h5py"),
 }
 
-OUT_OF_MEMORY = (  # as LiteRT, TensorFlow and the C++ library say it
+OUT_OF_MEMORY = (  # as LiteRT, onnxruntime, TensorFlow and the C++ library say it
     *("bad_alloc", "Cannot allocate memory", "Unable to allocate", "OOM when allocating"),
-    *("ResourceExhausted", "RESOURCE_EXHAUSTED", "failed to allocate memory", "MemoryError"),
+    *("ResourceExhausted", "RESOURCE_EXHAUSTED", "ailed to allocate memory", "MemoryError"),
 )
 UNUSED = ("matplotlib", "pandas", "IPython", "pydot", "PIL")  # what Keras draws with
 
@@ -85,6 +86,7 @@ def _serve(connection: Connection, inputs: mmap.mmap, settings, backends) -> Non
         "inputs": [vars(port) for port in model.inputs],
         "outputs": [vars(port) for port in model.outputs],
         "output": model.outputs.index(model.output),
+        "metadata": getattr(model, "metadata", ""),
     }
     _tell(connection, facts)
     while True:
