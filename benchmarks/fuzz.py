@@ -8,14 +8,12 @@ the isolated process, arrays and records here. Each must be read, or end in one 
 or OSError. Exits with 1 when anything else is met. `fuzz_tflite.py` knows more about `.tflite`.
 """
 
-import io
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from absl import app, flags
+from damage import damage
 from results import write_section
 
 FLAGS = flags.FLAGS
@@ -38,8 +37,6 @@ flags.DEFINE_integer("seed", 0, "seed of the damage")
 flags.DEFINE_boolean("write", False, "write the table into benchmarks/README.md")
 
 START = 150.0  # seconds over the limits after which a file counts as one that hangs
-WORDS = (b"Dense", b"relu", b"softmax", b"null", b"float32", b"true", b"6", b"3", b'"config"')
-OTHERS = (b"Lambda", b"eval", b"-1", b"[]", b"{}", b"1e999", b"99999999999", b'"', b"os", b"NaN")
 
 
 @dataclass(frozen=True)
@@ -56,45 +53,6 @@ class Kind:
     name: str
     damaged: tuple[str, ...]
     read: Callable[[Path], object]
-
-
-def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """These bytes, damaged in one way."""
-    data, size = bytearray(content), max(1, len(content))
-    way = rng.choice(["bits", "bytes", "head", "cut", "moved", "words"])
-    if way == "bits":
-        for place in rng.integers(size, size=rng.integers(1, 20)):
-            data[place] ^= 1 << int(rng.integers(8))
-    elif way in ("bytes", "head"):
-        reach = min(size, 400) if way == "head" else size
-        for place in rng.integers(reach, size=rng.integers(1, 20)):
-            data[place] = int(rng.integers(256))
-    elif way == "cut":
-        data = data[: rng.integers(size)]
-    elif way == "moved":
-        length = int(rng.integers(1, min(400, size) + 1))
-        start, place = rng.integers(size - length + 1, size=2)
-        data[place : place + length] = data[start : start + length]
-    else:
-        return _reworded(bytes(data), rng)
-    return bytes(data)
-
-
-def _reworded(data: bytes, rng: np.random.Generator) -> bytes:
-    """A word of the text exchanged; within a zip, whose sums then fit again."""
-    if data[:2] == b"PK":
-        given, packed = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
-        names = given.namelist()
-        chosen = names[rng.integers(len(names))]
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name in names:
-                content = given.read(name)
-                archive.writestr(name, damage(content, rng) if name == chosen else content)
-        return packed.getvalue()
-    for word in rng.permutation(WORDS):
-        if word in data:
-            return data.replace(bytes(word), bytes(rng.choice(OTHERS)), int(rng.integers(1, 4)))
-    return data
 
 
 # Valid files --------------------------------------------------------------------------------------

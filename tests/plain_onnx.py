@@ -61,6 +61,40 @@ def classifier(
     return model(nodes, inputs, outputs, {"w": weights, **(constants or {})}, **others)
 
 
+def convolution(kernel: np.ndarray, dense: np.ndarray, shape: Sequence[int | str]) -> ModelProto:
+    """Softmax of a convolution's means: f32[out, in, 3, 3], f32[out, classes]; "x" of `shape`."""
+    nodes = [
+        node("Conv", ["x", "k"], "c", pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], "r"),
+        node("GlobalAveragePool", ["r"], "g"),
+        node("Flatten", ["g"], "f"),
+        node("Gemm", ["f", "d"], "l"),
+        node("Softmax", ["l"], "p", axis=-1),
+    ]
+    outputs = [port("p", [shape[0], dense.shape[1]])]
+    return model(nodes, [port("x", shape)], outputs, {"k": kernel, "d": dense})
+
+
+def quantized_ends(weights: np.ndarray) -> ModelProto:
+    """Softmax of int8 that stand for numbers (step 0.02, zero 3); uint8 of step 1/256."""
+    constants = {
+        "w": weights,
+        "s": np.float32(0.02),
+        "z": np.int8(3),
+        "t": np.float32(1 / 256),
+        "u": np.uint8(0),
+    }
+    nodes = [
+        node("DequantizeLinear", ["x", "s", "z"], "f"),
+        node("MatMul", ["f", "w"], "l"),
+        node("Softmax", ["l"], "q", axis=-1),
+        node("QuantizeLinear", ["q", "t", "u"], "p"),
+    ]
+    inputs = [port("x", ["n", len(weights)], TensorProto.INT8)]
+    outputs = [port("p", ["n", weights.shape[1]], TensorProto.UINT8)]
+    return model(nodes, inputs, outputs, constants)
+
+
 def saved(made: ModelProto, path: Path) -> Path:
     """The model as a file."""
     path.write_bytes(made.SerializeToString())

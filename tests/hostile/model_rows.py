@@ -7,6 +7,7 @@ from pathlib import Path
 
 import model_files as files
 import numpy as np
+from onnx_rows import OF_RUNTIME, ONNX
 from row import DENIED, Row
 from saved_rows import BY_HAND, SAVED
 from watch import Watch
@@ -332,9 +333,9 @@ OTHERS = [
     Row("a link to itself", files.special("loop"), "cannot be read (Too many levels of symbolic"),
     Row("an empty folder", files.special("folder"), "is a folder without saved_model.pb; name a"),
 ]  # fmt: skip
-ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *BY_HAND, *SAVED, *OTHERS]
+ROWS = [*FUNCTIONS, *LAYERS, *ARCHIVES, *WEIGHTS, *BY_HAND, *SAVED, *ONNX, *OTHERS]
 
-NOT_OF_LISTS = (CANNOT, "cannot be loaded as a", "is nested too deep to be read", "")
+NOT_OF_LISTS = (CANNOT, "cannot be loaded as a", "is nested too deep to be read", "", *OF_RUNTIME)
 LISTED = [row for row in ROWS if row not in OTHERS and row.seen not in NOT_OF_LISTS]
 QUICK = frozenset(  # one row of every kind of attack, which a process is started for by default
     (
@@ -354,4 +355,4 @@ def takes_seconds(row: Row) -> bool:
 
 def is_slow(row: Row) -> bool:
     """Whether a row of the same kind is opened by default."""
-    return row.name not in QUICK and row not in OTHERS
+    return row.name not in QUICK and row not in (*OTHERS, *ONNX)

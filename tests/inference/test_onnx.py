@@ -39,18 +39,8 @@ def refused(path, **settings) -> str:
     return line
 
 
-def convolved(shape=("n", 3, 8, 8), **others):
-    """Softmax of a convolution's means."""
-    nodes = [
-        node("Conv", ["x", "k"], "c", pads=[1, 1, 1, 1]),
-        node("Relu", ["c"], "r"),
-        node("GlobalAveragePool", ["r"], "g"),
-        node("Flatten", ["g"], "f"),
-        node("Gemm", ["f", "d"], "l"),
-        node("Softmax", ["l"], "p", axis=-1),
-    ]
-    outputs = [port("p", [shape[0], 3])]
-    return plain.model(nodes, [port("x", shape)], outputs, {"k": KERNEL, "d": DENSE}, **others)
+def convolved(shape=("n", 3, 8, 8)):
+    return plain.convolution(KERNEL, DENSE, shape)
 
 
 def of_convolved(images):
@@ -174,28 +164,8 @@ def test_functions_and_branches(file):
 # Quantized files ----------------------------------------------------------------------------------
 
 
-def quantized_ends(kind="int8", out="uint8"):
-    """Softmax of integers that stand for numbers; integers that stand for probabilities."""
-    codes = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8}
-    constants = {
-        "w": W,
-        "s": np.float32(0.02),
-        "z": np.array(3, kind),
-        "t": np.float32(1 / 256),
-        "u": np.array(0, out),
-    }
-    nodes = [
-        node("DequantizeLinear", ["x", "s", "z"], "f"),
-        node("MatMul", ["f", "w"], "l"),
-        node("Softmax", ["l"], "q", axis=-1),
-        node("QuantizeLinear", ["q", "t", "u"], "p"),
-    ]
-    inputs, outputs = [port("x", ["n", 6], codes[kind])], [port("p", ["n", 3], codes[out])]
-    return plain.model(nodes, inputs, outputs, constants)
-
-
 def test_quantized_ends_and_their_steps(file):
-    made = quantized_ends()
+    made = plain.quantized_ends(W)
     with SandboxedModel(file(made)) as model:
         (given,) = model.inputs
         assert (given.dtype, given.zero) == ("int8", 3) and given.scale == pytest.approx(0.02)
@@ -207,7 +177,7 @@ def test_quantized_ends_and_their_steps(file):
 
 
 def test_the_step_of_an_output_that_is_dequantized_again(file):
-    made = quantized_ends()
+    made = plain.quantized_ends(W)
     made.graph.node.append(node("DequantizeLinear", ["p", "t", "u"], "r"))
     made.graph.node.append(node("Identity", ["r"], "end"))
     del made.graph.output[:]

@@ -48,9 +48,12 @@ def check(path: Path, *, lists: bool = True) -> Checked:
     if path.stat().st_size > LARGEST:
         raise ValueError("has 2 GiB or more; export a smaller model, or one to .tflite")
     try:
-        model = ModelProto.FromString(path.read_bytes())
+        return _checked(path, ModelProto.FromString(path.read_bytes()))
     except DecodeError as error:
         raise ValueError(f"is damaged, or no ONNX file ({error}); export it again") from error
+
+
+def _checked(path: Path, model) -> Checked:
     if not model.graph.node:
         raise ValueError("is damaged, or no ONNX file (it has no graph); export it again")
     model.DiscardUnknownFields()
@@ -77,7 +80,8 @@ def _functions(model) -> dict[Key, object]:
 
 
 def _domain(part) -> str:
-    return "" if part.domain == "ai.onnx" else part.domain
+    """Of an operation or function; protobuf gives bytes where a name is no text."""
+    return "" if part.domain == "ai.onnx" else str(part.domain)
 
 
 def _dotted(domain: str, name: str) -> str:
