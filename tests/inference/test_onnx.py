@@ -84,6 +84,19 @@ def test_axes_that_may_have_any_size(file):
         np.testing.assert_allclose(model.predict({"x": IMAGES}), of_convolved(IMAGES), atol=1e-5)
 
 
+def test_an_output_of_any_number_of_classes_is_tried(file):
+    made = plain.classifier(W)
+    made.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "classes"
+    made.graph.initializer.add(
+        name="shape", dims=[2], data_type=TensorProto.INT64, int64_data=[-1, 3]
+    )
+    made.graph.node[-1].output[0] = "q"
+    made.graph.node.append(node("Identity", ["shape"], "s"))
+    made.graph.node.append(node("Reshape", ["q", "s"], "p"))
+    with SandboxedModel(file(made)) as model:
+        assert model.output.shape == (3,)
+
+
 def test_a_batch_that_the_graph_fixes_inside(file):
     """It says that any batch goes, and reshapes to one row."""
     flat = [node("Reshape", ["x", "one"], "flat")]

@@ -18,6 +18,8 @@ def test_scales():
     assert np.allclose(
         prepare.function("imagenet")(BYTES), (unit - prepare.MEAN) / prepare.DEVIATION, atol=1e-6
     )
+    turned = prepare.function("imagenet")(BYTES.transpose(0, 3, 1, 2))
+    assert np.array_equal(turned.transpose(0, 2, 3, 1), prepare.function("imagenet")(BYTES))
     assert np.allclose(prepare.function("-1-1")(unit), 2 * unit - 1)  # floats are taken as 0..1
     with pytest.raises(ValueError, match=r"these lie in 0\.\.255"):
         prepare.function("0-1")(np.float32([[0, 255]]))
@@ -61,6 +63,14 @@ def test_shapes():
     flat = np.full((2, 4, 4, 1), 0.25, np.float32)
     assert np.allclose(prepare.fitted(flat, (7, 7, 3)), 0.25)  # resized, gray becomes three
     assert np.array_equal(prepare.fitted(BYTES, (3, 8, 8)), BYTES.transpose(0, 3, 1, 2))
+    assert np.array_equal(prepare.fitted(BYTES[..., :2], (2, 8, 8))[:, 1], BYTES[..., 1])
+    turned = BYTES.transpose(0, 3, 1, 2)  # channels first, as PyTorch has them
+    assert prepare.fitted(turned, (3, 8, 8)) is turned
+    assert np.array_equal(prepare.fitted(turned, (8, 8, 3)), BYTES)
+    for shape in ((3, -1, -1), (3, 8, -1)):
+        assert np.array_equal(prepare.fitted(BYTES, shape), turned)
+    smaller = prepare.fitted(BYTES, (6, 4, 3))
+    assert np.array_equal(prepare.fitted(turned, (3, 6, 4)), smaller.transpose(0, 3, 1, 2))
     with pytest.raises(ValueError, match=r"takes inputs of shape \[10\], the data has \[8, 8, 3\]"):
         prepare.fitted(BYTES, (10,))
 

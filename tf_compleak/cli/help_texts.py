@@ -289,7 +289,7 @@ AUDIT_FLAGS = {
     "What is audited": [
         (
             "versions",
-            "NAME=PATH,...: .tflite, .keras or .h5 files, SavedModel folders, or outputs as "
+            "NAME=PATH,...: .tflite, .onnx, .keras or .h5 files, SavedModel folders, or outputs as "
             "MEMBERS.npy+NON_MEMBERS.npy; call the uncompressed one original",
         ),
         ("members", "examples that the model was trained on, see above"),

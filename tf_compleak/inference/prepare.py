@@ -22,7 +22,7 @@ AUTO = "auto"
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "0-1": lambda unit: unit,
     "-1-1": lambda unit: 2 * unit - 1,
-    "imagenet": lambda unit: (unit - MEAN) / DEVIATION,
+    "imagenet": lambda unit: _standardized(unit),
 }
 PREPROCESSES = (AUTO, "none", *SCALES)
 POINTWISE = ("none", "0-1", "-1-1")  # the same for every pixel and channel
@@ -92,6 +92,13 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def _standardized(unit: np.ndarray) -> np.ndarray:
+    """By ImageNet's colors, in the last axis or, where that holds none, the second of images."""
+    if unit.ndim == 4 and unit.shape[1] == 3 != unit.shape[3]:
+        return (unit - MEAN[:, None, None]) / DEVIATION[:, None, None]
+    return (unit - MEAN) / DEVIATION
+
+
 def _unit(rows: np.ndarray, how: str) -> np.ndarray:
     if rows.dtype == np.uint8:
         return rows.astype(np.float32) / np.float32(255)
@@ -108,7 +115,9 @@ def fitted(rows: np.ndarray, shape: Shape) -> np.ndarray:
     """Rows [N, ...] in the shape [N, *shape] of an input; -1 in `shape` stands for any size.
 
     Images are resized (bilinear), one gray channel becomes three, channels move first where the
-    input has them first, and other inputs are reshaped if their size allows.
+    input has them first (last where it has them last), and other inputs are reshaped if their size
+    allows. Which axis holds channels is told by the shapes: the one that has 1 or 3 of them, or
+    the data's own number.
 
     Raises:
       ValueError: where nothing of this makes them fit.
@@ -116,7 +125,9 @@ def fitted(rows: np.ndarray, shape: Shape) -> np.ndarray:
     if _fits(rows.shape[1:], shape):
         return rows
     if rows.ndim == 4 and len(shape) == 3:
-        first = shape[0] in (1, 3) and shape[2] not in (1, 3)
+        if _is_first(rows.shape[1:]):
+            rows = np.moveaxis(rows, 1, 3)
+        first = _is_first(shape) or shape == (rows.shape[3], *rows.shape[1:3])
         height, width, channels = (shape[1], shape[2], shape[0]) if first else shape
         if rows.shape[3] == 1 and channels == 3:
             rows = np.repeat(rows, 3, axis=3)
@@ -129,6 +140,11 @@ def fitted(rows: np.ndarray, shape: Shape) -> np.ndarray:
         f"takes inputs of shape {list(shape)}, the data has {list(rows.shape[1:])}; reshape the "
         "data, or name a function by --preprocess=module:function."
     )
+
+
+def _is_first(shape: Shape) -> bool:
+    """Whether images of this shape have their channels first."""
+    return shape[0] in (1, 3) and shape[2] not in (1, 3)
 
 
 def _fits(have: Shape, want: Shape) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from tf_compleak.inference.isolated.batching import answers_by_row, padded
@@ -28,7 +30,7 @@ class OnnxFile:
 
     def __init__(self, checked: Checked, batch: int, threads: int, output: str):
         self._facts, self.metadata = checked.facts, checked.facts.metadata
-        self._session = _session(checked, threads)
+        self._session, self._answered = _session(checked, threads), ()
         given = self._session.get_inputs()
         if not given or not self._session.get_outputs():
             raise ValueError("has no inputs or no outputs")
@@ -37,13 +39,17 @@ class OnnxFile:
             raise ValueError(f"takes inputs with {sorted(fixed)} rows at a time, one size expected")
         self.inputs = [self._input(port) for port in given]
         self.outputs = [self._port(port) for port in self._session.get_outputs()]
-        self.output = self.outputs[chosen(self.outputs, output)]
+        number = chosen(self.outputs, output)
+        self.output = self.outputs[number]
         if self.output.dtype not in TYPES.values():
             raise ValueError(
                 f"output {self.output.name} holds no numbers but {self.output.dtype}s; choose "
                 "another by --output=NAME, or export the model with probabilities as a tensor"
             )
         self.batch = fixed.pop() if fixed else self._largest(batch)
+        if -1 in self.output.shape and self._answered:
+            self.output = dataclasses.replace(self.output, shape=self._answered)
+            self.outputs[number] = self.output
 
     def _input(self, part) -> Port:
         port = self._port(part)
@@ -86,6 +92,7 @@ class OnnxFile:
             ready = quantized(part, _detail(port)) if part.dtype == np.float32 else part
             given[port.name] = np.ascontiguousarray(ready)
         answer = _guarded(lambda: self._session.run([self.output.name], given)[0])
+        self._answered = answer.shape[1:]
         return dequantized(answer, _detail(self.output))
 
 

@@ -55,9 +55,9 @@ def audit(
     """What these versions of a model tell about who was in its training data.
 
     Args:
-      versions: by name ("original" for the uncompressed one): a path of a `.tflite`, `.keras` or
-        `.h5` file or a SavedModel folder; "MEMBERS.npy+NON_MEMBERS.npy" or a pair of arrays [N, C],
-        its outputs; or a function from a batch of inputs to outputs.
+      versions: by name ("original" for the uncompressed one): a path of a `.tflite`, `.onnx`,
+        `.keras` or `.h5` file or a SavedModel folder; "MEMBERS.npy+NON_MEMBERS.npy" or a pair of
+        arrays [N, C], its outputs; or a function from a batch of inputs to outputs.
       members, non_members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
       shadows: folders of shadow models, see `studies.audit.shadows`; none: cross-fitted.
       where: folder, processes, limits, together.

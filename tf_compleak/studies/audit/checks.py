@@ -146,6 +146,8 @@ def notes(answers: Answers, confidences: Confidences) -> tuple[str, ...]:
     lines = [f"outputs read as {confidences.kind}"]
     if facts.get("preprocess"):
         lines.append(f"inputs prepared as {facts['preprocess']}")
+    if facts.get("metadata"):
+        lines.append(f"the file says of its inputs: {facts['metadata']}")
     if facts.get("batch"):
         lines.append(f"asked {facts['batch']} at a time")
     return tuple(lines)

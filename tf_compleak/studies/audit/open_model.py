@@ -216,6 +216,7 @@ class Opened:
             "preprocess": ", ".join(dict.fromkeys(self._scales.values())),
             "output": self._model.output.name,
             "isolation": self.isolation,
+            "metadata": self._model.metadata,
         }
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Shadows of an audit: a folder each, with the same versions of a model trained on other data.
 
-DIR/NAME.tflite (or .keras, .h5, a SavedModel folder NAME, NAME.members.npy and
+DIR/NAME.tflite (or .onnx, .keras, .h5, a SavedModel folder NAME, NAME.members.npy and
     NAME.non_members.npy with outputs) for every version NAME of the audit
 DIR/members.npz, DIR/non_members.npz        arrays x, y as `npz:` takes them; or
 DIR/members/, DIR/non_members/              image folders; or
@@ -29,7 +29,7 @@ from tf_compleak.studies.audit.query import Family
 from tf_compleak.types import validators
 
 MODEL = "model.tflite"
-ENDINGS = (".tflite", ".keras", ".h5", ".hdf5", "", f"/{MODEL}")
+ENDINGS = (".tflite", ".onnx", ".keras", ".h5", ".hdf5", "", f"/{MODEL}")
 OF_RUNS, MEMBERSHIP = "versions", "membership"  # folders of a family of `run`
 VOCABULARY = "vocabulary"
 
@@ -120,8 +120,8 @@ def _version(root: Path, name: str) -> Given:
         if path.is_file() or (path / "saved_model.pb").is_file():
             return str(path)
     raise FileNotFoundError(
-        f"--shadows: {root} lacks version {name}; put it there as {name}.tflite (.keras, .h5, a "
-        f"SavedModel folder, or {name}.members.npy and {name}.non_members.npy)."
+        f"--shadows: {root} lacks version {name}; put it there as {name}.tflite (.onnx, .keras, "
+        f".h5, a SavedModel folder, or {name}.members.npy and {name}.non_members.npy)."
     )
 
 
