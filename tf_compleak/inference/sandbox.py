@@ -72,6 +72,7 @@ class SandboxedModel:
         output: str = "",
         signature: str = "",
         trust: bool = False,
+        making: str = "",
     ):
         """Open `path`; ValueError in one line when it cannot be used, FileNotFoundError if absent.
 
@@ -79,6 +80,7 @@ class SandboxedModel:
           batch: rows of one call, where the file leaves that open.
           seconds: limit for opening, and for each batch; memory: limit in bytes.
           output, signature: which, where the file has several.
+          making: see `making.Maker`.
           trust: open Keras files and SavedModels also where the process cannot be fully isolated.
         """
         self.path, self._seconds, self._memory = str(path), seconds, memory
@@ -87,6 +89,7 @@ class SandboxedModel:
         self._is_late, self._process = False, None
         self._held = contextlib.ExitStack()  # what `close` gives back
         settings = {"batch": batch, "threads": threads, "output": output, "signature": signature}
+        settings["making"] = making
         try:
             self._start(kind, settings)
             self.isolation = str(self._receive("starting", START).get("isolation", ""))[:500]

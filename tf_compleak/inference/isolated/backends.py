@@ -58,6 +58,10 @@ def open_file(checked: Any, settings: dict[str, Any]) -> Backend:
 
         return TFLite(checked, batch, settings["threads"], output, settings["signature"])
     if kind == "onnx":
+        if making := settings["making"]:
+            from tf_compleak.inference.isolated.onnx_quantizer import OnnxQuantizer
+
+            return OnnxQuantizer(checked, batch, settings["threads"], output, making)
         from tf_compleak.inference.isolated.onnx_file import OnnxFile
 
         return OnnxFile(checked, batch, settings["threads"], output)

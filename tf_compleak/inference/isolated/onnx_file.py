@@ -30,7 +30,7 @@ class OnnxFile:
 
     def __init__(self, checked: Checked, batch: int, threads: int, output: str):
         self._facts, self.metadata = checked.facts, checked.facts.metadata
-        self._session, self._answered = _session(checked, threads), ()
+        self._session, self._answered = session(checked, threads), ()
         given = self._session.get_inputs()
         if not given or not self._session.get_outputs():
             raise ValueError("has no inputs or no outputs")
@@ -87,13 +87,18 @@ class OnnxFile:
 
     def _run(self, rows: list[np.ndarray]) -> np.ndarray:
         """f32 outputs of a batch, as shaped by the file."""
+        given = self._ready(rows)
+        answer = _guarded(lambda: self._session.run([self.output.name], given)[0])
+        self._answered = answer.shape[1:]
+        return dequantized(answer, _detail(self.output))
+
+    def _ready(self, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Rows of every input as the session takes them."""
         given = {}
         for port, part in zip(self.inputs, rows, strict=True):
             ready = quantized(part, _detail(port)) if part.dtype == np.float32 else part
             given[port.name] = np.ascontiguousarray(ready)
-        answer = _guarded(lambda: self._session.run([self.output.name], given)[0])
-        self._answered = answer.shape[1:]
-        return dequantized(answer, _detail(self.output))
+        return given
 
 
 def _detail(port: Port) -> dict:
@@ -106,8 +111,8 @@ def _first(port) -> int:
     return port.shape[0] if port.shape and isinstance(port.shape[0], int) else -1
 
 
-def _session(checked: Checked, threads: int):
-    """Nothing of the machine decides how sums are taken, and nothing is sent or written."""
+def session(checked: Checked, threads: int):
+    """onnxruntime's session of a file, of one provider, with its own threads, quiet."""
     import onnxruntime
 
     onnxruntime.set_seed(0)

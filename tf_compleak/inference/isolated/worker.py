@@ -43,7 +43,8 @@ def main(settings: Mapping[str, Any]) -> None:
     Args:
       settings: "path" and "kind" of it; "parent", a process number; "socket" and "shared",
         descriptors, "size", bytes of the shared memory; "memory", the limit in bytes; "seconds";
-        "batch", "threads", "output", "signature"; "lists", "walls": false in tests only.
+        "batch", "threads", "output", "signature"; "making", what is made of it, or "";
+        "lists", "walls": false in tests only.
     """
     walls.die_with(settings["parent"])
     walls.limit(settings["memory"])
@@ -92,7 +93,10 @@ def _serve(connection: Connection, inputs: mmap.mmap, settings, backends) -> Non
     while True:
         request = json.loads(connection.recv_bytes())
         try:
-            _answer(connection, model, _rows(request, inputs), limit)
+            if request.get("make"):
+                _make(connection, model, limit)
+            else:
+                _answer(connection, model, _rows(request, inputs), limit)
         except Exception as error:
             _fail(connection, error)
             return
@@ -127,6 +131,14 @@ def _answer(connection: Connection, model, parts: dict, limit: int) -> None:
     outputs = np.concatenate(blocks)
     _tell(connection, {"shape": list(outputs.shape)})
     connection.send_bytes(memoryview(outputs).cast("B"))
+
+
+def _make(connection: Connection, model, limit: int) -> None:
+    signal.alarm(limit)
+    content = model.made()
+    signal.alarm(0)
+    _tell(connection, {"bytes": len(content)})
+    connection.send_bytes(content)
 
 
 def _tell(connection: Connection, message: dict) -> None:
