@@ -292,6 +292,16 @@ AUDIT_FLAGS = {
             "NAME=PATH,...: .tflite, .onnx, .keras or .h5 files, SavedModel folders, or outputs as "
             "MEMBERS.npy+NON_MEMBERS.npy; call the uncompressed one original",
         ),
+        (
+            "make",
+            "int8-dynamic, int8-static: versions that are made of original, a float .onnx file, "
+            "and audited beside it; shadows get theirs, too",
+        ),
+        (
+            "calibration",
+            "examples that int8-static versions are calibrated on, neither members nor "
+            "non-members; members: those, as it may have been done for what ships",
+        ),
         ("members", "examples that the model was trained on, see above"),
         ("non_members", "examples that it was not trained on, alike in every other way"),
         ("data_dir", "folder of prepared TFDS data sets; nothing is ever downloaded"),

@@ -29,6 +29,7 @@ from tf_compleak.studies.audit import family_answers, query
 from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.audit_settings import Audit, Where
 from tf_compleak.studies.audit.given_versions import Given, outputs_of
+from tf_compleak.studies.audit.made_versions import Making
 from tf_compleak.studies.audit.open_model import Asking
 from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.shadows import LeftOut
@@ -74,6 +75,7 @@ def audit(
         with door.claimed(request.settings, where, overwrite=_unfinished(Workdir(where.workdir))):
             families, left_out = _families(request, where)
             _check(request.settings, families)
+            families = _making(request.settings, where).with_made(families, tell)
         facts = {
             "dropped_overlap": left_out[0].overlap,
             "data_sha256": list(families[0].digests),
@@ -102,6 +104,11 @@ def would_run(
     workdir.check(request.settings, overwrite=where.overwrite or _unfinished(workdir))
     families, _ = _families(request, where)
     _check(request.settings, families)
+    making = _making(request.settings, where)
+    if tasks := making.to_make(families):
+        titles = [query.title(of, name) for of in families for name in request.settings.names]
+        return [*tasks, *((title, "waits for the versions") for title in (*titles, FIGURES))]
+    families = making.with_made(families, silent)
     plan = request.settings.plan(_has_inputs(families[0]))
     provider = ObservationFolder(request.settings, where.workdir)
     tasks = _to_ask(request.settings, where, families) or _to_keep(
@@ -222,7 +229,7 @@ def _families(request: _Given, where: Where) -> tuple[list[Family], list[LeftOut
     )
     target = shadow_folders.family(TARGET, request.versions, *pair, settings.drop_overlap)
     shadows = [
-        shadow_folders.load(folder, settings.names, index)
+        shadow_folders.load(folder, settings.given, index)
         for index, folder in enumerate(settings.shadows)
     ]
     families, left_out = zip(target, *shadows, strict=True)
@@ -232,6 +239,12 @@ def _families(request: _Given, where: Where) -> tuple[list[Family], list[LeftOut
     byte_inputs = _byte_inputs(families)
     families = [dataclasses.replace(family, byte_inputs=byte_inputs) for family in families]
     return families, [*left_out, LeftOut(cautions=cautions)]
+
+
+def _making(settings: Audit, where: Where) -> Making:
+    return Making.of(
+        settings, _asking(settings, where), Workdir(where.workdir).root, where.data_dir
+    )
 
 
 def _byte_inputs(families: Sequence[Family]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tf_compleak.attacks import ATTACKS
 from tf_compleak.inference import prepare
+from tf_compleak.inference.making import CALIBRATED, WAYS
 from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import Question
 from tf_compleak.models import TEXT
@@ -16,6 +17,7 @@ from tf_compleak.types import Release, validators
 
 DEFAULT_ATTACKS = ("confidence", "loss", "entropy", "modified-entropy", "nasr-lr", "tabular")
 OUTPUTS = ("auto", "probabilities", "logits")
+MEMBERS = "members"  # of --calibration
 NO_CONTENT = (
     "compares what models say of the same example, and only labels and outputs were given; give "
     "the examples themselves (x) on every side"
@@ -38,6 +40,8 @@ class Audit(Question):
     versions: tuple[tuple[str, str], ...]
     members: str
     non_members: str
+    make: tuple[str, ...] = ()
+    calibration: str = ""
     shadows: tuple[str, ...] = ()
     attacks: tuple[str, ...] = DEFAULT_ATTACKS
     preprocess: str = prepare.AUTO
@@ -62,6 +66,7 @@ class Audit(Question):
         for name in names:
             validators.version("--versions", name)
         validators.distinct("--versions", names)
+        self._check_making()
         super().__post_init__()
         self._check_needs()
         self.ask(names, len(self.shadows))
@@ -71,6 +76,25 @@ class Audit(Question):
         validators.between("--batch", self.batch, 1, 65536)
         validators.choice("--tokenizer", self.tokenizer, TEXT)
         validators.between("--sequence_length", self.sequence_length, 4, 4096)
+
+    def _check_making(self) -> None:
+        for way in self.make:
+            validators.choice("--make", way, WAYS)
+        calibrated = [way for way in self.make if way in CALIBRATED]
+        if calibrated and not self.calibration:
+            raise ValueError(
+                f"--make={calibrated[0]}: goes by examples; name some by --calibration, neither "
+                f"members nor non-members (--calibration={MEMBERS} takes the members)."
+            )
+        if self.calibration and not calibrated:
+            raise ValueError(
+                f"--calibration={self.calibration}: no version is calibrated; add "
+                f"--make={CALIBRATED[0]}, or leave it out."
+            )
+        if self.make and not self.source:
+            raise ValueError(
+                f"--make={self.make[0]}: made of the version original; call the float file so."
+            )
 
     def _check_needs(self) -> None:
         for attack in self.attacks:
@@ -91,8 +115,18 @@ class Audit(Question):
 
     @property
     def names(self) -> Release:
-        """The versions' names."""
+        """The versions' names, those that are made last."""
+        return (*self.given, *self.make)
+
+    @property
+    def given(self) -> Release:
+        """Names of the versions that are given."""
         return tuple(name for name, _ in self.versions)
+
+    @property
+    def source(self) -> str:
+        """The version that others are made of; "" where it is not told which."""
+        return "original" if "original" in self.given else ""
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,15 +56,19 @@ class Opened:
         sides: Sequence[Side],
         byte_inputs: frozenset[str] = frozenset(),
         on_batch=lambda rows: None,
+        making: str = "",
     ):
         """Open a file for examples of these sides.
 
         Args:
           byte_inputs: see `query.Family`; with them, "auto" means the same for every side.
+          making: a version that is made of it, see `inference.making.Maker`; "" for none.
         """
+        from tf_compleak.inference import making as makers
         from tf_compleak.inference.sandbox import SandboxedModel
 
-        self._model = SandboxedModel(
+        opened = functools.partial(makers.Maker, making=making) if making else SandboxedModel
+        self._model = opened(
             path,
             batch=asking.batch,
             threads=asking.threads,
@@ -196,6 +201,15 @@ class Opened:
         if not self._tables or any(array.dtype != np.uint8 for array in arrays):
             return self.prepared(sides, which), False
         return gathered(sides, which, self._translated), True
+
+    def made(self, most: int) -> bytes:
+        """The version that is made of it; see `inference.making.Maker.made`."""
+        return self._model.made(most)
+
+    @property
+    def batch(self) -> int:
+        """Rows that it is asked at a time."""
+        return self._model.batch
 
     @property
     def isolation(self) -> str:
