@@ -1,6 +1,7 @@
 """Versions that are made of a file in its isolated process: what onnxruntime's own front makes."""
 
 import os
+from importlib import util
 
 import numpy as np
 import onnx
@@ -8,9 +9,11 @@ import plain_onnx as plain
 import plain_tflite
 import pytest
 from plain_onnx import node, port
-from test_onnx import DENSE, IMAGES, KERNEL, W, of_convolved
+from test_onnx import DENSE, IMAGES, KERNEL, W, X, of_convolved
 
+from tf_compleak.inference import making
 from tf_compleak.inference.making import Maker
+from tf_compleak.inference.observe import softmax
 from tf_compleak.inference.sandbox import SandboxedModel
 
 
@@ -21,7 +24,7 @@ def source(tmp_path):
 
 
 def made(path, way, rows=None, **settings) -> bytes:
-    with Maker(path, making=way, **settings) as maker:
+    with Maker(str(path), making=way, **settings) as maker:
         assert maker.isolation == "full"
         if rows is not None:
             maker.predict({port.name: rows for port in maker.inputs})
@@ -82,8 +85,30 @@ def test_what_cannot_be_made(source, tmp_path):
     plain_one = plain.model(nodes, [port("x", ["n", 6])], [port("p", ["n", 6])])
     path = plain.saved(plain_one, tmp_path / "softmax.onnx")
     assert "holds no operation that can be quantized (Softmax)" in refused(path)
+    line = refused(source, "int4-dynamic")
+    assert "is a file of kind onnx; --make=int4-dynamic takes .tflite: make" in line
+
+
+@pytest.mark.parametrize("way", making.WAYS)
+def test_versions_of_tflite_files(tmp_path, way):
+    """The file has no signature, and one name for all of its tensors."""
+    path, target = tmp_path / "m.tflite", tmp_path / "made.tflite"
+    path.write_bytes(plain_tflite.classifier(W))
+    target.write_bytes(made(path, way, X, batch=4))
+    with SandboxedModel(str(target), batch=4) as model:
+        answers = model.predict({port.name: X for port in model.inputs})
+        assert (model.output.scale > 0) == (way == "int8-static")
+    near = 0.35 if way == "int4-dynamic" else 0.05
+    assert 0 < np.abs(answers - softmax(X @ W)).max() < near
+    assert "is quantized already" in refused(target, way)
+
+
+@pytest.mark.parametrize(("name", "package"), [("m.onnx", "onnxruntime"), ("m.tflite", "litert")])
+def test_a_quantizer_that_is_missing_is_named(source, tmp_path, monkeypatch, name, package):
     (tmp_path / "m.tflite").write_bytes(plain_tflite.classifier(W))
-    assert "is a tflite file; --make=int8-dynamic takes .onnx" in refused(tmp_path / "m.tflite")
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    line = refused(tmp_path / name)
+    assert f"made by {package}" in line and "is not installed; pip install" in line
 
 
 def test_a_size_that_is_nonsense(source, monkeypatch):

@@ -294,8 +294,9 @@ AUDIT_FLAGS = {
         ),
         (
             "make",
-            "int8-dynamic, int8-static: versions that are made of original, a float .onnx file, "
-            "and audited beside it; shadows get theirs, too",
+            "int8-dynamic, int4-dynamic (.tflite), int8-static: versions that are made of "
+            "original, a float .tflite or .onnx file, and audited beside it; shadows get "
+            "theirs, too",
         ),
         (
             "calibration",

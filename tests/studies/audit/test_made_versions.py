@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import plain_onnx as plain
+import plain_tflite
 import pytest
 from test_onnx_files import FIRST, RNG, W, X, Y, flags
 
 from tf_compleak.cli import main as cli
+from tf_compleak.inference.making import WAYS
 from tf_compleak.studies.audit import made_versions, query
 
 OTHERS = RNG.integers(0, 256, (100, 4, 4, 3), dtype=np.uint8)
@@ -42,9 +44,9 @@ def test_quantized_versions_are_made_and_audited_once(files, tmp_path, capsys, m
     versions = {version["name"]: version for version in saved["versions"]}
     assert list(versions) == ["original", "int8-dynamic", "int8-static"]
     assert versions["int8-static"]["recipe"] == "onnx" and versions["int8-static"]["bytes"] > 0
-    made = f"made of original by onnxruntime's quantizer, calibrated on npz:{files}/others.npz"
+    made = f"made of original by onnxruntime, calibrated on npz:{files}/others.npz"
     assert made in versions["int8-static"]["notes"]
-    assert "made of original by onnxruntime's quantizer" in versions["int8-dynamic"]["notes"]
+    assert "made of original by onnxruntime" in versions["int8-dynamic"]["notes"]
     for name in ("int8-dynamic", "int8-static"):
         assert 0.8 < versions[name]["agreement"]["value"] <= 1
         assert (tmp_path / "made" / "target" / name / "model.onnx").stat().st_size > 0
@@ -52,6 +54,18 @@ def test_quantized_versions_are_made_and_audited_once(files, tmp_path, capsys, m
         patch.setattr(query, "Opened", None)
         patch.setattr(made_versions, "Opened", None)
         assert cli.main(line(files, tmp_path)) == 0
+
+
+def test_a_tflite_file_and_what_int4_adds(files, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(plain_tflite.classifier(W))
+    changes = {"versions": f"original={tmp_path}/m.tflite", "make": ",".join(WAYS)}
+    assert cli.main(line(files, tmp_path / "a", **changes)) == 0
+    saved = json.loads((tmp_path / "a" / "report.json").read_text())
+    names = [version["name"] for version in saved["versions"]]
+    assert names == ["original", *WAYS]
+    assert min(version["agreement"]["value"] for version in saved["versions"][1:]) > 0.7
+    assert {version["recipe"] for version in saved["versions"]} == {"tflite"}
+    assert "made of original by litert-quantizer" in saved["versions"][2]["notes"]
 
 
 def test_shadows_get_theirs(files, tmp_path):
@@ -81,15 +95,16 @@ def test_shadows_get_theirs(files, tmp_path):
         ({"calibration": "npz:{files}/mine.npz"}, "200 of its examples are members or non-members"),
         ({"calibration": "npz:/nowhere.npz"}, "/nowhere.npz"),
         (
-            {"versions": "original={files}/m.tflite", "make": "int8-dynamic", "calibration": ""},
-            "is a tflite file; --make=int8-dynamic takes .onnx",
+            {"make": "int4-dynamic", "calibration": ""},
+            "is a file of kind onnx; --make=int4-dynamic takes .tflite",
+        ),
+        (
+            {"versions": "original={files}/mine.npz", "make": "int8-dynamic", "calibration": ""},
+            "is a file of kind keras; --make=int8-dynamic takes .tflite, .onnx",
         ),
     ],
 )
 def test_bad_input_gets_one_line(files, tmp_path, capsys, changes, message):
-    import plain_tflite
-
-    (files / "m.tflite").write_bytes(plain_tflite.classifier(W))
     changes = {key: value.format(files=files) for key, value in changes.items()}
     assert cli.main(line(files, tmp_path, **changes)) == 2
     err = capsys.readouterr().err

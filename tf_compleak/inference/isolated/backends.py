@@ -54,9 +54,14 @@ def open_file(checked: Any, settings: dict[str, Any]) -> Backend:
     """The backend of a checked file; ValueError in one line when it cannot be used."""
     kind, batch, output = (settings[key] for key in ("kind", "batch", "output"))
     if kind == "tflite":
+        given = (checked, batch, settings["threads"], output, settings["signature"])
+        if making := settings["making"]:
+            from tf_compleak.inference.isolated.tflite_quantizer import TFLiteQuantizer
+
+            return TFLiteQuantizer(*given, making)
         from tf_compleak.inference.isolated.tflite_file import TFLite
 
-        return TFLite(checked, batch, settings["threads"], output, settings["signature"])
+        return TFLite(*given)
     if kind == "onnx":
         if making := settings["making"]:
             from tf_compleak.inference.isolated.onnx_quantizer import OnnxQuantizer

@@ -88,7 +88,7 @@ class OnnxFile:
     def _run(self, rows: list[np.ndarray]) -> np.ndarray:
         """f32 outputs of a batch, as shaped by the file."""
         given = self._ready(rows)
-        answer = _guarded(lambda: self._session.run([self.output.name], given)[0])
+        answer = guarded(lambda: self._session.run([self.output.name], given)[0])
         self._answered = answer.shape[1:]
         return dequantized(answer, _detail(self.output))
 
@@ -124,10 +124,11 @@ def session(checked: Checked, threads: int):
     options.add_session_config_entry("session.load_model_format", "ONNX")  # never ORT's own
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source, providers = checked.message or str(checked.path), ["CPUExecutionProvider"]
-    return _guarded(lambda: onnxruntime.InferenceSession(source, options, providers=providers))
+    return guarded(lambda: onnxruntime.InferenceSession(source, options, providers=providers))
 
 
-def _guarded(make):
+def guarded(make):
+    """What a function of the runtime gives; ValueError with what it says where it fails."""
     try:
         return make()
     except MemoryError:

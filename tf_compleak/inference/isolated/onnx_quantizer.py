@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tf_compleak.inference.isolated.onnx_check import Checked
-from tf_compleak.inference.isolated.onnx_file import OnnxFile, session
+from tf_compleak.inference.isolated.onnx_file import OnnxFile, guarded, session
 
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "Integer", "QLinear", "DynamicQuantize", "NBits")
 STATIC = "int8-static"
@@ -38,7 +38,8 @@ class OnnxQuantizer(OnnxFile):
     def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         if self._wide is not None:
             given = self._ready([rows[port.name] for port in self.inputs])
-            for name, values in zip(self._names, self._wide.run(self._names, given), strict=True):
+            held = guarded(lambda: self._wide.run(self._names, given))
+            for name, values in zip(self._names, held, strict=True):
                 self._widen(name, values)
         return super().run(rows)
 
@@ -116,7 +117,7 @@ def _inferred(model):
     """The model with the shapes of its tensors."""
     from onnx import shape_inference
 
-    return shape_inference.infer_shapes(model)
+    return guarded(lambda: shape_inference.infer_shapes(model))
 
 
 def _kinds(nodes: Iterable) -> list[str]:

@@ -227,7 +227,7 @@ def versions(
             gzip_bytes=answers[TARGET, name].facts.get("gzip_bytes", 0),
             resolution=confidences[name].step,
             notes=(
-                *made_versions.notes(settings, name),
+                *made_versions.notes(settings, name, answers[TARGET, name].facts["kind"]),
                 *checks.notes(answers[TARGET, name], confidences[name]),
                 *_asking_notes(answers[TARGET, name]),
             ),

@@ -16,7 +16,7 @@ import numpy as np
 from tf_compleak.data import duplicates, sources
 from tf_compleak.data.sides import Side
 from tf_compleak.engine.stage import Stage, digest
-from tf_compleak.inference.making import CALIBRATED
+from tf_compleak.inference.making import CALIBRATED, QUANTIZERS, check
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.studies.audit.audit_settings import MEMBERS, Audit
 from tf_compleak.studies.audit.model_files import content
@@ -25,7 +25,6 @@ from tf_compleak.studies.audit.query import Family
 from tf_compleak.types import seeds
 from tf_compleak.types.progress import Tell
 
-FILE = "model.onnx"
 MOST = 512  # examples that a version is calibrated on
 
 
@@ -79,14 +78,14 @@ class Making:
     def _extended(self, family: Family, tell: Tell) -> Family:
         made = {}
         for way in self._settings.make:
-            stage = self._stage(family, way)
+            stage, kind = self._stage(family, way), check(self._source(family), way)
             if why := stage.why():
                 tell(title(family, way), 0, 0, why)
                 tell(title(family, way), 0, 1, "")
                 with stage.writing() as (folder, _):
-                    (folder / FILE).write_bytes(self._made(family, way))
+                    (folder / f"model.{kind}").write_bytes(self._made(family, way))
                 tell(title(family, way), 1, 1, "")
-            made[way] = str(stage.folder() / FILE)
+            made[way] = str(stage.folder() / f"model.{kind}")
         return dataclasses.replace(family, versions=family.versions | made)
 
     def _stage(self, family: Family, way: str) -> Stage:
@@ -139,9 +138,9 @@ def title(family: Family, way: str) -> str:
     return f"making {way}" if family.name == TARGET else f"making {way} of {family.name}"
 
 
-def notes(settings: Audit, name: str) -> tuple[str, ...]:
-    """How a version came to be, where the audit has made it."""
+def notes(settings: Audit, name: str, kind: str) -> tuple[str, ...]:
+    """How a version, a file of this kind, came to be, where the audit has made it."""
     if name not in settings.make:
         return ()
     on = f", calibrated on {settings.calibration}" if name in CALIBRATED else ""
-    return (f"made of {settings.source} by onnxruntime's quantizer{on}",)
+    return (f"made of {settings.source} by {QUANTIZERS[kind].name}{on}",)
