@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from plain_onnx import node, port
 
-from tf_compleak.inference import kinds
+from tf_compleak.inference import kinds, sandbox
 from tf_compleak.inference.observe import softmax
 from tf_compleak.inference.sandbox import SandboxedModel
 
@@ -227,6 +227,9 @@ def test_files_of_onnxruntimes_quantizer(file, tmp_path, way):
         quantization.quantize_static(source, target, Reader(), quant_format=form)
     with SandboxedModel(target) as model:
         answers, step = model.predict({"x": IMAGES}), model.output.scale
+        assert model.batch == (1 if way == "dynamic" else 64)  # one scale for a whole batch
+        turned = model.predict({"x": IMAGES[::-1]})
+    assert np.array_equal(turned[::-1], answers)
     assert 0 < np.abs(answers - of_convolved(IMAGES)).max() < 0.05
     assert (step > 0) == (way != "dynamic")
     if step:
@@ -285,6 +288,13 @@ def test_ports_that_hold_no_numbers(file):
     assert "input x takes tensor(string), rows of numbers are expected" in refused(path)
     path = file(plain.model([node("Identity", ["x"], "p")], [port("x", [])], [port("p", [])]))
     assert "input x takes tensor(float), rows of numbers are expected" in refused(path)
+
+
+def test_it_opens_without_isolation_and_says_so(file, monkeypatch):
+    monkeypatch.setattr(sandbox, "DEFENSES", frozenset(["lists"]))
+    with SandboxedModel(file(plain.classifier(W))) as model:
+        assert model.isolation.startswith("none")
+        np.testing.assert_allclose(model.predict({"x": X}), softmax(X @ W), atol=1e-5)
 
 
 def test_the_parent_never_loads_the_runtime(file):

@@ -1,6 +1,8 @@
 """Versions that an audit makes itself, through the command line."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import plain_onnx as plain
@@ -66,6 +68,18 @@ def test_a_tflite_file_and_what_int4_adds(files, tmp_path):
     assert min(version["agreement"]["value"] for version in saved["versions"][1:]) > 0.7
     assert {version["recipe"] for version in saved["versions"]} == {"tflite"}
     assert "made of original by litert-quantizer" in saved["versions"][2]["notes"]
+
+
+def test_no_runtime_is_loaded_where_the_audit_runs(files, tmp_path):
+    absent = ("tensorflow", "keras", "onnx", "onnxruntime", "litert_quantizer", "ai_edge_litert")
+    code = (
+        "import sys; from tf_compleak.cli import main as cli\n"
+        "assert cli.main(sys.argv[1:]) == 0\n"
+        f"print([m for m in {absent} if m in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", code, *line(files, tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
 def test_shadows_get_theirs(files, tmp_path):
