@@ -9,8 +9,6 @@ from damaged_onnx import damaged, models
 from test_models import line_of
 from watch import Watch
 
-from tf_compleak.inference.making import Maker
-
 SECONDS = 20.0
 
 
@@ -52,28 +50,3 @@ def test_300_damaged_files(watch):
     watch.check()
     met = [sum(words in line for line in lines) for words in ("is damaged", "cannot be run")]
     assert lines.count("") >= 20 and min(met) >= 20, (lines.count(""), met)
-
-
-def quantized(path: Path, way: str) -> str:
-    """The line that making a version ends with; "" where one is made."""
-    try:
-        with Maker(str(path), making=way, batch=4, seconds=SECONDS, memory=2**33) as maker:
-            shapes = {port.name: (4, *map(abs, port.shape)) for port in maker.inputs}
-            maker.predict({name: np.ones(shape, np.float32) for name, shape in shapes.items()})
-            assert maker.made(path.stat().st_size)
-    except ValueError as error:
-        line = str(error)
-        assert line and "\n" not in line and len(line) < 1200, line
-        return line
-    return ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["int8-dynamic", "int8-static"])
-def test_damaged_files_are_quantized(way, watch):
-    paths = [made(seed, watch) for seed in range(2000, 2060)]
-    watch.start()
-    with ThreadPoolExecutor(2) as pool:
-        lines = list(pool.map(lambda path: quantized(path, way), paths))
-    watch.check()
-    assert "" in lines  # some are still good
