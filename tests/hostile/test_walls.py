@@ -142,13 +142,13 @@ def test_it_sees_little_and_leaves_nothing(tflite, watch, monkeypatch):
     with SandboxedModel(str(tflite)) as model:
         assert model.isolation == "full"
         process = Path(f"/proc/{model._process.pid}")
-        names = {
-            part.partition(b"=")[0] for part in (process / "environ").read_bytes().split(b"\0")
-        }
+        variables = (process / "environ").read_bytes().split(b"\0")
+        assert b"ORT_DISABLE_TELEMETRY=1" in variables  # onnxruntime would call its makers
+        names = {part.partition(b"=")[0] for part in variables}
         own = {"PATH", "HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL"}
         own |= {"KERAS_HOME", "KERAS_BACKEND", "HDF5_USE_FILE_LOCKING", "HDF5_PLUGIN_PRELOAD"}
         own |= {f"TF_NUM_{kind}_THREADS" for kind in ("INTEROP", "INTRAOP")}
-        own |= {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", ""}
+        own |= {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY", ""}
         assert {name.decode() for name in names} <= own | set(sandbox.ENVIRONMENT)
         folder = (process / "cwd").resolve()
         assert folder.parent == Path(tempfile.gettempdir()).resolve()
