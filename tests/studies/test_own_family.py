@@ -93,6 +93,20 @@ def test_the_content_of_the_file_is_what_a_training_depends_on(own, tmp_path):
     assert fingerprints(family=family, seed=3) != trained
 
 
+def test_a_file_that_changes_while_the_study_runs_is_no_longer_what_it_began_with(own, tmp_path):
+    root = str(tmp_path / "w")
+    family = own(MODEL + TRAINS.replace("TRAINED_HERE", ""))
+    study = Study(family=family)
+    tiny.made(Data(), DataFolder(study, root, None))
+    began = source.Source(study, root)
+    own(MODEL + "# another\n")
+    with pytest.raises(ValueError, match="has changed since this run began; give the same command"):
+        tiny.made(Training("target"), began)
+    assert source.opened(study, root).own_code != began.own_code  # another run in this process
+    now = source.Source(study, root)
+    assert now.fingerprint(Training("target")) != began.fingerprint(Training("target"))
+
+
 def test_what_is_printed_is_in_the_stages_log_and_errors_are_one_line(own, tmp_path, capsys):
     family = own((MODEL + TRAINS).replace("TRAINED_HERE", "if seed % 1 == 0: model.gone"))
     assert run(tmp_path / "w", family) == 2

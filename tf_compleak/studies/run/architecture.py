@@ -25,6 +25,7 @@ class StudyFiles(Protocol):
     splits: Mapping[str, Split]
     holds_texts: bool
     in_splits: np.ndarray
+    own_code: str
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""

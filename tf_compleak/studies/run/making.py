@@ -28,7 +28,7 @@ BLOCK = 4096  # examples that a function is asked about at a time
 
 def make(progress: Progress, source: Any, stage: Training, folder: Path, facts: dict) -> None:
     """Train a family by `--train_command` or the user's own `make`; what came of it is kept."""
-    functions = None
+    train_command.check_unchanged(source)
     (folder / FILES).mkdir()
     if source.study.train_command:
         left = train_command.run(progress, source, stage.family)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from tf_compleak.leakage.plan import TARGET
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import run_versions, train_command
+from tf_compleak.studies.run import run_versions
 from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
@@ -136,12 +137,10 @@ def _provenance(source: Source) -> dict[str, Any]:
 
 def _own_provenance(source: Source) -> dict[str, Any]:
     """The user's own code, which is part of what is attacked."""
-    code = source.study.code
-    if source.study.train_command:
-        return {"family": train_command.identity(source.study)}
-    if code is None:
+    if not source.own_code:
         return {}
-    return {"family": {"name": code.name, "sha256": code.sha256, "does": source.study.level}}
+    (facts,) = json.loads(source.own_code).values()
+    return {"family": {**facts, "does": source.study.level or "command"}}
 
 
 def _text_provenance(source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.question_stages import extras, scored
-from tf_compleak.studies.run import train_command
 from tf_compleak.studies.run.architecture import StudyFiles, spec
 from tf_compleak.studies.study import Study
 
@@ -197,10 +197,7 @@ class Training(Declaration):
 
     def _code(self, source: StudyFiles) -> dict[str, Any]:
         """What of the user's own code it depends on; {} where there is none."""
-        if source.study.train_command:
-            return {"command": train_command.identity(source.study)}
-        code = source.study.code
-        return {"code": {"name": code.name, "sha256": code.sha256}} if code else {}
+        return json.loads(source.own_code) if source.own_code else {}
 
     def _text(self, source: StudyFiles) -> dict[str, Any]:
         """What of texts, vocabulary and preset it depends on; {} where there are none."""

@@ -16,7 +16,7 @@ from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.leakage.provider import Inputs, drawing
 from tf_compleak.leakage.question_stages import content
-from tf_compleak.studies.run import run_versions
+from tf_compleak.studies.run import run_versions, train_command
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
@@ -34,7 +34,8 @@ from tf_compleak.types.observations import Observations
 class Source:
     """The data of a study as its stages need it; see `leakage.provider.Provider`."""
 
-    def __init__(self, study: Study, root: str):
+    def __init__(self, study: Study, root: str, own_code: str | None = None):
+        """Args: own_code: the user's, as it was when the study began; None: it begins now."""
         stage = Data().stage(DataFolder(study, root, None))
         folder, facts = stage.folder(), stage.facts()
         self.study, self.root, self.sha256 = study, root, facts["sha256"]
@@ -47,6 +48,7 @@ class Source:
             facts["classes"],
         )
         self.splits = splits_of(study, self.examples)
+        self.own_code = train_command.own_code(study) if own_code is None else own_code
         self._fingerprints: dict[Declaration, str] = {}
 
     @property
@@ -56,7 +58,7 @@ class Source:
 
     def opener(self) -> Opener:
         """How a worker opens the same."""
-        return Opener(f"{__name__}:opened", (self.study, self.root))
+        return Opener(f"{__name__}:opened", (self.study, self.root, self.own_code))
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""
@@ -258,15 +260,16 @@ def splits_of(study: Study, examples: Examples) -> dict[str, Split]:
     )
 
 
-def opened(study: Study, root: str) -> Source:
+def opened(study: Study, root: str, own_code: str | None = None) -> Source:
     """The study's data, opened once per process."""
     sha256 = Data().stage(DataFolder(study, root, None)).facts()["sha256"]
-    return _opened(study, root, sha256)
+    own_code = train_command.own_code(study) if own_code is None else own_code
+    return _opened(study, root, sha256, own_code)
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(study: Study, root: str, sha256: str) -> Source:
-    return Source(study, root)
+def _opened(study: Study, root: str, sha256: str, own_code: str) -> Source:
+    return Source(study, root, own_code)
 
 
 def _stack(folders: list | None, name: str) -> np.ndarray | None:

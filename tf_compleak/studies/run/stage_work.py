@@ -152,6 +152,7 @@ def _logged(source: Source, stage: Declaration) -> Iterator[None]:
     if not source.study.family:
         yield
         return
+    train_command.check_unchanged(source)
     with stage_log.kept(stage_log.path(source.workdir.logs(), stage.title)):
         yield
 

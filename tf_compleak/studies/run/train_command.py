@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -69,8 +70,30 @@ def gpus() -> list[str]:
     return numbers
 
 
+def own_code(study: Study) -> str:
+    """The user's own code as it is now, as JSON; "" where there is none.
+
+    That is a class and the digest of its file; or a command, the form of the examples that it is
+    given, and the digests of the files that it names.
+    """
+    if study.train_command:
+        return json.dumps({"command": identity(study)}, sort_keys=True)
+    if code := study.code:
+        return json.dumps({"code": {"name": code.name, "sha256": code.sha256}})
+    return ""
+
+
+def check_unchanged(source: Any) -> None:
+    """ValueError where the own code of a `Source` is not what it was when its study began."""
+    if own_code(source.study) != source.own_code:
+        what = source.study.family or source.study.train_command
+        raise ValueError(
+            f"{what}: a file of it has changed since this run began; give the same command again."
+        )
+
+
 def identity(study: Study) -> dict[str, Any]:
-    """What a training depends on: the command, the form of examples, the files that it names."""
+    """What a training by command depends on."""
     named = [Path(word).expanduser() for word in own_family.words(study.train_command)]
     files = {str(path): _digest(path) for path in named if path.is_file()}
     return {"command": study.train_command, "examples": study.examples, "files": files}
