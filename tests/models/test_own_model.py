@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 from test_training import blobs
 
-from tf_compleak.compression import Tuning, compress, recipes
+from tf_compleak.compression import Tuning, compress, left_alone, recipes
 from tf_compleak.engine import user_code
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.models import ModelSpec, build, own_model, training
@@ -106,6 +106,48 @@ def test_models_that_recipes_cannot_take_are_refused_in_one_line(spec, text, mes
     with pytest.raises(ValueError, match=message) as error:
         own_model.is_compiled(spec(text))
     assert "\n" not in str(error.value) and "mine.py" in str(error.value)
+
+
+NESTED = """
+def build(input_shape, classes):
+    inner = tf_keras.Sequential([
+        layers.Input(input_shape),
+        layers.Conv2D(4, 3, padding="same", name="first"),
+        layers.BatchNormalization(name="norm"),
+        layers.Dropout(0.5),
+    ])
+    i = layers.Input((8, 8, 4))
+    branch = tf_keras.Model(i, layers.Add()([layers.ReLU()(i), layers.Conv2D(4, 1)(i)]))
+    head = tf_keras.Sequential([layers.Flatten(), layers.Dense(classes, activation="softmax")])
+    x = inputs = layers.Input(input_shape)
+    return tf_keras.Model(inputs, head(branch(inner(x{how}))))
+"""
+
+
+@pytest.mark.parametrize("how", ["", ", training=False"])
+def test_models_inside_models_are_laid_open(spec, how):
+    """So that recipes reach their kernels; a backbone that is frozen stays so."""
+    spec_ = spec(NESTED.format(how=how))
+    model, twin = own_model.of_user(spec_, 3), build(spec_, 3)
+    x, _ = blobs(20)
+    np.testing.assert_allclose(model(x), tf.nn.softmax(twin(x)), atol=1e-6)
+    kinds = [type(layer).__name__ for layer in twin.layers]
+    assert kinds.count("Conv2D") == 2 and not {"Sequential", "Functional"} & set(kinds)
+    assert left_alone(recipes.parse("pruning-0.60"), spec_).kernels == ()
+    twin(x, training=True)
+    moved = np.ptp(twin.get_layer("norm").moving_mean.numpy()) > 0
+    assert moved != bool(how)
+    own_model.move(twin, model)
+    np.testing.assert_allclose(model(x), tf.nn.softmax(twin(x)), atol=1e-6)
+
+
+def test_a_layer_that_tfmot_replaces_is_named(spec):
+    text = PLAIN.format(end="").replace("layers.Conv2D(4, 3,", "layers.SeparableConv2D(4, 3,")
+    spec_ = spec(text.replace("layers.BatchNormalization(),", ""))
+    tuning = Tuning(*[Optimization(1, 16, 1e-3)] * 3)
+    weights, rng = build(spec_).get_weights(), seeds.generator(0, "version")
+    with pytest.raises(ValueError, match="replaces the layer of separable_conv2d/depthwise_kernel"):
+        compress(recipes.parse("int8-qat"), weights, spec_, tuning, blobs(), blobs()[0], rng)
 
 
 def test_a_keras_3_model_is_refused_with_the_way_out(spec):

@@ -31,6 +31,11 @@ def restore(model: keras.Model, pristine: list, spec: ModelSpec, weights: Weight
         variable.assign(value)
     variables = _by_name(model)
     for name, value in zip(names(spec), weights, strict=True):
+        if name not in variables:
+            raise ValueError(
+                f"tfmot replaces the layer of {name.removesuffix(':0')} by others; build the model "
+                "from these, such as DepthwiseConv2D and Conv2D for SeparableConv2D."
+            )
         variables[name].assign(value)
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_compleak.engine import user_code
 from tf_compleak.models import ModelSpec
+from tf_compleak.models.flat_model import flat, leaves
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.trainer import Epoch, Loss, Optimization, Weights
 
@@ -77,7 +78,8 @@ def _where(spec: ModelSpec) -> str:
 
 
 def _last(model: keras.Model) -> keras.layers.Layer:
-    return model.outputs[0]._keras_history.layer
+    last = model.outputs[0]._keras_history.layer
+    return _last(last) if isinstance(last, keras.Model) else last
 
 
 def _end(model: keras.Model) -> str:
@@ -110,7 +112,7 @@ def _twin(model: keras.Model, spec: ModelSpec) -> keras.Model:
         return layer.__class__.from_config(config)
 
     try:
-        twin = keras.models.clone_model(model, clone_function=copied)
+        twin = keras.models.clone_model(flat(model), clone_function=copied)
     except Exception as error:  # whatever a layer of the user's raises
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -122,8 +124,8 @@ def _twin(model: keras.Model, spec: ModelSpec) -> keras.Model:
 
 def move(model: keras.Model, twin: keras.Model) -> None:
     """Give a twin the weights of the model, or the other way round: by the names of layers."""
-    layers = {layer.name: layer for layer in model.layers}
-    for layer in twin.layers:
+    layers = {layer.name: layer for layer in leaves(model)}
+    for layer in leaves(twin):
         if layer.weights:
             layer.set_weights(layers[layer.name].get_weights())
 
