@@ -161,7 +161,7 @@ def test_a_model_that_is_not_compiled_is_trained_as_ours_warm_or_cold(spec):
     spec_ = spec(PLAIN.format(end=SOFTMAX))
     training._trainer.cache_clear()
     cold, history = fit(spec_, epochs=8)
-    fit(spec_, seed=5)
+    fit(spec_, seed=5, epochs=1)
     warm, _ = fit(spec_, epochs=8)
     for one, other in zip(cold, warm, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -179,6 +179,15 @@ def test_a_compiled_model_is_trained_by_its_own_loss_and_optimizer(spec):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="--augmentation=flip: the model of --family is compiled"):
         fit(spec(still), augmentation=("flip",))
+
+
+@pytest.mark.parametrize("kind", ["", "legacy."])
+def test_a_schedule_of_its_own_goes_on_from_epoch_to_epoch(spec, kind):
+    decay = "tf_keras.optimizers.schedules.ExponentialDecay(0.1, 8, 0.5)"
+    compiled = f'tf_keras.optimizers.{kind}SGD({decay}), "sparse_categorical_crossentropy"'
+    _, history = fit(spec(COMPILED.format(end=SOFTMAX, compiled=compiled)))
+    rates = [epoch.learning_rate for epoch, _ in history]  # 8 steps an epoch
+    np.testing.assert_allclose(rates, [0.1, 0.05, 0.025, 0.0125], rtol=0.1)
 
 
 LOSSES = {

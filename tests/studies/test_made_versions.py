@@ -157,6 +157,34 @@ def test_files_are_asked_by_the_isolated_reader(tmp_path):
     assert run(tmp_path / "w", names, family, "--attacks=loss,samia,rmia") in (0, 4)
 
 
+ONNX = """
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+class Own:
+    def make(self, members, validation, folder, seed):
+        x, y = members
+        weights, *_ = np.linalg.lstsq(x.reshape(len(x), -1), 4 * np.eye(10)[y], rcond=None)
+        shapes = ("x", ["n", 1, 8, 8]), ("z", ["n", 10])
+        ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, of) for n, of in shapes]
+        nodes = [helper.make_node("Flatten", ["x"], ["f"]),
+                 helper.make_node("MatMul", ["f", "w"], ["z"])]
+        constants = [numpy_helper.from_array(np.float32(weights), "w")]
+        graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], constants)
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9),
+                  str(folder / "original.onnx"))
+"""
+
+
+def test_onnx_with_channels_first_takes_the_same_examples(tmp_path):
+    pytest.importorskip("onnxruntime")
+    assert run(tmp_path / "w", ("original",), write(tmp_path, ONNX), "--attacks=loss") in (0, 4)
+    (version,) = Report.load(tmp_path / "w").versions
+    assert version.path.endswith("/model.onnx") and version.output == "logits"
+    assert version.member_accuracy.value == 1 and version.bytes > 2000
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -239,6 +239,14 @@ class CompiledLoss:
         return mean
 
 
+def _rate(optimizer) -> float:
+    """The learning rate of the next step."""
+    rate = optimizer.learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(optimizer.iterations)
+    return float(np.asarray(rate))
+
+
 class CompiledTrainer:
     """Trains a compiled model by its own `fit`; used as a `trainer.Trainer` is.
 
@@ -258,13 +266,12 @@ class CompiledTrainer:
         data = tf.data.Dataset.from_tensor_slices((x, labels))
         data = data.shuffle(len(x), int(rng.integers(2**30))).batch(self._settings.batch_size)
         for index in range(self._settings.epochs):
-            start = time.perf_counter()
+            start, rate = time.perf_counter(), _rate(model.optimizer)
             with user_code.running(self._spec.code):
                 fitted = model.fit(data, initial_epoch=index, epochs=index + 1, verbose=0)
             seconds = time.perf_counter() - start
             move(model, self.model)
             right = float((self.logits(x).argmax(axis=1) == y).mean())
-            rate = float(np.asarray(model.optimizer.learning_rate))
             yield Epoch(index + 1, fitted.history["loss"][-1], right, rate, seconds)
 
     def logits(self, x: np.ndarray, batch: int = 512) -> np.ndarray:
