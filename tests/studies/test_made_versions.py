@@ -177,12 +177,47 @@ class Own:
 """
 
 
+@pytest.mark.slow
+def test_a_single_output_is_two_classes_whatever_is_asked(tmp_path):
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=500)
+    np.savez(
+        tmp_path / "two.npz",
+        x=np.float32(rng.random((500, 8, 8, 1)) + 0.1 * y[:, None, None, None]),
+        y=y,
+    )
+    text = ONNX.replace("4 * np.eye(10)[y]", "4 * y[:, None] - 2").replace('["n", 10]', '["n", 1]')
+    text = text.replace('["z"])]', '["a"]), helper.make_node("Sigmoid", ["a"], ["z"])]')
+    flags = (f"--dataset=npz:{tmp_path}/two.npz", "--attacks=loss,samia,rmia")
+    assert run(tmp_path / "w", ("original",), write(tmp_path, text), *flags) in (0, 4)
+    report = Report.load(tmp_path / "w")
+    assert not report.failures and report.versions[0].output == "probabilities"
+    assert {row.attack for row in report.results} >= {"loss", "samia", "rmia"}
+    said = np.load(tmp_path / "w/families/target/observations/original/probabilities.npy")
+    assert said.shape == (120, 2) and report.versions[0].member_accuracy.value > 0.9
+
+
 def test_onnx_with_channels_first_takes_the_same_examples(tmp_path):
     pytest.importorskip("onnxruntime")
     assert run(tmp_path / "w", ("original",), write(tmp_path, ONNX), "--attacks=loss") in (0, 4)
     (version,) = Report.load(tmp_path / "w").versions
     assert version.path.endswith("/model.onnx") and version.output == "logits"
     assert version.member_accuracy.value == 1 and version.bytes > 2000
+    assert not any(run_versions.GUESSES in note for note in version.notes)
+
+
+def test_a_version_that_guesses_is_noted(tmp_path):
+    text = """
+class Own:
+    def make(self, members, validation, folder, seed):
+        logits = fitted(members)
+        return {"original": lambda x: softmax(logits(x)), "shifted": lambda x: softmax(-logits(x))}
+"""
+    names = ("original", "shifted")
+    assert run(tmp_path / "w", names, write(tmp_path, text), "--attacks=loss") in (0, 4)
+    noted = [run_versions.GUESSES in of.notes for of in Report.load(tmp_path / "w").versions]
+    assert noted == [False, True]
 
 
 @pytest.mark.parametrize(

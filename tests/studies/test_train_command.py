@@ -214,13 +214,16 @@ def test_a_command_ends_with_all_that_it_has_started(tmp_path, seconds):
     assert is_gone(child_of(log))
 
 
-def test_a_command_has_the_pythonpath_of_the_study_not_the_workers(tmp_path, monkeypatch):
+def test_a_command_has_the_environment_of_the_study_not_the_workers(tmp_path, monkeypatch):
     show = [sys.executable, "-c", "import os; print(os.environ.get('PYTHONPATH'))"]
     monkeypatch.setenv("PYTHONPATH", "/ours")
     for before, expected in (("/theirs", "/theirs"), ("", "None")):
         monkeypatch.setenv(PATHS_BEFORE, before)
         commands.run(show, tmp_path / "log", 0, print)
         assert (tmp_path / "log").read_text().strip() == expected
+    of_tensorflow = [*show[:2], "import os; print(os.environ.get('TF_DETERMINISTIC_OPS'))"]
+    commands.run(of_tensorflow, tmp_path / "log", 0, print)
+    assert (tmp_path / "log").read_text().strip() == "None"
     monkeypatch.delenv(PATHS_BEFORE)
     commands.run(show, tmp_path / "log", 0, print)
     assert (tmp_path / "log").read_text().strip() == "/ours"

@@ -64,10 +64,14 @@ def _ended(process: subprocess.Popen, log: Path, seconds: float, progress: Progr
 
 
 def _environment() -> dict[str, str]:
-    """Ours, but where a worker's own Python looks for modules."""
+    """Ours; of a worker without what is meant for its own Python and TensorFlow alone.
+
+    `TF_DETERMINISTIC_OPS` makes unseeded random operators errors. Numbers of threads stay.
+    """
     environment = dict(os.environ)
     if PATHS_BEFORE in environment:
-        del environment["PYTHONPATH"]
+        for name in ("PYTHONPATH", "TF_DETERMINISTIC_OPS"):
+            environment.pop(name, None)
         if before := environment.pop(PATHS_BEFORE):
             environment["PYTHONPATH"] = before
     return environment

@@ -67,7 +67,8 @@ def asked_again(
     rows = repeat.drawn(len(first), seed, family)
     result = repeat.repeated(name, first[rows], rows, ask, step)
     if result.cause:
-        raise ValueError(f"{repeat.difference(result)}. Export it for inference.")
+        why = repeat.difference(result).replace(" (try --batch=1)", "")
+        raise ValueError(f"{why}; make it answer an example alike each time.")
     return {"repeated": repeat.note(result)}
 
 
@@ -75,17 +76,17 @@ class MadeFile:
     """A file in its isolated process, with what `inference.observe` takes of a model.
 
     Attributes:
-      batch: rows of one call; classes: C; resolution: step of a quantized output, else 0.
+      batch: rows of one call; resolution: step of a quantized output, else 0.
       output: what outputs are read as; None: they are given as they are.
+      classes: of the data: columns of outputs that are read.
     """
 
-    def __init__(self, path: Path, threads: int, output: Output | None = None):
+    def __init__(self, path: Path, threads: int, classes: int, output: Output | None = None):
         """Open a file; the user's own code has just made it, so it may be of any kind."""
         self._model = SandboxedModel(
             str(path), batch=BATCH, threads=threads, seconds=SECONDS, trust=True
         )
-        self.output, self.batch = output, self._model.batch
-        self.classes = int(self._model.output.shape[-1])
+        self.output, self.classes, self.batch = output, classes, self._model.batch
         self.resolution = float(self._model.output.scale)
         self.isolation = self._model.isolation
         if len(self._model.inputs) != 1:
@@ -136,7 +137,8 @@ def opened(source: Any, stage: Observation | Extra) -> Iterator[MadeFile | MadeF
     observed = {} if isinstance(stage, Observation) else _observed(source, stage)
     path = folder / facts["file"]
     try:
-        model = MadeFile(path, source.study.threads, observed.get("output"))
+        classes = source.examples.classes
+        model = MadeFile(path, source.study.threads, classes, observed.get("output"))
         try:
             yield model
         finally:

@@ -6,6 +6,7 @@ them: they are asked here, about every example of the study, and their answers a
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,13 +48,16 @@ def make(progress: Progress, source: Any, stage: Training, folder: Path, facts: 
 def _made(source: Any, family: str, folder: Path) -> dict[str, Callable] | None:
     """What the user's `make` returns: functions by name, or None for files."""
     code, split = source.study.code, source.splits[family]
+    seed = train_command.seed(source.study, family)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - users' code and scikit-learn draw from it
     maker = user_code.instance(code)
     with user_code.running(code):
         functions = maker.make(
             source.take(family, split.members),
             source.take(family, split.validation),
             folder,
-            train_command.seed(source.study, family),
+            seed,
         )
     if functions is None:
         return None
@@ -77,6 +81,8 @@ def _kept(left: Path, folder: Path, who: str) -> dict[str, list[str]]:
     for entry in entries:
         is_version = entry.is_file() and entry.suffix in ENDINGS and not entry.is_symlink()
         is_folder = (entry / "saved_model.pb").is_file() and not entry.is_symlink()
+        if is_folder and any(path.is_symlink() for path in entry.rglob("*")):
+            raise ValueError(f"{who} left links in {entry.name}; write the files themselves.")
         if is_version or is_folder:
             files.setdefault(entry.name if is_folder else entry.stem, []).append(entry.name)
             if entry.parent != folder:

@@ -13,6 +13,9 @@ from tf_compleak.types import ORIGINAL, Estimate, Failure, Version
 _WHAT = (
     "attention and dense kernels and embedding tables; biases and normalization are as they were"
 )
+GUESSES = (
+    "no better than guessing on members: are inputs as it takes them (float32, images in 0..1)?"
+)
 CALIBRATED = "int8-ptq"  # the version whose activation ranges are found on examples
 CALIBRATED_ON = {
     "validation": "validation examples, in no training set",
@@ -159,8 +162,11 @@ def _relative_loss(source: Any, family: str, name: str) -> Estimate:
 def _notes(source: Any, name: str, answers: dict[str, Any]) -> tuple[str, ...]:
     study, notes = source.study, []
     if study.makes_versions:
-        isolation = answers.get("isolation")
+        isolation, guess = answers.get("isolation"), _guessing(source, TARGET)
+        members = len(source.splits[TARGET].members)
+        is_guess = bool(answers) and answers["correct_members"] <= guess * members
         return (
+            *([GUESSES] if is_guess else []),
             f"made by the user's own code; outputs read as {answers.get('output', 'none')}",
             *([answers["repeated"]] if "repeated" in answers else []),
             *([f"isolation: {isolation}"] if isolation else ["asked where it was trained"]),
