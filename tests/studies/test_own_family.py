@@ -129,6 +129,25 @@ def test_workers_load_the_file_and_nothing_is_done_twice(own, tmp_path, capsys):
     assert tiny.events(tmp_path / "w").count(("train target", "done")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True])
+def test_figures_are_the_same_in_one_process_and_in_two(own, tmp_path, compiled):
+    """Graphs that are warm and cold, dropout and all."""
+    layers = "tf_keras.layers.Dropout(0.4),\n            tf_keras.layers.Dense(classes"
+    text = MODEL.replace("tf_keras.layers.Dense(classes", layers)
+    if compiled:
+        text = text.replace("return tf", "model = tf")
+        text += "        model.compile('adam', 'sparse_categorical_crossentropy')\n"
+        text += "        return model\n"
+    family, figures = own(text), []
+    for name, executor in (("one", "inline"), ("two", "processes")):
+        flags = ("--versions=original,pruning-0.60,int8-ptq", "--workers=2", "--num_shadows=2")
+        assert run(tmp_path / name, family, *flags, executor=executor) in (0, 4)
+        figures.append(tiny.figures(tmp_path / name))
+    assert figures[0] == figures[1]
+    assert {of["status"] for of in figures[0]["versions"]} == {"ok"}
+
+
 def test_a_family_of_texts_is_refused(own, tmp_path):
     (tmp_path / "films.tsv").write_text("".join(f"a film {i}\t{i % 2}\n" for i in range(400)))
     line = ["--dataset=text:films.tsv", "--model=convnet", f"--family={own(MODEL)}"]

@@ -229,6 +229,29 @@ def test_a_command_has_the_environment_of_the_study_not_the_workers(tmp_path, mo
     assert (tmp_path / "log").read_text().strip() == "/ours"
 
 
+@pytest.mark.slow
+def test_a_killed_study_goes_on_with_the_families_that_are_left(tmp_path):
+    """Here the target is trained, and the shadow waits for a file that is there later."""
+    waits = "import os, sys, time\nwhile 'shadow-0' in sys.argv and not os.path.exists(GO):\n"
+    waits = waits.replace("GO", repr(str(tmp_path / "go"))) + "    time.sleep(0.1)\n"
+    (tmp_path / "train.py").write_text(waits + SCRIPT)
+    words = ("{members}", "{validation}", "{folder}", "{seed}", "{family}")
+    command = line_of(tmp_path / "train.py", *words)
+    flags = ("--depth=0", "--width=0", "--versions=original,small", f"--train_command={command}")
+    line = tiny.command(tmp_path / "w", *flags, "--attacks=loss", executor="processes")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process, end = subprocess.Popen(line, start_new_session=True, **quiet), time.monotonic() + 60
+    while ("train target", "done") not in tiny.events(tmp_path / "w") and time.monotonic() < end:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    (tmp_path / "go").touch()
+    assert subprocess.run(line, **quiet).returncode in (0, 4)
+    events = tiny.events(tmp_path / "w")
+    assert [events.count((f"train {name}", "done")) for name in ("target", "shadow-0")] == [1, 1]
+    assert not list((tmp_path / "w" / "families").glob("*/command"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_ends_with_the_study_however_that_ends(tmp_path, number):
     (tmp_path / "train.py").write_text(BREEDS.format(seconds=600))
