@@ -77,7 +77,7 @@ class Planned(Source):
     """A study's source before there are any files: enough to say which tasks need which."""
 
     def __init__(self, study: Study):
-        self.study, self.root = study, ""
+        self.study, self.root, self.own_code = study, "", ""
 
 
 def phases(study: Study, usable: Sequence[str] = ()) -> list[list[Task]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_compleak.data import array_files, image_folder, sides, text_files, tfds_folder
+from tf_compleak.data import array_files, id_lists, image_folder, sides, text_files, tfds_folder
 from tf_compleak.data.sides import Side
 from tf_compleak.types import LEAST, Examples, Texts, validators
 
@@ -62,6 +62,7 @@ def parse(source: str, flag: str = "--dataset") -> tuple[str, str]:
     validators.choice(flag, scheme, SOURCES)
     if (scheme == "digits") == bool(rest):
         examples = {"digits": scheme, "tfds": "tfds:cifar10", "npy": "npy:X.npy,Y.npy"}
+        examples["ids"] = "ids:LIST.csv@npz:PATH"
         example = examples.get(scheme, f"{scheme}:PATH")
         raise ValueError(f"{flag}={source}: write it as {example}.")
     return scheme, rest
@@ -70,6 +71,10 @@ def parse(source: str, flag: str = "--dataset") -> tuple[str, str]:
 def stamp(dataset: str, data_dir: str | None = None) -> str | None:
     """Which state of which files a data set is read from; None where there are none (any more)."""
     scheme, rest = parse(dataset)
+    if scheme == "ids":
+        path, source = _list_and_source(rest)
+        states = [_state(path), *([] if source == "digits" else [stamp(source, data_dir)])]
+        return None if None in states else hashlib.sha256("".join(states).encode()).hexdigest()[:24]
     parts = {"digits": [], "npy": rest.split(","), "tfds": []}.get(scheme, [rest])
     files = [Path(os.path.expanduser(part)) for part in parts]
     try:
@@ -84,6 +89,14 @@ def stamp(dataset: str, data_dir: str | None = None) -> str | None:
         return None
     text = "\n".join(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _state(path: str) -> str | None:
+    try:
+        state = os.stat(os.path.expanduser(path))
+    except (OSError, ValueError):
+        return None
+    return f"{path} {state.st_size} {state.st_mtime_ns}"
 
 
 def _examples(side: Side) -> Examples:
@@ -146,6 +159,28 @@ def _image_folder(path: str, *_) -> Side:
     return sides.of_arrays(images, labels, path, ids, tuple(classes.tolist()))
 
 
+def _ids(rest: str, data_dir: str | None, split: str, inputs: tuple[str, ...]) -> Side:
+    path, source = _list_and_source(rest)
+    scheme, of_source = parse(source, "ids")
+    wanted = (sides.X,) if scheme == "digits" else inputs
+    side = SOURCES[scheme](of_source, data_dir, split, wanted)
+    if not len(side):
+        raise ValueError(f"{source}: holds no examples.")
+    return id_lists.chosen(side, id_lists.read(path), path, source)
+
+
+def _list_and_source(rest: str) -> tuple[str, str]:
+    """The list's path and the source that it is of."""
+    for place, letter in enumerate(rest):
+        path, source = rest[:place], rest[place + 1 :]
+        named = source.partition(":")[0] in SOURCES or source.endswith(".npz")
+        if letter == "@" and source.startswith("ids:"):
+            break
+        if letter == "@" and path and named:
+            return path, source
+    raise ValueError(f"{rest}: write it as ids:LIST.csv@SOURCE, such as ids:a.csv@npz:all.npz.")
+
+
 def _text(path: str, *_) -> Side:
     texts, labels, classes = text_files.read(path)
     return sides.of_arrays(Texts.of(texts), labels, path, classes=classes)
@@ -158,6 +193,7 @@ SOURCES = {
     "tfds": _tfds,
     "image_folder": _image_folder,
     "text": _text,
+    "ids": _ids,
 }
 LISTING = """\
   digits                      scikit-learn's 1,797 handwritten digits, embedded; run only
@@ -166,4 +202,5 @@ LISTING = """\
   tfds:NAME[/config][:SPLIT]  prepared in --data_dir, such as tfds:cifar10:train[:5000]
   image_folder:PATH           a folder for each class; classes numbered by their sorted names
   text:PATH                   .tsv, .csv or .jsonl with text and label
+  ids:LIST@SOURCE             those of a source whose ids a .csv, .tsv, .jsonl or .txt lists
 """

@@ -29,8 +29,8 @@ from tf_compleak.studies.audit import family_answers, query
 from tf_compleak.studies.audit import shadows as shadow_folders
 from tf_compleak.studies.audit.audit_settings import Audit, Where
 from tf_compleak.studies.audit.given_versions import Given, outputs_of
-from tf_compleak.studies.audit.made_versions import Making
 from tf_compleak.studies.audit.open_model import Asking
+from tf_compleak.studies.audit.quantized_versions import Making
 from tf_compleak.studies.audit.query import Family
 from tf_compleak.studies.audit.shadows import LeftOut
 from tf_compleak.studies.audit.token_ids import tokenized

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_compleak.leakage import version_record
 from tf_compleak.leakage.plan import TARGET
-from tf_compleak.studies.audit import checks, made_versions, query, sensitivities
+from tf_compleak.studies.audit import checks, quantized_versions, query, sensitivities
 from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.audit.checks import Confidences
 from tf_compleak.studies.audit.open_model import Asking
@@ -227,7 +227,7 @@ def versions(
             gzip_bytes=answers[TARGET, name].facts.get("gzip_bytes", 0),
             resolution=confidences[name].step,
             notes=(
-                *made_versions.notes(settings, name, answers[TARGET, name].facts["kind"]),
+                *quantized_versions.notes(settings, name, answers[TARGET, name].facts["kind"]),
                 *checks.notes(answers[TARGET, name], confidences[name]),
                 *_asking_notes(answers[TARGET, name]),
             ),

@@ -12,7 +12,7 @@ from test_onnx_files import FIRST, RNG, W, X, Y, flags
 
 from tf_compleak.cli import main as cli
 from tf_compleak.inference.making import WAYS
-from tf_compleak.studies.audit import made_versions, query
+from tf_compleak.studies.audit import quantized_versions, query
 
 OTHERS = RNG.integers(0, 256, (100, 4, 4, 3), dtype=np.uint8)
 
@@ -54,7 +54,7 @@ def test_quantized_versions_are_made_and_audited_once(files, tmp_path, capsys, m
         assert (tmp_path / "made" / "target" / name / "model.onnx").stat().st_size > 0
     with monkeypatch.context() as patch:  # a second time nothing is made or asked
         patch.setattr(query, "Opened", None)
-        patch.setattr(made_versions, "Opened", None)
+        patch.setattr(quantized_versions, "Opened", None)
         assert cli.main(line(files, tmp_path)) == 0
 
 
