@@ -62,8 +62,9 @@ def test_a_run_takes_them_and_their_state(tmp_path, archive):
     assert examples.ids.tolist() == IDS[:30].tolist() and before
     listed(tmp_path, "\n".join(IDS[:31]), "a.txt")
     assert sources.stamp(source) not in (before, None)
-    digits = sources.load("ids:" + listed(tmp_path, "5\n9\n7", "b.csv") + "@digits")
-    assert digits.ids.tolist() == [5, 9, 7]
+    numbers = "\n".join(map(str, range(40, 10, -1)))
+    digits = sources.load("ids:" + listed(tmp_path, numbers, "b.csv") + "@digits")
+    assert digits.ids.tolist() == list(range(40, 10, -1))
     assert sources.stamp(f"ids:{tmp_path}/none.csv@{archive}") is None
 
 
