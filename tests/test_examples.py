@@ -57,6 +57,7 @@ def test_a_keras_3_model_and_its_own_export(tmp_path, monkeypatch):
     assert all(version.bytes and version.gzip_bytes for version in report.versions)
 
 
+@pytest.mark.slow
 def test_functions_of_scikit_learn(tmp_path, monkeypatch):
     report = run(monkeypatch, tmp_path / "w", "sklearn_functions.py", executor="inline")
     assert [version.path for version in report.versions] == ["", "", ""]

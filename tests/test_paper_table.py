@@ -57,6 +57,7 @@ def test_failures_are_said():
     assert "not measurable" in text and "needs" in text
 
 
+@pytest.mark.slow
 def test_the_three_forms_hold_the_same_figures():
     report = sample_report.sample(n=12_000)
     rows = paper_table.lines(report)

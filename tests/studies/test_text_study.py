@@ -99,6 +99,7 @@ def test_tables_refuse_what_is_for_images(capsys, tmp_path):
     assert "takes images" in line(capsys, tmp_path, *flags, "--model=resnet")
 
 
+@pytest.mark.slow
 def test_a_study_from_a_preset_says_where_its_words_come_from(tmp_path, texts, preset):
     flags = [texts, "--model=bert", f"--preset={preset}", "--depth=0", "--width=0"]
     assert run(tmp_path, *flags) == 0
