@@ -105,3 +105,14 @@ def test_answers_of_the_target_bring_nothing_else_of_the_shadow():
     )
     answers = rich.by_the_target()
     assert answers.sensitivities is None and answers.augmented is None and answers.aside is None
+
+
+def test_rmia_names_as_many_non_members_of_the_target_as_of_the_shadow():
+    """The target is no reference of its own population: its z would be too near their mean."""
+    rates = []
+    for seed in range(10):
+        target, shadow = apart(0.0, seed, n=1600)
+        fitted = rmia.Rmia().fit([shadow], seed=0)
+        cut = np.quantile(fitted.held_out, 0.99)
+        rates.append(np.mean(fitted.score(target.hidden()) > cut))
+    assert np.mean(rates) < 0.022  # 0.01 of those of the shadow; 0.037 with itself as a reference

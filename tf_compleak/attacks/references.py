@@ -106,6 +106,11 @@ class Panel:
     def __len__(self) -> int:
         return self._num_shadows
 
+    @property
+    def target(self) -> int | None:
+        """The number of the target among the models, to leave it out; None where it is none."""
+        return self._num_shadows if self.has_target else None
+
     def check_references(self, attack: str) -> None:
         """ValueError where a shadow that plays the target has no reference."""
         if len(self) < 2 and not self.has_target:

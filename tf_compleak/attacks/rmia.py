@@ -72,7 +72,8 @@ class _References:
         """f64[V, N] mean p_y over the models that did not see the example; the average if none."""
         if without is not None and self.alone:
             return self._known(np.full((len(self.average), len(observations)), np.nan))
-        references = self.panel.at(observations.ids, without)
+        family = self.panel.target if without is None else without  # no reference of itself
+        references = self.panel.at(observations.ids, family)
         return self._known(references.mean(references.outside))
 
     def mean_of_both(self, observations: Observations, without: int | None, a: float) -> np.ndarray:

@@ -24,7 +24,7 @@ class Scoring(Declaration):
     """The scores of one run of an attack."""
 
     run: Run
-    name: ClassVar[str] = "attack/13"
+    name: ClassVar[str] = "attack/14"
     work: ClassVar[str] = "tf_compleak.leakage.scoring:write"
     depends: ClassVar[tuple[str, ...]] = ("threads", "seed")
 
@@ -66,7 +66,7 @@ class Scoring(Declaration):
 class NullRun(Scoring):
     """The scores of one run under membership that is drawn anew several times."""
 
-    name: ClassVar[str] = "null run/7"
+    name: ClassVar[str] = "null run/8"
     work: ClassVar[str] = "tf_compleak.leakage.sanity:write_null"
 
     @property
