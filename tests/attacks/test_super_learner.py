@@ -126,3 +126,12 @@ def test_examples_of_several_shadows_are_held_out_together():
     combination = combine(held_out, members, np.tile(np.arange(60), 2), 0)
     assert abs(roc.auc(combination.held_out, members) - 0.5) < 0.15
     assert np.all(expit(combination.held_out) > 0)
+
+
+def test_an_attack_that_says_the_same_of_all_shadows_examples_says_nothing_of_a_target():
+    """Else the target's rounding, in units of no deviation, would drown all others."""
+    rng = np.random.default_rng(6)
+    held_out, members = examples(rng, 40, (0.0, -3.0))
+    held_out[0] = 0.0
+    values = rng.standard_normal((2, 40))
+    assert np.abs(combine(held_out, members, np.arange(40), 0).score(values)).max() < 10

@@ -38,7 +38,7 @@ class Scale:
 
     Attributes:
       scores: f64[K] distinct scores, increasing; odds: f64[K] log-odds of their mean ranks.
-      deviation: of the scores, the unit beyond their ends.
+      deviation: of the scores, the unit beyond their ends; infinite where all are one.
     """
 
     scores: np.ndarray
@@ -50,7 +50,8 @@ class Scale:
         """From the scores f64[N] of the shadows' examples."""
         scores, counts = np.unique(held_out, return_counts=True)
         ranks = np.cumsum(counts) - counts / 2  # in the middle of a tie
-        return cls(scores, logit(ranks / len(held_out)), max(float(held_out.std()), 1e-12))
+        deviation = max(float(held_out.std()), 1e-12) if len(scores) > 1 else np.inf
+        return cls(scores, logit(ranks / len(held_out)), deviation)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """f64[N] of any scores of the attack."""
