@@ -115,6 +115,24 @@ def combine(held_out: np.ndarray, members: np.ndarray, ids: np.ndarray, seed: in
     )
 
 
+def alike(scores: np.ndarray, members: np.ndarray) -> Combination:
+    """All attacks with equal weights: membership has a say in the threshold alone.
+
+    For cross-fitted scores f64[A, N]: each is by a fit that saw the other folds' membership, so
+    weights found on it know what they are later judged by.
+    """
+    scales = tuple(map(Scale.of, scores))
+    weights = version_weights.alike(scores, members)
+    terms = np.stack([scale(values) for scale, values in zip(scales, scores, strict=True)])
+    return Combination(
+        parts=np.arange(len(scores)),
+        scales=scales,
+        weights=weights,
+        held_out=weights @ terms,
+        threshold=roc.best_threshold(weights @ terms, members),
+    )
+
+
 def _close_to_best(terms: np.ndarray, members: np.ndarray) -> np.ndarray:
     """f64[A]: weights of those that come close to the best one, 0 of the others."""
     aucs = np.array([roc.auc(term, members) for term in terms])

@@ -94,7 +94,7 @@ class Combining(Declaration):
 
     run: Run
     parts: tuple[Run, ...]
-    name: ClassVar[str] = "strongest/5"
+    name: ClassVar[str] = "strongest/6"
     work: ClassVar[str] = "tf_compleak.leakage.strongest:write"
     depends: ClassVar[tuple[str, ...]] = ("folds", "seed")
     weight: ClassVar[int] = 2
@@ -123,7 +123,7 @@ class Combining(Declaration):
 class NullCombining(Combining):
     """The strongest attacker under membership drawn anew: the null runs as one."""
 
-    name: ClassVar[str] = "null strongest/4"
+    name: ClassVar[str] = "null strongest/5"
     work: ClassVar[str] = "tf_compleak.leakage.strongest:write_null"
 
     @property

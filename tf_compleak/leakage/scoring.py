@@ -17,7 +17,7 @@ from tf_compleak.leakage import crossfit, exposures
 from tf_compleak.leakage.plan import TARGET, Run, kinds
 from tf_compleak.leakage.provider import Provider
 from tf_compleak.metrics import roc
-from tf_compleak.types import seeds
+from tf_compleak.types import seeds, validators
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Progress
 
@@ -108,6 +108,7 @@ def run(
     shadows = [shadow.with_answers_of(target) for shadow in shadows]
     fitted = attack.fit(shadows, seed=seed)
     values = fitted.score(target.hidden())
+    validators.finite(f"scores of {run.attack}", values)  # else the strongest attacker fails, too
     threshold = np.nan if run.null else fitted.threshold  # a null run is judged by its AUC alone
     scores = RunScores(values, values - threshold, target.members)
     held_out = crossfit.held_out(fitted, attack, shadows, seed)

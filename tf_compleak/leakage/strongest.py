@@ -1,8 +1,9 @@
 """The strongest attacker: every attack of a study on a release as one, by what the shadows show.
 
 See `attacks.super_learner`. Fitted on shadows, the weights come from their examples. A
-cross-fitted attacker has none: the weights for a fold of the target's examples come from the other
-folds, whose scores are by fits without their own examples.
+cross-fitted attacker has none, and all attacks count alike: the scores of the other folds' examples
+are by fits that saw the membership of the fold left out, and weights found on them told it (eight
+versions that leak nothing, 200 + 200 examples: intervals wholly above 0.5 in 6 % of 200 draws).
 
 Under membership drawn anew the null runs are combined in the same way: one of every kind of attack.
 """
@@ -87,17 +88,13 @@ def _ids(shadows) -> np.ndarray:
 def _cross_fitted(
     values: np.ndarray, members: np.ndarray, noises: Sequence[float], count: int, seed: int
 ) -> tuple[RunScores, list[float]]:
-    """Scores of every fold by weights from the others; a part's noise counts as its weight does."""
+    """Scores of every fold on the scale of the others, every part alike, and their mean noise."""
     folds = crossfit.folds_of(members, count, seeds.generator(seed, "folds"))
     scores, margins = np.empty(len(members)), np.empty(len(members))
-    weights = np.zeros((count, len(values)))
     for fold in range(count):
         left_out, others = folds == fold, folds != fold
-        combination = super_learner.combine(
-            values[:, others], members[others], np.flatnonzero(others), seed
-        )
+        combination = super_learner.alike(values[:, others], members[others])
         scores[left_out] = combination.score(values[:, left_out])
         margins[left_out] = scores[left_out] - combination.threshold
-        weights[fold] = combination.all_weights(len(values))
-    shares = weights.mean(axis=0)
-    return RunScores(scores, margins, members, float(shares @ np.array(noises))), shares.tolist()
+    weights = [1 / len(values)] * len(values)
+    return RunScores(scores, margins, members, float(np.mean(noises))), weights
