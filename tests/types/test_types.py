@@ -6,7 +6,7 @@ import numpy as np
 import planted
 import pytest
 
-from tf_compleak.types import Estimate, Examples, Scores, Split, tier
+from tf_compleak.types import Estimate, Examples, Scores, Split, tier, versions
 from tf_compleak.types.findings import Sanity
 
 INDICES = {
@@ -124,3 +124,22 @@ def test_sanity_warns_when_either_fails():
     unmade = Estimate.unmeasurable("the worker died", 0)
     (warning,) = Sanity(unmade, fine).warnings()
     assert "could not be made (the worker died)" in warning
+
+
+@pytest.mark.parametrize(
+    ("release", "text"),
+    [
+        (("int8-ptq",), "int8-ptq"),
+        (("original", "int8-ptq"), "original+int8-ptq"),
+        (("pruning-0.80+int8-ptq",), "(pruning-0.80+int8-ptq)"),
+        (("original", "a+b", "c", "d+e+f"), "original+(a+b)+c+(d+e+f)"),
+    ],
+)
+def test_a_release_is_one_text_and_back(release, text):
+    assert versions.release_text(release) == text
+    assert versions.release_from(text) == release
+
+
+def test_broken_parentheses_are_part_of_a_name_that_no_version_has():
+    for text in ("(a+b", "a+b)", "()", "((a+b))", "", "+"):
+        assert not set(versions.release_from(text)) & {"a+b"}

@@ -18,6 +18,7 @@ from tf_compleak.cli import command_words, help_texts, terminal
 from tf_compleak.engine import ray_workers, signals
 from tf_compleak.types import validators
 from tf_compleak.types.progress import Tell
+from tf_compleak.types.versions import release_from
 
 QUICKSTART = Path(__file__).parents[1] / "flagfiles" / "quickstart.cfg"
 
@@ -229,7 +230,7 @@ def _settings(kind: type, values: flags.FlagValues, apart: Sequence[str] = ()) -
 
 
 def _releases(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(text.split("+")) for text in words)
+    return tuple(map(release_from, words))
 
 
 def _counts(words: Sequence[str]) -> tuple[int, ...]:

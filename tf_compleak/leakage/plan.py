@@ -11,6 +11,7 @@ from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.leakage.exposures import FULL
 from tf_compleak.leakage.question import Question
 from tf_compleak.types import STRONGEST, Failure, Release, default_releases
+from tf_compleak.types.versions import release_text
 
 TARGET = "target"
 NULL_RUN = "null run"
@@ -51,7 +52,7 @@ class Run:
         shown = "" if self.exposure == FULL else f" ({self.exposure})"
         target = "" if self.target == TARGET else f" on {self.target}"
         count = f", {len(self.shadows)} shadows" if self.fewer else ""
-        return f"{self.attack} {'+'.join(self.release)}{target}{count}{shown}"
+        return f"{self.attack} {release_text(self.release)}{target}{count}{shown}"
 
     @property
     def variant(self) -> str:
@@ -208,7 +209,7 @@ class Plan:
         for release in self.question.releases:
             broken = [name for name in release if name not in self.usable]
             if broken and len(release) > 1:
-                failures.append(Failure("+".join(release), f"not attacked: {broken[0]} failed"))
+                failures.append(Failure(release_text(release), f"not attacked: {broken[0]} failed"))
         return failures
 
 

@@ -11,6 +11,7 @@ from tf_compleak.leakage import exposures
 from tf_compleak.metrics import grammar
 from tf_compleak.types import ORIGINAL, Release, validators
 from tf_compleak.types.settings import Settings
+from tf_compleak.types.versions import release_text
 
 NONE = "none"
 GROWING = ("versions", "attacks", "releases", "shadow_counts", "exposure")
@@ -70,7 +71,7 @@ class Question(Settings):
         """
         releases = tuple(arranged(release, names) for release in self.releases)
         object.__setattr__(self, "releases", releases)
-        validators.distinct("--releases", ["+".join(release) for release in releases])
+        validators.distinct("--releases", [release_text(release) for release in releases])
         validators.distinct("--shadow_counts", self.shadow_counts)
         for count in self.shadow_counts:
             if not num_shadows:
@@ -121,6 +122,7 @@ def check_measurable(metric: grammar.Metric, num_non_members: int, flag: str) ->
 def arranged(release: Release, names: Release) -> Release:
     """A release in the order of the versions, the original first; ValueError for a bad name."""
     for name in release:
-        validators.choice("--releases", name, names)
+        known = [release_text((version,)) for version in names]
+        validators.choice("--releases", release_text((name,)), known)
     validators.distinct("--releases", release)
     return tuple(sorted(release, key=lambda name: (name != ORIGINAL, names.index(name))))

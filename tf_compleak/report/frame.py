@@ -6,6 +6,7 @@ from typing import Any
 
 from tf_compleak.types import Estimate
 from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.versions import release_text
 
 KINDS = ("gain_same", "gain_any", "to_original", "to_best_attack")
 
@@ -44,7 +45,7 @@ def cells(result: Result) -> dict[str, Any]:
     }
     row: dict[str, Any] = {
         "tier": result.tier,
-        "release": "+".join(result.release),
+        "release": release_text(result.release),
         "attack": result.attack,
         "n_members": result.n_members,
         "n_non_members": result.n_non_members,
@@ -53,7 +54,7 @@ def cells(result: Result) -> dict[str, Any]:
     }
     for kind in KINDS:
         gain = getattr(result, kind)
-        row[f"{kind}_over"] = f"{gain.attack} on {'+'.join(gain.release)}" if gain else ""
+        row[f"{kind}_over"] = f"{gain.attack} on {release_text(gain.release)}" if gain else ""
         figures[f"{kind}_auc"] = gain and gain.auc
         for rate in result.tpr_at_fpr:
             figures[f"{kind}_tpr@{rate:g}"] = gain and gain.tpr_at_fpr.get(rate)

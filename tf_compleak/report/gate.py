@@ -20,6 +20,7 @@ from tf_compleak.metrics.grammar import Condition, condition
 from tf_compleak.types import Estimate, Failure
 from tf_compleak.types.estimates import decimals_beside
 from tf_compleak.types.findings import Findings, Result, strongest_rows
+from tf_compleak.types.versions import release_text
 
 FLAG = "--fail_if"
 OPERATORS = (">=", ">")
@@ -144,7 +145,7 @@ def _judge(rows: Sequence[tuple[str, Result]], condition: Condition) -> Judged:
 
 def _where(exposure: str, row: Result) -> str:
     shown = f", shown {exposure}" if exposure else ""
-    return f"{row.attack} on {'+'.join(row.release)}{shown}"
+    return f"{row.attack} on {release_text(row.release)}{shown}"
 
 
 def _compared(condition: Condition, is_met: bool, where: str, figure: Estimate) -> str:
@@ -213,7 +214,7 @@ def to_json(verdict: Verdict) -> dict:
                 "condition": str(part.condition),
                 "passed": not part.failed,
                 "reason": part.reason,
-                "release": "+".join(part.row.release) if part.row else None,
+                "release": release_text(part.row.release) if part.row else None,
                 "attack": part.row.attack if part.row else None,
                 "exposure": part.exposure or None,
                 "figure": part.figure.to_json() if part.figure else None,

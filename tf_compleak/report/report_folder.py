@@ -27,6 +27,7 @@ from tf_compleak.engine.file_store import write_text
 from tf_compleak.metrics.false_discovery import false_discovery_rates
 from tf_compleak.report import frame
 from tf_compleak.types.findings import Findings, OtherSchema, Scored
+from tf_compleak.types.versions import release_text
 
 MOST = 1000
 ARRAYS = ("ids", "labels", "members", "targets")
@@ -166,7 +167,7 @@ def _write_examples(folder: Path, report: Findings, text: str) -> None:
     scored = report.scored
     rates = _by_target(_rates, scored, scored.values, scored.members)
     ranks = _by_target(agreement, scored, scored.values)
-    names = [(row.attack, "+".join(row.release)) for row in report.results]
+    names = [(row.attack, release_text(row.release)) for row in report.results]
     figures = [frame.cells(row) for row in report.results]
     aside = file_store.scratch(folder)
     try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from tf_compleak.report.frame import KINDS
 from tf_compleak.types.findings import Findings, Result
+from tf_compleak.types.versions import release_text
 
 TIERS = ("NR", "SR", "MR")
 ACCURACIES = ("member_accuracy", "non_member_accuracy", "validation_accuracy", "relative_loss")
@@ -23,7 +24,7 @@ def scalars(report: Findings) -> dict[str, float]:
     """
     tagged = {}
     for row in report.results:
-        tagged |= _figures(f"MI/{'+'.join(row.release)}/{row.attack}", row)
+        tagged |= _figures(f"MI/{release_text(row.release)}/{row.attack}", row)
     for tier in TIERS:
         if best := report.leading(tier):
             tagged |= _figures(f"MI/{tier}", best)

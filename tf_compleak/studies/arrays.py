@@ -26,6 +26,7 @@ from tf_compleak.types import LEAST, Release, default_releases, validators
 from tf_compleak.types.findings import Scored
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.progress import Tell, silent
+from tf_compleak.types.versions import release_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,10 @@ def run_attacks(
             findings = investigate(plan, provider, executor, (), tell)
     names = np.arange(len(target)) if target.ids is None else target.ids
     findings = dataclasses.replace(findings, scored=_in_order(findings.scored, names))
-    study = {**checked.to_json(), "releases": ["+".join(release) for release in plan.releases()]}
+    study = {
+        **checked.to_json(),
+        "releases": [release_text(release) for release in plan.releases()],
+    }
     origin = {"seed": seed, "num_shadows": len(shadows)}
     origin |= {"cautions": cautions} if cautions else {}
     return Report.of(findings, study=study, provenance=origin)

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from tf_compleak.types.versions import release_from, release_text
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -22,7 +24,7 @@ class Settings:
     kind: ClassVar[str] = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values; a release is its versions joined by "+"."""
+        """A dict of JSON values; a release is one text (`release_text`)."""
         values = self.flags(*(field.name for field in dataclasses.fields(self)))
         return {"kind": self.kind, **values} if self.kind else values
 
@@ -34,7 +36,7 @@ class Settings:
             if fields.pop("kind", cls.kind) != cls.kind:
                 raise TypeError("of another kind")
             if "releases" in fields:
-                fields["releases"] = tuple(tuple(text.split("+")) for text in fields["releases"])
+                fields["releases"] = tuple(map(release_from, fields["releases"]))
             return cls(**fields)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a study of this version of tf-compleak ({error}).") from error
@@ -83,5 +85,5 @@ class Settings:
 def _saved(name: str, value: Any) -> Any:
     """A field's value as a JSON value."""
     if name == "releases":
-        return ["+".join(release) for release in value]
+        return [release_text(release) for release in value]
     return list(value) if isinstance(value, tuple) else value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tf_compleak.types.estimates import Estimate
 from tf_compleak.types.records import Count, Items, Name, Record
-from tf_compleak.types.versions import STRONGEST, Release
+from tf_compleak.types.versions import STRONGEST, Release, release_text
 
 CHANCE = 0.5  # the AUC of guessing
 NO_INPUTS = "not run: no inputs were given"
@@ -34,7 +34,7 @@ class NullRun(Record):
     @property
     def title(self) -> str:
         """Attack and release, such as "tabular on original+int8-ptq"."""
-        return f"{self.attack} on {'+'.join(self.release)}"
+        return f"{self.attack} on {release_text(self.release)}"
 
 
 @dataclass(frozen=True)

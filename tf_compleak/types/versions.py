@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,17 @@ STRONGEST = "strongest"  # what all attacks as one are called in rows (`leakage.
 Release = Items[Name]
 Tier = Literal["NR", "SR", "MR"]
 Output = Literal["probabilities", "logits"]
+
+
+def release_text(release: Release) -> str:
+    """A release in one word: its versions joined by "+", those that hold one in parentheses."""
+    return "+".join(f"({name})" if "+" in name else name for name in release)
+
+
+def release_from(text: str) -> Release:
+    """The versions that `release_text` joined."""
+    names = re.split(r"[+](?![^()]*[)])", text)
+    return tuple(name[1:-1] if re.fullmatch(r"[(].*[)]", name) else name for name in names)
 
 
 def tier(release: Release) -> Tier:
