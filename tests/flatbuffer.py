@@ -10,6 +10,7 @@ DTYPES = {
     schema.TensorType.INT8: np.int8,
     schema.TensorType.INT32: np.int32,
 }
+TYPES = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
 KERNEL_OPERATORS = {schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED}
 
 
@@ -38,12 +39,35 @@ def kernels(content: bytes) -> dict[str, np.ndarray]:
     found = {}
     for operator in graph.operators:
         if model.operatorCodes[operator.opcodeIndex].builtinCode in KERNEL_OPERATORS:
-            index = sources.get(operator.inputs[1], operator.inputs[1])
-            tensor = graph.tensors[index]
-            data = np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes()
-            values = np.frombuffer(data, DTYPES[tensor.type])
-            found[tensor.name.decode()] = values.reshape(tensor.shape)
+            tensor = graph.tensors[sources.get(operator.inputs[1], operator.inputs[1])]
+            found[tensor.name.decode()] = _values(model, tensor)
     return found
+
+
+def kernel_types(content: bytes) -> set[str]:
+    """Types of the constant weights of convolutions and dense layers, as the file names them."""
+    model = _read(content)
+    names = kernels(content)
+    return {
+        TYPES[tensor.type]
+        for tensor in model.subgraphs[0].tensors
+        if tensor.name.decode() in names and model.buffers[tensor.buffer].data is not None
+    }
+
+
+def scales(content: bytes) -> np.ndarray:
+    """Every scale of every tensor, one after the other."""
+    tensors = _read(content).subgraphs[0].tensors
+    of_tensors = [t.quantization.scale for t in tensors if t.quantization is not None]
+    return np.concatenate([scale for scale in of_tensors if scale is not None])
+
+
+def _values(model, tensor) -> np.ndarray:
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    if tensor.type == schema.TensorType.INT4:  # two a byte, the lower half first
+        halves = np.stack([data & 15, data >> 4], axis=1).reshape(-1)[: np.prod(tensor.shape)]
+        return (np.int8(halves) - 16 * np.int8(halves > 7)).astype(np.int8).reshape(tensor.shape)
+    return np.frombuffer(data.tobytes(), DTYPES[tensor.type]).reshape(tensor.shape)
 
 
 def tables(content: bytes) -> dict[str, np.ndarray]:
@@ -63,5 +87,4 @@ def activation_types(content: bytes) -> set[str]:
     model = _read(content)
     graph = model.subgraphs[0]
     written = {index for operator in graph.operators for index in operator.outputs}
-    names = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
-    return {names[graph.tensors[index].type] for index in written}
+    return {TYPES[graph.tensors[index].type] for index in written}

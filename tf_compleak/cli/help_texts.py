@@ -94,7 +94,8 @@ QUESTION_FLAGS = {
         (
             "releases",
             "releases to attack, each as names joined by +, such as "
-            "original+int8-ptq,int8-ptq; empty: every version alone, the original with "
+            "original+int8-ptq,int8-ptq, one of several steps in parentheses: "
+            "original+(pruning-0.80+int8-ptq); empty: every version alone, the original with "
             "each other one, and all with and without the original",
         ),
         (
@@ -258,17 +259,21 @@ RUN_FLAGS = {
     "Versions": [
         (
             "versions",
-            "versions to make: original, pruning-0.NN, clustering-N, int8-qat, "
-            "int8-ptq, dynamic-ptq, float16-ptq; or the names of those that --family (make) or "
+            "versions to make: original, pruning-0.NN, pruning-2:4, clustering-N, int8-qat, "
+            "int8-ptq, int16x8-ptq, dynamic-ptq, float16-ptq; by litert-quantizer int4-weights, "
+            "int4-dynamic, int4-blockwise-32, int8-dynamic, int8-static, int16-static; or steps "
+            "joined by +: pruning, then clustering, then a quantization, such as "
+            "pruning-0.80+int8-ptq; or the names of those that --family (make) or "
             "--train_command makes",
         ),
-        ("finetune_epochs", "epochs of fine-tuning of pruning, clustering and int8-qat"),
+        ("finetune_epochs", "epochs of fine-tuning of each step: pruning, clustering, int8-qat"),
         ("pruning_learning_rate", "first learning rate of pruning"),
         ("clustering_learning_rate", "first learning rate of clustering (averaged gradients)"),
         ("quantization_learning_rate", "first learning rate of int8-qat"),
         (
             "calibration",
-            "validation | members: what int8-ptq finds its activation ranges on; "
+            "validation | members: what int8-ptq, int16x8-ptq and static versions find their "
+            "activation ranges on; "
             "validation examples are in no training set",
         ),
         ("calibration_size", "how many of them, at most"),

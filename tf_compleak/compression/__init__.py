@@ -36,9 +36,15 @@ class LeftAlone:
 
 def left_alone(recipe: recipes.Recipe, spec: ModelSpec) -> LeftAlone:
     """What pruning and clustering leave as it is, such as depthwise kernels: tfmot cannot."""
-    if not isinstance(recipe, (recipes.Pruning, recipes.Clustering)):
+    pruned = recipes.step(recipe, recipes.Pruned)
+    if not (pruned or recipes.step(recipe, recipes.Clustering)):
         return LeftAlone()
-    from tf_compleak.compression import _wrapping, tflite
+    from tf_compleak.compression import _wrapping, pruning, tflite
+
+    def changed(layer) -> bool:
+        return (
+            pruning.wrapped(pruned, layer) if pruned else isinstance(layer, _wrapping.KERNEL_LAYERS)
+        )
 
     sizes, names = {}, []
     for layer in tflite.plain(spec)[0].layers:
@@ -46,7 +52,7 @@ def left_alone(recipe: recipes.Recipe, spec: ModelSpec) -> LeftAlone:
             if len(variable.shape) > 1:
                 name = variable.name.removesuffix(":0")
                 sizes[name] = int(np.prod(variable.shape))
-                names += [] if isinstance(layer, _wrapping.KERNEL_LAYERS) else [name]
+                names += [] if changed(layer) else [name]
     return LeftAlone(tuple(names), sum(map(sizes.get, names)) / sum(sizes.values()))
 
 
@@ -68,23 +74,42 @@ def compress(
       calibration: f32[M, ...] for the activation ranges of full-integer quantization.
       on_epoch: told every epoch of fine-tuning.
     """
-    from tf_compleak.compression import clustering, pruning, quantization, tflite
+    from tf_compleak.compression import clustering, pruning
 
-    match recipe:
-        case recipes.Original():
-            return tflite.export(spec, weights)
-        case recipes.Pruning():
-            pruned = pruning.prune(recipe, weights, spec, tuning.pruning, examples, rng, on_epoch)
-            return tflite.export(spec, pruned)
-        case recipes.Clustering():
-            clustered = clustering.cluster(
-                recipe, weights, spec, tuning.clustering, examples, rng, on_epoch
-            )
-            unfolded = spec.kind == "image"  # only these have batch normalization
-            return (tflite.export_unfolded if unfolded else tflite.export)(spec, clustered)
-        case recipes.QuantizationAware():
-            return quantization.quantize_aware(
-                weights, spec, tuning.quantization, examples, rng, on_epoch
-            )
-        case recipes.PostTraining():
-            return tflite.export(spec, weights, recipe, calibration)
+    pruned = clusters = None
+    for step in recipes.steps(recipe):
+        match step:
+            case recipes.Pruning() | recipes.PatternPruning():
+                pruned, tuned = step, tuning.pruning
+                weights = pruning.prune(step, weights, spec, tuned, examples, rng, on_epoch)
+            case recipes.Clustering():
+                clusters, tuned = step.clusters, tuning.clustering
+                cluster = clustering.cluster_beside_zeros if pruned else clustering.cluster
+                weights = cluster(step, weights, spec, tuned, examples, rng, on_epoch)
+            case recipes.QuantizationAware():
+                from tf_compleak.compression import quantization
+
+                keep = clusters or (0 if pruned else None)
+                return quantization.quantize_aware(
+                    weights, spec, tuning.quantization, examples, rng, on_epoch, keep
+                )
+    return _exported(recipe, weights, spec, calibration, clusters is not None)
+
+
+def _exported(recipe, weights, spec: ModelSpec, calibration, clustered: bool) -> bytes:
+    """The file of trained weights, quantized after training if the recipe says so.
+
+    Integers have a scale for every channel, so that batch normalization in kernels leaves a channel
+    its shared values. Where a kernel may stay in float it is kept out of them.
+    """
+    from tf_compleak.compression import litert, tflite
+
+    quantization = recipes.step(recipe, recipes.Quantization)
+    after = quantization if isinstance(quantization, recipes.PostTraining) else None
+    if clustered and spec.kind == "image" and not recipes.calibrated(recipe):
+        content = tflite.export_unfolded(spec, weights, after)  # only these have normalization
+    else:
+        content = tflite.export(spec, weights, after, calibration)
+    if isinstance(quantization, recipes.LiteRT):
+        return litert.quantize(quantization, content, calibration)
+    return content

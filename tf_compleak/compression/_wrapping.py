@@ -20,6 +20,24 @@ def names(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(variable.name for variable in build(spec).weights)
 
 
+@functools.lru_cache(maxsize=4)
+def kernels(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the variables that pruning and clustering change."""
+    return tuple(
+        variable.name
+        for layer in build(spec).layers
+        if isinstance(layer, KERNEL_LAYERS)
+        for variable in layer.trainable_variables
+        if len(variable.shape) > 1 and not variable.name.endswith("bias:0")
+    )
+
+
+def kernel_variables(model: keras.Model, spec: ModelSpec) -> list:
+    """The variables of `kernels` inside a wrapped model."""
+    variables = _by_name(model)
+    return [variables[name] for name in kernels(spec)]
+
+
 def snapshot(model: keras.Model) -> list[np.ndarray]:
     """The values of all variables of a wrapped model, masks and ranges included."""
     return [variable.numpy() for variable in model.weights]

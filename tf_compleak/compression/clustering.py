@@ -17,6 +17,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_config i
 )
 
 from tf_compleak.compression import _wrapping
+from tf_compleak.compression.kept_structure import KeptStructure
 from tf_compleak.compression.recipes import Clustering
 from tf_compleak.models import ModelSpec, build
 from tf_compleak.models.graph_cache import reuse_graph
@@ -64,6 +65,38 @@ def cluster(
         for name, kernel in wrapper.original_clusterable_weights.items():
             clustered[kernel.name] = _nearest(kernel, wrapper.cluster_centroids[name])
     return list(clustered.values())
+
+
+@reuse_graph
+def _keeping_clusterer(spec: ModelSpec, tuning: Optimization, clusters: int):
+    model = build(spec)
+    structure = KeptStructure(_wrapping.kernel_variables(model, spec), clusters)
+    return Trainer(model, tuning, constrain=structure.put_back), structure
+
+
+def cluster_beside_zeros(
+    recipe: Clustering,
+    weights: Weights,
+    spec: ModelSpec,
+    tuning: Optimization,
+    examples: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Weights:
+    """As `cluster`, of pruned weights: zeros stay, and zero is one of the values.
+
+    The values are those that tfmot's initializer finds beside zero; the weights keep theirs.
+    """
+    trainer, structure = _keeping_clusterer(spec, tuning, recipe.clusters)
+    trainer.model.set_weights(weights)
+    make = centroids.CentroidsInitializerFactory.get_centroid_initializer(INIT)
+    for kernel in _wrapping.kernel_variables(trainer.model, spec):
+        start = make(kernel, recipe.clusters, False, "channels_last", True).get_cluster_centroids()
+        kernel.assign(np.where(kernel.numpy() == 0, 0, _nearest(kernel, start)))
+    structure.hold()
+    for epoch in trainer.epochs(*examples, rng):
+        on_epoch(epoch)
+    return trainer.model.get_weights()
 
 
 def _initialize(wrapper, clusters: int) -> None:

@@ -12,13 +12,14 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
 from tf_compleak.compression import _wrapping
-from tf_compleak.compression.recipes import Pruning
+from tf_compleak.compression.recipes import PatternPruning, Pruned, Pruning
 from tf_compleak.models import ModelSpec, build
 from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 RAMP = 0.6
+PATTERN_LAYERS = (keras.layers.Conv2D, keras.layers.Dense)  # tfmot has patterns for these only
 
 
 @reuse_graph
@@ -37,8 +38,30 @@ def _pruner(spec: ModelSpec, tuning: Optimization, steps: int):
     return Trainer(model, tuning), schedule, _wrapping.snapshot(model)
 
 
+@reuse_graph
+def _pattern_pruner(spec: ModelSpec, tuning: Optimization, zeros: int, block: int):
+    """Masks are found at the first step; the schedule only says that there is to be a mask."""
+    schedule = tfmot.sparsity.keras.ConstantSparsity(0.5, 0)
+
+    def wrap(layer):
+        if not wrapped(PatternPruning(zeros, block), layer):
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(
+            layer, schedule, sparsity_m_by_n=(zeros, block)
+        )
+
+    model = keras.models.clone_model(build(spec), clone_function=wrap)
+    return Trainer(model, tuning), _wrapping.snapshot(model)
+
+
+def wrapped(recipe: Pruned, layer: keras.layers.Layer) -> bool:
+    """Whether a layer's kernel is pruned."""
+    pattern = isinstance(recipe, PatternPruning)
+    return isinstance(layer, PATTERN_LAYERS if pattern else _wrapping.KERNEL_LAYERS)
+
+
 def prune(
-    recipe: Pruning,
+    recipe: Pruned,
     weights: Weights,
     spec: ModelSpec,
     tuning: Optimization,
@@ -46,10 +69,14 @@ def prune(
     rng: np.random.Generator,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Weights:
-    """The weights with `recipe.sparsity` zeros in every kernel, fine-tuned on the members."""
-    trainer, schedule, pristine = _pruner(spec, tuning, tuning.steps(len(examples[0])))
-    _wrapping.restore(trainer.model, pristine, spec, weights)
-    schedule.final_sparsity.assign(recipe.sparsity)
+    """The weights with `recipe`'s zeros in every kernel, fine-tuned on the members."""
+    if isinstance(recipe, Pruning):
+        trainer, schedule, pristine = _pruner(spec, tuning, tuning.steps(len(examples[0])))
+        _wrapping.restore(trainer.model, pristine, spec, weights)
+        schedule.final_sparsity.assign(recipe.sparsity)
+    else:
+        trainer, pristine = _pattern_pruner(spec, tuning, recipe.zeros, recipe.block)
+        _wrapping.restore(trainer.model, pristine, spec, weights)
     wrappers = [layer for layer in trainer.model.layers if hasattr(layer, "pruning_obj")]
     for wrapper in wrappers:
         wrapper.pruning_step.assign(0)

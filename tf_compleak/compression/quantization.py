@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 
 from tf_compleak.compression import _wrapping, tflite
+from tf_compleak.compression.kept_structure import KeptStructure
 from tf_compleak.models import ModelSpec, build
 from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.keras2 import keras
@@ -14,9 +15,21 @@ from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 
 @reuse_graph
 def _quantizer(spec: ModelSpec, tuning: Optimization):
-    quantize = _quantize_dense if spec.kind == "tokens" else tfmot.quantization.keras.quantize_model
-    model = quantize(build(spec))
+    model = _model(spec)
     return Trainer(model, tuning), _wrapping.snapshot(model), tflite.probabilities(model)
+
+
+@reuse_graph
+def _keeping_quantizer(spec: ModelSpec, tuning: Optimization, clusters: int):
+    model = _model(spec)
+    structure = KeptStructure(_wrapping.kernel_variables(model, spec), clusters)
+    trainer = Trainer(model, tuning, constrain=structure.put_back)
+    return trainer, _wrapping.snapshot(model), tflite.probabilities(model), structure
+
+
+def _model(spec: ModelSpec) -> keras.Model:
+    quantize = _quantize_dense if spec.kind == "tokens" else tfmot.quantization.keras.quantize_model
+    return quantize(build(spec))
 
 
 class _Outputs(tfmot.quantization.keras.QuantizeConfig):
@@ -76,10 +89,21 @@ def quantize_aware(
     examples: tuple[np.ndarray, np.ndarray],
     rng: np.random.Generator,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    keep: int | None = None,
 ) -> bytes:
-    """The `.tflite` bytes of the model fine-tuned with simulated INT8 arithmetic."""
-    trainer, pristine, function = _quantizer(spec, tuning)
-    _wrapping.restore(trainer.model, pristine, spec, weights)
+    """The `.tflite` bytes of the model fine-tuned with simulated INT8 arithmetic.
+
+    Args:
+      keep: None: kernels move freely. 0: their zeros are kept. A number: so are the values that
+        their weights share, at most that many in every kernel.
+    """
+    if keep is None:
+        trainer, pristine, function = _quantizer(spec, tuning)
+        _wrapping.restore(trainer.model, pristine, spec, weights)
+    else:
+        trainer, pristine, function, structure = _keeping_quantizer(spec, tuning, keep)
+        _wrapping.restore(trainer.model, pristine, spec, weights)
+        structure.hold()
     for epoch in trainer.epochs(*examples, rng):
         on_epoch(epoch)
     return tflite.convert_quantized(function, trainer.model)

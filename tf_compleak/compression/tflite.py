@@ -25,6 +25,14 @@ from tf_compleak.models.keras2 import keras
 from tf_compleak.models.layers import GentleSoftmax
 from tf_compleak.models.trainer import Weights
 
+FULL_INTEGER = {  # scheme: type of activations, operators
+    "int8": (tf.int8, tf.lite.OpsSet.TFLITE_BUILTINS_INT8),
+    "int16x8": (
+        tf.int16,
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    ),
+}
+
 
 def probabilities(model: keras.Model) -> Callable:
     """A traced function from x [N, ...] to the softmax of the model's logits, f32[N, C]."""
@@ -76,16 +84,16 @@ def export(spec: ModelSpec, weights: Weights, recipe: PostTraining | None = None
 
     Args:
       weights: in the order of `build(spec).get_weights()`.
-      calibration: f32[N, ...], needed by the "int8" scheme only.
+      calibration: f32[N, ...], needed by the "int8" and "int16x8" schemes only.
     """
-    gentle = spec.kind == "tokens" and recipe is not None and recipe.scheme == "int8"
+    gentle = spec.kind == "tokens" and recipe is not None and recipe.scheme in FULL_INTEGER
     model, function = (_gentle if gentle else plain)(spec)
     model.set_weights(weights)
     return convert(function, model, recipe, calibration)
 
 
-def export_unfolded(spec: ModelSpec, weights: Weights) -> bytes:
-    """As `export` in float32, with batch normalization kept out of the kernels."""
+def export_unfolded(spec: ModelSpec, weights: Weights, recipe: PostTraining | None = None) -> bytes:
+    """As `export`, uncalibrated, with batch normalization kept out of the kernels."""
     base, _ = plain(spec)
     base.set_weights(weights)
     model, function = _unfolded(spec)
@@ -99,7 +107,7 @@ def export_unfolded(spec: ModelSpec, weights: Weights) -> bytes:
             layer.set_weights([scale[None, None, :, None], beta - mean * scale])
         else:
             layer.set_weights(source.get_weights())
-    return convert(function, model)
+    return convert(function, model, recipe)
 
 
 def takes_tokens(model: keras.Model) -> bool:
@@ -115,7 +123,7 @@ def convert(
     converter.experimental_lower_to_saved_model = False
     if recipe is not None:
         _quantize(converter, recipe.scheme, calibration, takes_tokens(model))
-    with _quiet():
+    with quiet():
         return converter.convert()
 
 
@@ -128,34 +136,35 @@ def convert_quantized(function, model: keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     converter.experimental_lower_to_saved_model = False
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    _outputs_in_int8(converter, takes_tokens(model))
-    with _quiet():
+    _outputs_in(tf.int8, converter, takes_tokens(model))
+    with quiet():
         return converter.convert()
 
 
-def _outputs_in_int8(converter, tokens: bool) -> None:
+def _outputs_in(kind: tf.DType, converter, tokens: bool) -> None:
     """Inputs, too, but token ids, which stay int32."""
-    converter.inference_output_type = tf.int8
+    converter.inference_output_type = kind
     if not tokens:
-        converter.inference_input_type = tf.int8
+        converter.inference_input_type = kind
 
 
 def _quantize(converter, scheme: str, calibration, tokens: bool) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    elif scheme == "int8":
+    elif scheme in FULL_INTEGER:
         if calibration is None or not len(calibration):
-            raise ValueError("calibration: int8-ptq needs examples to find activation ranges.")
+            raise ValueError(f"calibration: {scheme}-ptq needs examples to find activation ranges.")
+        activations, operators = FULL_INTEGER[scheme]
         converter.representative_dataset = lambda: ([x[None]] for x in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [operators]
         if tokens:
             converter.target_spec.supported_ops.append(tf.lite.OpsSet.TFLITE_BUILTINS)
-        _outputs_in_int8(converter, tokens)
+        _outputs_in(activations, converter, tokens)
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Drop what the converter's native code prints on stderr; its errors are raised anyway."""
     with open(os.devnull, "w") as sink, contextlib.redirect_stderr(io.StringIO()):
         saved = os.dup(2)

@@ -95,6 +95,7 @@ class Trainer:
       strategy: where the replicas of the model are, each taking its share of every batch; by
         default there is one.
       scaled: scale the loss, for models that compute in float16.
+      constrain: done after every step, in its graph: puts back what weights must keep.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Trainer:
         prepare: Prepare = lambda inputs, seed: inputs,
         strategy: tf.distribute.Strategy | None = None,
         scaled: bool = False,
+        constrain: Callable[[], None] = lambda: None,
     ):
         self.model = model
+        self._constrain = constrain
         self._settings = optimization
         self._loss = optimization.loss.function() if optimization.loss else cross_entropy
         self._prepare = prepare
@@ -188,6 +191,7 @@ class Trainer:
                 self._strategy.reduce("SUM", result, axis=None) for result in replica_results[:2]
             )
             self._update(replica_results[2], rates[step])
+            self._constrain()
             loss += mean
             correct += hits
         return loss, correct

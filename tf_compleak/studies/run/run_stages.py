@@ -217,6 +217,18 @@ def _recipe(version: str) -> recipes.Recipe | None:
         return None
 
 
+def _learning_rate(step: recipes.Step | recipes.Original) -> str:
+    """The flag of the learning rate that a step is fine-tuned by; "" for one that is not."""
+    match step:
+        case recipes.Pruning() | recipes.PatternPruning():
+            return "pruning_learning_rate"
+        case recipes.Clustering():
+            return "clustering_learning_rate"
+        case recipes.QuantizationAware():
+            return "quantization_learning_rate"
+    return ""
+
+
 @dataclass(frozen=True)
 class VersionFile(Declaration):
     """One version's `.tflite` file, made from the trained weights."""
@@ -234,18 +246,26 @@ class VersionFile(Declaration):
     @property
     def affinity(self) -> str:
         """Versions that share a traced graph; in the order of how long it takes to trace."""
-        match _recipe(self.version):
-            case recipes.Pruning():
+        match self._tuned():
+            case []:
+                return "4 export"
+            case [recipes.Pruning()]:
                 return "1 pruning"
-            case recipes.QuantizationAware():
+            case [recipes.QuantizationAware()]:
                 return "2 quantization-aware"
-            case recipes.Clustering(clusters):
+            case [recipes.Clustering(clusters)]:
                 return f"3 clustering-{clusters}"
-        return "4 export"
+            case tuned:
+                return f"5 {'+'.join(map(str, tuned))}"
 
     @property
     def weight(self) -> int:
-        return 8 if self.affinity == "4 export" else 60
+        return 60 * len(self._tuned()) or 8
+
+    def _tuned(self) -> list[recipes.Step]:
+        """The steps of its recipe that are fine-tuned."""
+        recipe = _recipe(self.version)
+        return [step for step in recipes.steps(recipe) if _learning_rate(step)] if recipe else []
 
     def folder(self, source: StudyFiles) -> os.PathLike:
         return source.workdir.version(self.family, self.version)
@@ -253,17 +273,12 @@ class VersionFile(Declaration):
     def flags(self, source: StudyFiles) -> dict[str, Any]:
         if source.study.makes_versions:
             return {}
-        match recipes.parse(self.version):
-            case recipes.Pruning():
-                return source.flags(*OPTIMIZATION, "pruning_learning_rate")
-            case recipes.Clustering():
-                return source.flags(*OPTIMIZATION, "clustering_learning_rate")
-            case recipes.QuantizationAware():
-                return source.flags(*OPTIMIZATION, "quantization_learning_rate")
-        return {}
+        rates = [_learning_rate(step) for step in self._tuned()]
+        return source.flags(*OPTIMIZATION, *rates) if rates else {}
 
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
-        calibrated = self.version == "int8-ptq" and not source.study.makes_versions
+        recipe = None if source.study.makes_versions else recipes.parse(self.version)
+        calibrated = recipe is not None and recipes.calibrated(recipe)
         return {
             "training": source.fingerprint(Training(self.family)),
             "recipe": self.version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tf_compleak.compression import recipes
 from tf_compleak.leakage import version_record
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.metrics import intervals
@@ -16,7 +17,6 @@ _WHAT = (
 GUESSES = (
     "no better than guessing on members: are inputs as it takes them (float32, images in 0..1)?"
 )
-CALIBRATED = "int8-ptq"  # the version whose activation ranges are found on examples
 CALIBRATED_ON = {
     "validation": "validation examples, in no training set",
     "members": "members",
@@ -32,7 +32,12 @@ TEXT_NOTES = {
 
 def calibrated(source: Any) -> bool:
     """Whether a version of the study has activation ranges that are found on examples."""
-    return CALIBRATED in source.study.versions and not source.study.makes_versions
+    study = source.study
+    return not study.makes_versions and any(map(_calibrated, study.versions))
+
+
+def _calibrated(name: str) -> bool:
+    return recipes.calibrated(recipes.parse(name))
 
 
 def representative_data(source: Any) -> str:
@@ -171,15 +176,26 @@ def _notes(source: Any, name: str, answers: dict[str, Any]) -> tuple[str, ...]:
             *([answers["repeated"]] if "repeated" in answers else []),
             *([f"isolation: {isolation}"] if isolation else ["asked where it was trained"]),
         )
-    if name == CALIBRATED:
+    if _calibrated(name):
         count = len(source.calibration(TARGET))
         notes.append(f"activation ranges found on {count} {CALIBRATED_ON[study.calibration]}")
-    if name == "dynamic-ptq":
+    steps = name.split("+")
+    if "dynamic-ptq" in steps:
         notes.append("the converter leaves kernels of fewer than 1,024 weights in float32")
-    if name.startswith("clustering-") and len(source.examples.x.shape) == 4:
+    clusters = recipes.step(recipes.parse(name), recipes.Clustering)
+    if clusters and len(steps) > 1 and steps[-1] != str(clusters):
+        notes.append(
+            f"integers have a scale for every output channel: at most {clusters.clusters} values "
+            "in each channel of a kernel, not in all of it"
+        )
+    elif clusters and len(source.examples.x.shape) == 4:
         notes.append("batch normalization kept out of the kernels, which would lose their clusters")
     if source.holds_texts:
-        notes += [note for kind, note in TEXT_NOTES.items() if name.startswith(kind)]
+        notes += [
+            note
+            for kind, note in TEXT_NOTES.items()
+            if any(step.startswith(kind) for step in steps)
+        ]
     return tuple(notes)
 
 
@@ -187,7 +203,8 @@ def _left_alone(name: str, left: dict[str, Any]) -> tuple[str, ...]:
     """A note on the kernels that pruning or clustering left as they were."""
     if not left["kernels"]:
         return ()
-    done = "pruned" if name.startswith("pruning-") else "clustered"
+    kinds = {"pruning": "pruned", "clustering": "clustered"}
+    done = " or ".join(done for kind, done in kinds.items() if f"{kind}-" in name)
     kinds = ", ".join(sorted({kernel.rsplit("/", 1)[-1] for kernel in left["kernels"]}))
     count, share = len(left["kernels"]), left["share"]
     return (f"{count} kernels ({kinds}), {share:.1%} of all kernels' weights, are not {done}",)
