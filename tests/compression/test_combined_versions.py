@@ -17,7 +17,7 @@ from tf_compleak.models.trainer import Optimization
 from tf_compleak.types import seeds
 
 SPEC = ModelSpec("convnet", 2, 4, (8, 8, 3), 4)
-KERNELS = 3  # two convolutions and the dense layer
+KERNELS = 2  # of the convolution and the dense layer
 TUNING = Tuning(*(Optimization(2, 16, 1e-2),) * 3)
 LITERT = {
     "int4-weights": "INT4",
