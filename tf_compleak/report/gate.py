@@ -66,7 +66,7 @@ class Verdict:
         if not self.failed:
             return [part.reason for part in self.judged]
         conditions = [part.reason for part in self.judged if part.failed]
-        return [*filter(None, [self.void]), *conditions, *map(_not_judged, self.unjudged)]
+        return [*filter(None, [self.void]), *conditions, *map(not_judged, self.unjudged)]
 
     def lines(self) -> list[str]:
         """The verdict for a log: one line for every reason."""
@@ -108,7 +108,8 @@ def _leaves_no_rows(failure: Failure) -> bool:
     return not failure.name.startswith(NULL_RUN) and failure.name not in (BLIND, ADDED)
 
 
-def _not_judged(failure: Failure) -> str:
+def not_judged(failure: Failure) -> str:
+    """Why a build fails for what failed before it could be judged."""
     reason = " ".join(failure.reason.split())
     return f"{failure.name} could not be judged: {reason}"
 
@@ -228,7 +229,7 @@ def junit(verdict: Verdict) -> str:
     """JUnit XML: a case for the report's soundness, each condition, and each that failed before."""
     cases = [("the report is sound", verdict.void)]
     cases += [(str(part.condition), part.reason * part.failed) for part in verdict.judged]
-    cases += [(failure.name, _not_judged(failure)) for failure in verdict.unjudged]
+    cases += [(failure.name, not_judged(failure)) for failure in verdict.unjudged]
     failures = sum(bool(message) for _, message in cases)
     suite = ET.Element(
         "testsuite", name="tf-compleak", tests=str(len(cases)), failures=str(failures), errors="0"
