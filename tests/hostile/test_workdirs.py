@@ -10,7 +10,7 @@ from refusals import refused
 from sample_report import two_rows
 
 from tf_compleak.cli import main as cli
-from tf_compleak.cli import states
+from tf_compleak.cli import outcome, states
 from tf_compleak.engine import stage
 from tf_compleak.engine.stage import Stage
 from tf_compleak.engine.workdir import Workdir, slug, write_text
@@ -314,6 +314,6 @@ def test_a_log_folder_that_cannot_be_made_is_one_line(report, tmp_path, capsys):
 
 
 def test_a_void_report_ends_with_four(report, capsys, tmp_path):
-    assert cli._show(report, str(tmp_path), "") == cli.VOID == 4
+    assert outcome.show(report, str(tmp_path), "") == outcome.VOID == 4
     assert "tf-compleak: void: Null run could not be made" in capsys.readouterr().err
-    assert cli._show(report, str(tmp_path), "auc>0.99") == 3
+    assert outcome.show(report, str(tmp_path), "auc>0.99") == 3

@@ -12,6 +12,7 @@ import tiny
 
 import tf_compleak
 from tf_compleak.cli import main as cli
+from tf_compleak.cli import outcome
 from tf_compleak.studies.audit.audit_settings import Where
 from tf_compleak.studies.study import Study
 from tf_compleak.types import STRONGEST, Texts
@@ -154,7 +155,7 @@ def test_where_coins_drew_the_members_epsilon_is_that_of_one_run(folders, tmp_pa
     assert "one run" in row.epsilon.method and row.epsilon_gaussian is None
     root = tmp_path / "w"
     more = ("--split=coins", "--num_shadows=2", "--versions=original,int8-ptq", "--targets=1")
-    assert cli.main(tiny.command(root, *more)[3:]) in (0, cli.VOID)
+    assert cli.main(tiny.command(root, *more)[3:]) in (0, outcome.VOID)
     report = tf_compleak.Report.load(root)
     counts = {(row.n_members, row.n_non_members) for row in report.results}
     assert len(counts) == 1 and counts != {(60, 60)} and sum(*counts) == 120
@@ -291,7 +292,7 @@ def test_runs_have_exposures_a_budget_and_what_each_version_adds(tmp_path, capsy
     root = tmp_path / "w"
     more = ("--exposure=full,label", "--subset_budget=auc<=0.99", "--split=halves")
     more += ("--num_shadows=2", "--shadow_counts=1", "--versions=original,float16-ptq")
-    assert cli.main(tiny.command(root, *more)[3:]) in (0, cli.VOID)
+    assert cli.main(tiny.command(root, *more)[3:]) in (0, outcome.VOID)
     report = tf_compleak.Report.load(root)
     assert [shown.exposure for shown in report.exposed] == ["full", "label"]
     assert {row.num_shadows for row in report.curve} == {1, 2}

@@ -36,6 +36,7 @@ NR, one version alone; SR, the original with one other; MR, two or more others, 
 Versions, attacks and releases may be added to a finished study: only what is new is computed.
 Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 4 the report is void,
 130 interrupted, 143 terminated.
+In GitHub Actions the job's summary and errors at the versions' files are written, too.
 """
 
 AUDIT = f"""\
@@ -59,6 +60,7 @@ Without shadows the attacks are cross-fitted over the known examples: an auditor
 
 Exit codes: 0 done, 2 bad input or an unusable folder, 3 --fail_if is met, 4 the report is void,
 130 interrupted, 143 terminated.
+In GitHub Actions the job's summary and errors at the versions' files are written, too.
 """
 
 SHOW = """\
@@ -128,7 +130,8 @@ QUESTION_FLAGS = {
         (
             "fail_if",
             "such as 'tpr@0.001>0.01' or 'upper:auc>0.6': exit code 3 when a row of strongest "
-            "meets it, or any row where there is none; writes verdict.json and verdict.xml (JUnit)",
+            "meets it, or any row where there is none; writes verdict.json, verdict.xml (JUnit), "
+            "verdict.sarif (code scanning)",
         ),
     ],
 }

@@ -14,15 +14,13 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak.cli import command_words, help_texts, terminal
+from tf_compleak.cli import command_words, help_texts, outcome, terminal
 from tf_compleak.engine import ray_workers, signals
 from tf_compleak.types import validators
 from tf_compleak.types.progress import Tell
 from tf_compleak.types.versions import release_from
 
 QUICKSTART = Path(__file__).parents[1] / "flagfiles" / "quickstart.cfg"
-
-VOID = 4  # exit code
 
 
 class _UsageError(ValueError):
@@ -180,38 +178,6 @@ def _flagfile(command: str, values: flags.FlagValues, line: str) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def _show(report, workdir: str, fail_if: str) -> int:
-    """Write the page, print the tables, and judge; the exit code."""
-    from rich.console import Console
-
-    from tf_compleak.engine import file_store
-    from tf_compleak.report import html, terminal_report
-
-    folder = file_store.path(workdir)
-    file_store.write_text(folder / "report.html", html.render(report))
-    with terminal.unheard(), contextlib.suppress(SystemExit):  # rich ends by it, unheard
-        terminal_report.print_report(report, Console())
-        sys.stdout.flush()
-    if not fail_if:
-        return _void(report)
-    from tf_compleak.report import gate
-
-    verdict = gate.judge(report, gate.parse(fail_if))
-    gate.write(verdict, folder)
-    for line in verdict.lines():
-        print(f"tf-compleak: {line}", file=sys.stderr)
-    return 3 if verdict.failed else 0
-
-
-def _void(report) -> int:
-    """Say why a report is not to be relied on, if it is not; the exit code."""
-    warnings = report.sanity.warnings()
-    if not warnings:
-        return 0
-    print(f"tf-compleak: void: {' '.join(warnings)}", file=sys.stderr)
-    return VOID
-
-
 # run ----------------------------------------------------------------------------------------------
 
 
@@ -266,7 +232,7 @@ def _run(arguments: list[str]) -> int:
     workers = executors.side_by_side(options.executor, options.workers, study.threads)
     with _live(workers) as tell:
         report = pipeline.run(study, options, tell)
-    return _show(report, options.workdir, values.fail_if)
+    return outcome.show(report, options.workdir, values.fail_if)
 
 
 @contextlib.contextmanager
@@ -365,7 +331,7 @@ def _audit(arguments: list[str]) -> int:
         return _dry_run(audit.would_run(*given, where=where, **settings))
     with _live() as tell:
         report = audit.audit(*given, where=where, tell=tell, **settings)
-    return _show(report, where.workdir, values.fail_if)
+    return outcome.show(report, where.workdir, values.fail_if)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,12 @@ def line_of(error: BaseException) -> str:
     else:
         line = str(error) or type(error).__name__
         line += next((f"; {hint}" for sign, hint in REMEDIES.items() if sign in line), "")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(line.split()))
+    return printable(line)
+
+
+def printable(text: str) -> str:
+    """A text on one line, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def write_everything() -> None:
