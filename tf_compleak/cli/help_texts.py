@@ -10,6 +10,7 @@ Usage:
   tf-compleak audit [flags]    audit model files that exist already, or just their outputs
   tf-compleak show WORKDIR     the state of every stage of a run or an audit
   tf-compleak tensorboard WORKDIR... --logdir=DIR     reports as TensorBoard runs
+  tf-compleak compare A B      does this release (B) leak more than the last one (A)?
   tf-compleak run --help       every flag of a command, with examples
   tf-compleak --version
 
@@ -80,6 +81,22 @@ training curves, and HParams: the settings in which the studies differ, beside t
 Usage:
   tf-compleak tensorboard WORKDIR... --logdir=DIR
   tensorboard --logdir=DIR
+"""
+
+COMPARE = """\
+tf-compleak compare: does this release leak more than the last one? Rows of the same attack on the
+same release of versions are held against each other: paired where both reports have the scores of
+the same examples, else as independent samples, from both intervals.
+
+Usage:
+  tf-compleak compare A B                                  workdirs, or their report.json
+  tf-compleak compare last this --fail_if='worse:tpr@0.01,worse:auc'      a gate for CI
+  tf-compleak compare last this --json                     the same as JSON
+
+The intervals of a metric hold for all its rows together. --fail_if: exit code 3 where an interval
+lies wholly above 0, and where something could not be compared (a void report, other data, a row
+that only B has, a figure that is not measurable).
+Exit codes: 0 done, 2 bad input, 3 --fail_if is met, 4 a report is void.
 """
 
 # name, help; grouped as --help shows them. The question and how it runs are the same everywhere.

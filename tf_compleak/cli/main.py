@@ -301,6 +301,15 @@ def _run_names(roots: list[str]) -> dict[str, str]:
     return dict(zip(names, roots, strict=True))
 
 
+# compare ------------------------------------------------------------------------------------------
+
+
+def _compare(arguments: list[str]) -> int:
+    from tf_compleak.cli import compare
+
+    return compare.work(arguments)
+
+
 # audit --------------------------------------------------------------------------------------------
 
 
@@ -348,4 +357,5 @@ COMMANDS = {
     "audit": _Command(help_texts.AUDIT, help_texts.AUDIT_FLAGS, _audit),
     "show": _Command(help_texts.SHOW, {}, _show_workdir),
     "tensorboard": _Command(help_texts.TENSORBOARD, {}, _tensorboard),
+    "compare": _Command(help_texts.COMPARE, {}, _compare),
 }

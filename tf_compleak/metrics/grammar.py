@@ -63,6 +63,24 @@ def metric(text: str, argument: str) -> Metric:
     return Metric(validators.choice(argument, name, NAMES))
 
 
+def regressions(text: str, argument: str) -> tuple[Metric, ...]:
+    """The metrics of `worse:METRIC`, joined by commas; ValueError when one is none.
+
+    Epsilon has a lower bound only, of which there is no difference with an interval.
+    """
+    metrics = []
+    for part in filter(str.strip, text.split(",")):
+        word, _, name = part.strip().partition(":")
+        if word != "worse" or not name:
+            raise ValueError(f"{argument}: {part!r} is no condition; write worse:tpr@0.01.")
+        metrics.append(metric(name, argument))
+        if metrics[-1].name == "epsilon":
+            raise ValueError(f"{argument}: epsilon is a lower bound and has no interval.")
+    if not metrics:
+        raise ValueError(f"{argument}: {text!r} holds no condition; write worse:tpr@0.01.")
+    return tuple(dict.fromkeys(metrics))
+
+
 def condition(text: str, argument: str, operators: tuple[str, ...]) -> Condition:
     """The condition that a text states, with one of `operators`; ValueError when it is none."""
     match = re.fullmatch(r"\s*(upper:)?\s*([\w@.\-]+?)\s*(<=|>=|<|>)\s*(\S+)\s*", text)
