@@ -7,6 +7,7 @@ import re
 import pytest
 from sample_report import renamed, sample
 
+from tf_compleak.cli import main as cli
 from tf_compleak.cli import outcome
 
 
@@ -62,3 +63,15 @@ def test_a_summary_that_cannot_be_written_changes_no_exit_code(report, job, monk
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job))
     assert outcome.show(report, str(job / "w"), "auc>0.999") == 0
     assert "Is a directory; no summary." in capsys.readouterr().err
+
+
+def test_a_card_is_renewed_and_a_broken_one_is_refused_before_a_study(report, tmp_path, capsys):
+    card = tmp_path / "README.md"
+    outcome.show(report, str(tmp_path / "w"), "", str(card))
+    assert "Privacy: membership inference" in card.read_text()
+    card.write_text("<!-- begin tf-compleak -->\n")
+    capsys.readouterr()
+    assert cli.main(["run", f"--workdir={tmp_path}/new", f"--card={card}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tf-compleak: --card={card}: needs ")
+    assert not (tmp_path / "new").exists()

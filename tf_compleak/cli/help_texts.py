@@ -150,6 +150,11 @@ QUESTION_FLAGS = {
             "meets it, or any row where there is none; writes verdict.json, verdict.xml (JUnit), "
             "verdict.sarif (code scanning)",
         ),
+        (
+            "card",
+            "README.md of the model: a section and Hugging Face's model-index are written or "
+            "renewed between markers, all else stays as it is",
+        ),
     ],
 }
 

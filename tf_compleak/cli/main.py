@@ -79,10 +79,22 @@ def _defaults(command: str) -> dict[str, Any]:
         from tf_compleak.studies.options import Options
         from tf_compleak.studies.study import Study
 
-        return _fields(Study, Options) | {"workdir": "runs/study", "fail_if": "", "dry_run": False}
+        return _fields(Study, Options) | {
+            "workdir": "runs/study",
+            "fail_if": "",
+            "card": "",
+            "dry_run": False,
+        }
     from tf_compleak.studies.audit.audit_settings import Audit, Where
 
-    given = {"versions": (), "members": "", "non_members": "", "fail_if": "", "dry_run": False}
+    given = {
+        "versions": (),
+        "members": "",
+        "non_members": "",
+        "fail_if": "",
+        "card": "",
+        "dry_run": False,
+    }
     return _fields(Audit, Where) | {"workdir": "audits/audit"} | given
 
 
@@ -163,6 +175,10 @@ def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
         from tf_compleak.report import gate
 
         gate.parse(values.fail_if)
+    if values.card:
+        from tf_compleak.report import model_card
+
+        model_card.check(os.path.expanduser(values.card), outcome.CARD)
     return values
 
 
@@ -232,7 +248,7 @@ def _run(arguments: list[str]) -> int:
     workers = executors.side_by_side(options.executor, options.workers, study.threads)
     with _live(workers) as tell:
         report = pipeline.run(study, options, tell)
-    return outcome.show(report, options.workdir, values.fail_if)
+    return outcome.show(report, options.workdir, values.fail_if, values.card)
 
 
 @contextlib.contextmanager
@@ -340,7 +356,7 @@ def _audit(arguments: list[str]) -> int:
         return _dry_run(audit.would_run(*given, where=where, **settings))
     with _live() as tell:
         report = audit.audit(*given, where=where, tell=tell, **settings)
-    return outcome.show(report, where.workdir, values.fail_if)
+    return outcome.show(report, where.workdir, values.fail_if, values.card)
 
 
 @dataclasses.dataclass(frozen=True)

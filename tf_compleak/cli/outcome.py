@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 
 from tf_compleak.cli import terminal
 from tf_compleak.types.findings import Findings
 
+CARD = "--card"
 FAILED = 3  # exit code of a gate
 VOID = 4  # exit code
 
 
-def show(report: Findings, workdir: str, fail_if: str) -> int:
-    """Write the page, print the tables, judge, and tell CI; the exit code."""
+def show(report: Findings, workdir: str, fail_if: str, card: str = "") -> int:
+    """Write the page, print the tables, judge, tell CI and renew the card; the exit code."""
     from rich.console import Console
 
     from tf_compleak.cli import github
     from tf_compleak.engine import file_store
-    from tf_compleak.report import gate, html, sarif, terminal_report
+    from tf_compleak.report import gate, html, model_card, sarif, terminal_report
 
     folder = file_store.path(workdir)
     file_store.write_text(folder / "report.html", html.render(report))
@@ -31,6 +33,8 @@ def show(report: Findings, workdir: str, fail_if: str) -> int:
         gate.write(verdict, folder)
         sarif.write(verdict, report, folder)
     github.tell(report, verdict, folder)
+    if card:
+        model_card.write(os.path.expanduser(card), report, verdict, CARD)
     if verdict is None:
         return _void(report)
     for line in verdict.lines():
