@@ -10,7 +10,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tf_compleak.report import figures, svg, wording
+from tf_compleak.report import (
+    advice,
+    figures,
+    glossary,
+    report_folder,
+    svg,
+    traffic_light,
+    wording,
+)
 from tf_compleak.types import Estimate, Release, Version
 from tf_compleak.types.findings import Findings, Result
 from tf_compleak.types.soundness import NO_INPUTS, holds_chance
@@ -18,21 +26,39 @@ from tf_compleak.types.soundness import NO_INPUTS, holds_chance
 TITLE = "What the versions of this model leak about its training data"
 
 
-def render(report: Findings) -> str:
-    """The page as HTML text."""
+MOST_EXPOSED = 10
+
+
+def render(report: Findings, fail_if: str | None = None) -> str:
+    """The page as HTML text.
+
+    Args:
+      fail_if: the conditions that the traffic light goes by; None: those of the report's own flags.
+    """
     provenance = report.provenance
+    budget = traffic_light.conditions(report, fail_if)
     return _page(
         "report.html",
         report,
         title=TITLE,
+        light=traffic_light.light(report, budget),
+        steps=advice.steps(report, budget),
+        not_tested=advice.not_tested(report),
+        exposed=_most_exposed(report),
+        words=glossary.words(report),
         subtitle=_subtitle(report),
         checks=_checks(report),
+        badges=list(_badges(report)),
         fitted=_fitted(report),
         methods=_methods(report),
         command=provenance.get("command") or "not recorded",
         facts=_facts(provenance),
         flags=provenance.get("flags") or "not recorded",
     )
+
+
+def _most_exposed(report: Findings) -> list[report_folder.MostExposed]:
+    return report_folder.most_exposed(report.scored, MOST_EXPOSED) if report.scored else []
 
 
 def fragment(report: Findings) -> str:
@@ -61,7 +87,14 @@ def _environment() -> jinja2.Environment:
     )
     functions = (best_tiles, best_rows, rows_caption, tpr_names, version_notes)
     environment.globals |= {function.__name__: function for function in functions}
-    environment.globals |= {"figures": figures, "svg": svg, "wording": wording}
+    modules = {
+        "advice": advice,
+        "figures": figures,
+        "glossary": glossary,
+        "svg": svg,
+        "wording": wording,
+    }
+    environment.globals |= modules
     return environment
 
 
@@ -72,11 +105,12 @@ def _visible(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure in large print: `kind` is its tier or empty, `lines` stand below it."""
+    """A figure in large print: `kind` is its tier or empty, `words` say it plainly."""
 
     kind: str
     title: str
     figure: str
+    words: str
     lines: tuple[str, ...]
 
 
@@ -87,11 +121,12 @@ def best_tiles(report: Findings) -> Iterator[Tile]:
         auc, level = row.auc, wording.percent(row.auc.level)
         chosen = f"{wording.chosen(report, row.tier)}: {wording.row_name(row, report)}"
         tprs = sorted(row.tpr_at_fpr.items(), reverse=True)
-        lines = (f"TPR@{wording.percent(rate)}: {tpr}" for rate, tpr in tprs)
+        lines = (f"TPR@{wording.percent(rate)}: {tpr}" for rate, tpr in tprs if tpr.measurable)
         yield Tile(
             row.tier,
             f"{row.tier}: {wording.TIER_NAMES[row.tier]}",
             f"AUC {auc.value:.3f}",
+            advice.in_plain_words(row),
             (f"{level} interval [{auc.low:.3f}, {auc.high:.3f}]", chosen, *lines),
         )
     gains = [row for row in best if wording.gain_of(row)]
@@ -100,7 +135,7 @@ def best_tiles(report: Findings) -> Iterator[Tile]:
         gain, words = wording.gain_of(row), wording.gain_words(report, row)
         over = wording.over(gain, report)
         lines = (words[0].upper() + words[1:], f"{wording.row_name(row, report)}, against {over}")
-        yield Tile("", "What further versions add", f"{gain.auc.value:+z.3f} AUC", lines)
+        yield Tile("", "What further versions add", f"{gain.auc.value:+z.3f} AUC", "", lines)
 
 
 def version_notes(version: Version) -> list[str]:
@@ -163,6 +198,33 @@ def _check(name: str, auc: Estimate) -> Check:
         return Check(name, auc, False, f"FAILED: {auc.method}")
     held = holds_chance(auc)
     return Check(name, auc, held, "holds 0.5" if held else "FAILED: 0.5 lies outside")
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A sanity check in a few words: `kind` "held", "failed" or "unmade"."""
+
+    kind: str
+    text: str
+    detail: str
+
+
+def _badges(report: Findings) -> Iterator[Badge]:
+    """Of all null runs the worst, and the blind baseline."""
+    sanity = report.sanity
+    nulls = [_check("", run.auc) for run in sanity.null_runs] or [_check("", sanity.null_auc)]
+    failed = sum(not check.held for check in nulls)
+    count = f"{len(nulls)} null run{'s' if len(nulls) > 1 else ''}"
+    text = f"{failed} of {count} FAILED" if failed else f"{count} held"
+    worst = sanity.null_auc
+    detail = f"worst AUC {worst.beside(0.5)}" if worst.measurable else worst.method
+    yield Badge("failed" if failed else "held", text, f"{glossary.meaning('Null run')} {detail}")
+    blind = _check("", sanity.blind_auc)
+    kind = "failed" if not blind.held else "held" if blind.auc.measurable else "unmade"
+    text = {"failed": "Blind baseline FAILED", "held": "Blind baseline held"}.get(kind)
+    detail = f"AUC {blind.auc.beside(0.5)}" if blind.auc.measurable else blind.auc.method
+    meaning = f"{glossary.meaning('Blind baseline')} {detail}"
+    yield Badge(kind, text or "Blind baseline not run", meaning)
 
 
 def _fitted(report: Findings) -> str:

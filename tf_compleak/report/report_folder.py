@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,45 @@ def agreement(scores: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata  # half a second to import
 
     return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
+
+
+@dataclass(frozen=True)
+class MostExposed:
+    """A member whom the attacks agree on, see `agreement`; `target` is the model it was in.
+
+    `false_discovery_rate`: of those whom an attacker names by this order down to it, the share that
+    are no members, at most on average.
+    """
+
+    id: str
+    label: int
+    target: int
+    agreement: float
+    false_discovery_rate: float
+
+
+def most_exposed(scored: Scored, count: int) -> list[MostExposed]:
+    """The `count` members of all targets whom the attacks agree on most."""
+    if not len(scored.ids) or not len(scored.values):
+        return []
+    ranks = _by_target(agreement, scored, scored.values)
+    rates = _by_target(false_discovery_rates, scored, ranks, scored.members)
+    return [
+        MostExposed(
+            str(scored.ids[index]),
+            int(scored.labels[index]),
+            int(scored.targets[index]),
+            float(ranks[index]),
+            float(rates[index]),
+        )
+        for index in _members_in_order(scored, ranks)[:count]
+    ]
+
+
+def _members_in_order(scored: Scored, ranks: np.ndarray) -> np.ndarray:
+    """Indices of all members, the one highest in agreement first."""
+    members = np.flatnonzero(scored.members)
+    return members[np.argsort(-ranks[members], kind="stable")]
 
 
 def save(report: Findings, folder: str | os.PathLike) -> None:
@@ -203,8 +243,7 @@ def _exposed(scored: Scored, names, ranks):
     A rate of false discoveries is that of naming all who score as high by one order: by agreement,
     then by each row of the report. The least of several would be right for none.
     """
-    members = np.flatnonzero(scored.members)
-    order = members[np.argsort(-ranks[members], kind="stable")][:MOST]
+    order = _members_in_order(scored, ranks)[:MOST]
     titles = [f"{attack} {release}" for attack, release in names]
     head = ["id", "class", "target", "agreement", "false_discovery_rate"]
     head += [f"score {title}" for title in titles]
