@@ -112,7 +112,9 @@ def test_every_attack_is_explained():
     from tf_compleak.attacks import ATTACKS
 
     assert set(ATTACKS) <= set(glossary.ATTACKS)
-    assert all(text.endswith((".", "?")) for text in {**glossary.TERMS, **glossary.ATTACKS}.values())
+    assert all(
+        text.endswith((".", "?")) for text in {**glossary.TERMS, **glossary.ATTACKS}.values()
+    )
     page = html.render(sample())
     for attack in {row.attack for row in sample().results}:
         assert f'id="attack-{attack}"' in page
