@@ -23,7 +23,7 @@ def show(report: Findings, workdir: str, fail_if: str, card: str = "") -> int:
     from tf_compleak.report import gate, html, model_card, sarif, terminal_report
 
     folder = file_store.path(workdir)
-    file_store.write_text(folder / "report.html", html.render(report))
+    file_store.write_text(folder / "report.html", html.render(report, fail_if))
     # rich ends by SystemExit where nobody reads
     with github.no_commands(), terminal.unheard(), contextlib.suppress(SystemExit):
         terminal_report.print_report(report, Console())
