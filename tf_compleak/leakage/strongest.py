@@ -3,7 +3,7 @@
 See `attacks.super_learner`. Fitted on shadows, the weights come from their examples. A
 cross-fitted attacker has none, and all attacks count alike: the scores of the other folds' examples
 are by fits that saw the membership of the fold left out, and weights found on them told it (eight
-versions that leak nothing, 200 + 200 examples: intervals wholly above 0.5 in 6 % of 200 draws).
+versions that leak nothing, 100 + 100 examples: intervals wholly above 0.5 in 12 of 200 draws).
 
 Under membership drawn anew the null runs are combined in the same way: one of every kind of attack.
 """
