@@ -1,10 +1,13 @@
 """The interpreter layer on files made here: batches, quantized ends, refusals, bad files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_compleak.inference.interpreter import TFLiteModel
+from tf_compleak.inference.isolated.tflite_file import TFLite
 from tf_compleak.inference.observe import observe, sensitivities, softmax
 
 RNG = np.random.default_rng(0)
@@ -155,3 +158,25 @@ def test_bad_files_get_one_line_naming_them(save, tmp_path):
         TFLiteModel(save(convert(lambda x: tf.nn.softmax(x @ W)))).predict(X[:, :5])
     with pytest.raises(ValueError, match="classifier"):
         TFLiteModel(save(convert(lambda x: tf.reduce_sum(x, axis=1))))
+
+
+def test_lanes_answer_as_one_does_in_order_whatever_the_last_batch(save):
+    path = save(convert(lambda x: tf.nn.softmax(x @ W)))
+    alone, together = (TFLiteModel(path, batch=4, threads=count) for count in (1, 3))
+    np.testing.assert_array_equal(together.predict(X), alone.predict(X))
+    told = []
+    observe(together, X, "probabilities", told.append)
+    assert sum(told) == len(X)
+    assert together.predict(X[:0]).shape == (0, 3)
+
+
+def test_a_file_that_may_keep_a_state_is_asked_row_after_row(save):
+    def looping(x):
+        return tf.while_loop(lambda x: tf.reduce_sum(x) > 1e9, lambda x: [x / 2], [x])[0] @ W
+
+    kinds = {"looping": looping, "plain": lambda x: x @ W}
+    found = {
+        name: TFLite(Path(save(convert(function), f"{name}.tflite")), 4, 3, "", "").lanes(3)
+        for name, function in kinds.items()
+    }
+    assert {name: len(lanes) for name, lanes in found.items()} == {"looping": 1, "plain": 3}

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from test_interpreter import RNG, W, X, convert, expected
 
+from tf_compleak.inference import sandbox
 from tf_compleak.inference.isolated import keras_file
 from tf_compleak.inference.observe import softmax
 from tf_compleak.inference.sandbox import SandboxedModel
@@ -73,6 +74,17 @@ def test_a_file_is_asked_in_batches(save, plain):
         assert sum(told) == 37 and min(told) > 0
         assert model.predict({port.name: X[:0]}).shape == (0, 3)
         np.testing.assert_allclose(model.predict({port.name: X[:3]}), expected()[:3], atol=1e-6)
+
+
+def test_blocks_and_lanes_change_no_answer(save, plain, monkeypatch):
+    monkeypatch.setattr(sandbox, "MESSAGE", 4096)  # 170 of these rows: 168 in batches of 8
+    path, rows, told = save(plain), np.random.default_rng(3).random((1000, 6), np.float32), []
+    with SandboxedModel(str(path), batch=8) as model:
+        alone = model.predict({"x": rows})
+        together = model.predict({"x": rows}, told.append, lanes=3)
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_allclose(alone, softmax(rows @ W), atol=1e-6)
+    assert sum(told) == 1000
 
 
 @pytest.mark.parametrize("dtype", [tf.int8, tf.uint8])

@@ -5,16 +5,20 @@ Runs on LiteRT (`ai_edge_litert`), which needs no TensorFlow.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from tf_compleak.inference.isolated import lanes
 from tf_compleak.inference.isolated.tflite_file import TFLite
 
 
 class TFLiteModel:
     """One loaded `.tflite` file with one input and one output [N, C].
+
+    `threads` ask it side by side, each batch by batch.
 
     Attributes:
       batch: rows that one call takes; 1 where the file refuses any other size.
@@ -30,6 +34,7 @@ class TFLiteModel:
                 if file.read(8)[4:] != b"TFL3":
                     raise ValueError("is not a .tflite file (no TFL3 mark); export the model again")
             self._reader = TFLite(Path(path), batch, threads, output="", signature="")
+            self._lanes = self._reader.lanes(threads)
             if len(self._reader.inputs) != 1:
                 raise ValueError(f"has {len(self._reader.inputs)} inputs, one expected")
         except OSError as error:
@@ -53,5 +58,10 @@ class TFLiteModel:
                 f"{self._path}: takes inputs of shape {expected}, the data has {x.shape[1:]}; "
                 "resize or reshape the data."
             )
-        for start in range(0, len(x), self.batch):
-            yield self._reader.run({port.name: x[start : start + self.batch]})
+
+        def answer(lane: TFLite, start: int) -> np.ndarray:
+            return lane.run({port.name: x[start : start + self.batch]})
+
+        starts = range(0, len(x), self.batch)
+        asked = [functools.partial(answer, lane) for lane in self._lanes]
+        yield from lanes.in_order(lanes.answers(asked, starts), starts)

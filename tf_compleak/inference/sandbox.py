@@ -109,9 +109,9 @@ class SandboxedModel:
 
     def _start(self, kind: str, settings: dict) -> None:
         """Start the process; whatever fails half-way, `close` gives back what is held."""
-        self._shared = shared_memory(MESSAGE)
+        self._shared = shared_memory(2 * MESSAGE)
         self._held.callback(os.close, self._shared)
-        self._memory_map = self._held.enter_context(mmap.mmap(self._shared, MESSAGE))
+        self._memory_map = self._held.enter_context(mmap.mmap(self._shared, 2 * MESSAGE))
         self._folder = tempfile.mkdtemp(prefix="tf-compleak-")
         self._held.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -130,7 +130,7 @@ class SandboxedModel:
         if site.ENABLE_USER_SITE:
             libraries.append(site.getusersitepackages())
         package = Path(__file__).resolve().parents[1]
-        settings |= {"socket": theirs, "shared": self._shared, "size": MESSAGE}
+        settings |= {"socket": theirs, "shared": self._shared, "size": 2 * MESSAGE}
         settings |= {
             "path": os.path.abspath(os.path.expanduser(self.path)),
             "kind": kind,
@@ -211,17 +211,19 @@ class SandboxedModel:
         inputs: dict[str, np.ndarray],
         on_batch: Callable[[int], None] = lambda rows: None,
         quantized: bool = False,
+        lanes: int = 1,
     ) -> np.ndarray:
         """f32[N, C] outputs, dequantized, for f32 rows [N, ...] of every input by name.
 
         Args:
           on_batch: told now and then how many more rows are answered.
           quantized: rows of quantized inputs are in the input's own integers already.
+          lanes: how many batches are answered side by side, where the file lets them be; more than
+            `threads` where cores are idle. It changes no answer.
 
         Raises:
           ValueError: in one line, when the file fails on them, crashes, or exceeds a limit.
         """
-        names = [port.name for port in self.inputs]
         rows = [
             np.ascontiguousarray(
                 inputs[port.name], port.dtype if quantized and port.scale else np.float32
@@ -236,23 +238,31 @@ class SandboxedModel:
             )
         block = MESSAGE // size
         block = max(block // self.batch, 1) * self.batch if block >= self.batch else block
-        parts = []
-        for start in range(0, count, block):
-            cut = [part[start : start + block] for part in rows]
-            parts.append(self._block(names, cut, on_batch))
+        blocks = [[part[at : at + block] for part in rows] for at in range(0, count, block)]
+        parts, upcoming = [], self._put(blocks[0], 0) if blocks else {}
+        for number, cut in enumerate(blocks, start=1):
+            self._send(upcoming | {"lanes": lanes})
+            if number < len(blocks):  # put in place while the one before is answered
+                upcoming = self._put(blocks[number], number)
+            parts.append(self._answers(len(cut[0]), on_batch))
         if not parts:
             return np.empty((0, max(1, self.output.shape[-1])), np.float32)
         return np.concatenate(parts)
 
-    def _block(self, names: Sequence[str], rows: list[np.ndarray], on_batch) -> np.ndarray:
-        count, start = len(rows[0]), 0
+    def _put(self, rows: Sequence[np.ndarray], number: int) -> dict:
+        """Rows of every input in one half of the shared memory, as the request says them."""
+        offset = start = number % 2 * MESSAGE
         for part in rows:
             region = np.frombuffer(self._memory_map, part.dtype, part.size, start)
             np.copyto(region.reshape(part.shape), part)
             start += part.nbytes
             del region  # the map can be closed only when nothing looks into it
         shapes, dtypes = ([list(p.shape) for p in rows], [p.dtype.name for p in rows])
-        self._send({"shapes": shapes, "dtypes": dtypes, "names": list(names)})
+        names = [port.name for port in self.inputs]
+        return {"shapes": shapes, "dtypes": dtypes, "names": names, "offset": offset}
+
+    def _answers(self, count: int, on_batch) -> np.ndarray:
+        """f32[count, C], what the process says to a request."""
         done = 0
         while done < count:
             fresh = self._receive("answering", self._seconds + PAUSE).get("rows")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tf_compleak.data import array_files, sides
 from tf_compleak.inference import prepare, quantized
 from tf_compleak.studies.audit import open_model
-from tf_compleak.studies.audit.open_model import Asking, Opened
+from tf_compleak.studies.audit.open_model import Asking, Cores, Opened
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((4 * 4 * 3, 5)).astype(np.float32)
@@ -91,3 +91,14 @@ def test_pages_of_a_mapped_file_do_not_stay_in_memory(tmp_path):
     total = sum(int(block["x"].sum(dtype=np.int64)) for block in given.blocks())
     assert total == 7 * 40_000 * 32 * 32 * 3
     assert mapped() - before < 40_000  # KiB
+
+
+def test_a_file_that_is_asked_alone_has_the_cores_of_all():
+    cores = Cores(Asking(threads=2, workers=3))
+    with cores.in_use():
+        assert cores.share() == 6
+        with cores.in_use(), cores.in_use():
+            assert cores.share() == 2
+            with cores.in_use():
+                assert cores.share() == 2  # no less than its threads
+        assert cores.share() == 6

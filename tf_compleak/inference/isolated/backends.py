@@ -66,10 +66,10 @@ def open_file(checked: Any, settings: dict[str, Any]) -> Backend:
         if making := settings["making"]:
             from tf_compleak.inference.isolated.onnx_quantizer import OnnxQuantizer
 
-            return OnnxQuantizer(checked, batch, settings["threads"], output, making)
+            return OnnxQuantizer(checked, batch, output, making)
         from tf_compleak.inference.isolated.onnx_file import OnnxFile
 
-        return OnnxFile(checked, batch, settings["threads"], output)
+        return OnnxFile(checked, batch, output)
     if kind == "savedmodel":
         return saved_model.SavedModel(checked, batch, output, settings["signature"])
     return keras_file.KerasFile(checked, batch, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,13 +25,16 @@ QUIET = 4  # only what ends the process is logged
 
 
 class OnnxFile:
-    """An ONNX file on onnxruntime; any batch that it takes, its own otherwise."""
+    """An ONNX file on onnxruntime; any batch that it takes, its own otherwise.
+
+    Its session has one thread, and takes several batches at a time.
+    """
 
     kind = "onnx"
 
-    def __init__(self, checked: Checked, batch: int, threads: int, output: str):
+    def __init__(self, checked: Checked, batch: int, output: str):
         self._facts, self.metadata = checked.facts, checked.facts.metadata
-        self._session, self._answered = session(checked, threads), ()
+        self._session, self._answered = session(checked), ()
         given = self._session.get_inputs()
         if not given or not self._session.get_outputs():
             raise ValueError("has no inputs or no outputs")
@@ -80,6 +84,10 @@ class OnnxFile:
                 break
         return 1
 
+    def lanes(self, count: int) -> Sequence[OnnxFile]:
+        """This file `count` times, each of which can be asked while the others are."""
+        return [self] * count
+
     def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(rows.values())))
         answers = self._run([padded(rows[port.name], self.batch) for port in self.inputs])
@@ -111,14 +119,14 @@ def _first(port) -> int:
     return port.shape[0] if port.shape and isinstance(port.shape[0], int) else -1
 
 
-def session(checked: Checked, threads: int):
-    """onnxruntime's session of a file, of one provider, with its own threads, quiet."""
+def session(checked: Checked):
+    """onnxruntime's session of a file, of one provider, of one thread, quiet."""
     import onnxruntime
 
     onnxruntime.set_seed(0)
     onnxruntime.set_default_logger_severity(QUIET)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = QUIET
     options.add_session_config_entry("session.load_model_format", "ONNX")  # never ORT's own

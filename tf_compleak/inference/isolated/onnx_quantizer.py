@@ -20,10 +20,10 @@ STATIC = "int8-static"
 class OnnxQuantizer(OnnxFile):
     """An ONNX file that is asked, for the ranges of its tensors, and then quantized."""
 
-    def __init__(self, checked: Checked, batch: int, threads: int, output: str, making: str):
+    def __init__(self, checked: Checked, batch: int, output: str, making: str):
         from onnx import ModelProto
 
-        super().__init__(checked, batch, threads, output)
+        super().__init__(checked, batch, output)
         model = ModelProto.FromString(checked.message)
         held = {node.op_type for node in model.graph.node}
         if already := sorted(name for name in held if any(part in name for part in QUANTIZED)):
@@ -33,7 +33,7 @@ class OnnxQuantizer(OnnxFile):
         self._names, self._wide = [], None
         if making == STATIC:
             self._names = _floats(self._model)
-            self._wide = session(_telling(self._model, self._names), threads)
+            self._wide = session(_telling(self._model, self._names))
 
     def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         if self._wide is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,22 @@ from tf_compleak.inference.isolated.batching import answers_by_row, padded
 from tf_compleak.inference.ports import Port, chosen, clean, rows_of
 from tf_compleak.inference.quantized import dequantized, quantized
 
+KEEPING = {  # operations whose answers may depend on calls before, in this graph or one inside
+    *("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE", "CALL"),
+    *("HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "SVDF", "RNN", "LSTM"),
+    *("UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM"),
+    *("UNIDIRECTIONAL_SEQUENCE_LSTM", "RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"),
+    "CUSTOM",
+}
+
 
 class TFLite:
-    """A `.tflite` file on LiteRT; any batch that it takes, its own otherwise."""
+    """A `.tflite` file on LiteRT; any batch that it takes, its own otherwise.
+
+    Several threads are lanes: an interpreter each, of one thread. That is faster than one
+    interpreter of several threads, and a row's answer stays the same to the bit. A file that keeps
+    a state must see one row after the other: it has one lane, of several threads.
+    """
 
     kind = "tflite"
 
@@ -21,15 +37,27 @@ class TFLite:
         from ai_edge_litert.interpreter import Interpreter
 
         content = file.read_bytes()
-        self._new = lambda: _loaded(Interpreter(model_content=content, num_threads=threads))
-        self._interpreter = _guarded(self._new)
-        self._signature = _signature(self._interpreter, signature)
+        self._load = lambda count: _guarded(
+            lambda: _loaded(Interpreter(model_content=content, num_threads=count))
+        )
+        self._interpreter, self._twins = self._load(1), []
+        self._threads = threads if threads > 1 and self._keeps_state else 1
+        if self._threads > 1:
+            self._interpreter = self._load(self._threads)
+        self._signature, self._wanted = _signature(self._interpreter, signature), output
         self._describe(output)
         first = self._inputs[0]["shape"]
         self.batch = int(first[0]) if len(first) else 1
         if batch != self.batch and not self._takes(batch):
-            self._interpreter = _guarded(self._new)
+            self._interpreter = self._load(self._threads)
             self._describe(output)
+
+    @functools.cached_property
+    def _keeps_state(self) -> bool:
+        """Whether answers may depend on calls before; True where that cannot be told."""
+        details = getattr(self._interpreter, "_get_ops_details", None)
+        names = {"CUSTOM"} if details is None else {detail["op_name"] for detail in details()}
+        return bool(names & KEEPING)
 
     def _describe(self, output: str) -> None:
         self._runner, self._names = None, {}
@@ -67,6 +95,17 @@ class TFLite:
         if answers_by_row(self._invoke, shapes, self.output.scale, refusals):
             self.batch = batch
         return self.batch == batch
+
+    def lanes(self, count: int) -> Sequence[TFLite]:
+        """This file `count` times, each of which can be asked while the others are."""
+        if count == 1 or self._keeps_state:
+            return [self]
+        while len(self._twins) < count - 1:
+            twin = copy.copy(self)
+            twin._interpreter = self._load(1)
+            twin._describe(self._wanted)
+            self._twins.append(twin)
+        return [self, *self._twins][:count]
 
     def run(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(rows.values())))

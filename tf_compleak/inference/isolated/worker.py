@@ -6,6 +6,7 @@ walls could not enforce and says whether to go on. Messages are JSON and plain a
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import math
@@ -15,7 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -96,7 +97,8 @@ def _serve(connection: Connection, inputs: mmap.mmap, settings, backends) -> Non
             if request.get("make"):
                 _make(connection, model, limit)
             else:
-                _answer(connection, model, _rows(request, inputs), limit)
+                models = _lanes(model, settings, request["lanes"])
+                _answer(connection, models, _rows(request, inputs), limit)
         except Exception as error:
             _fail(connection, error)
             return
@@ -106,7 +108,7 @@ def _rows(request: dict, inputs: mmap.mmap) -> dict:
     """The rows [n, ...] of every input, views of the shared memory."""
     import numpy as np
 
-    rows, start = {}, 0
+    rows, start = {}, request["offset"]
     parts = zip(*(request[key] for key in ("names", "shapes", "dtypes")), strict=True)
     for name, shape, dtype in parts:
         part = np.frombuffer(inputs, dtype, math.prod(shape), start).reshape(shape)
@@ -114,21 +116,36 @@ def _rows(request: dict, inputs: mmap.mmap) -> dict:
     return rows
 
 
-def _answer(connection: Connection, model, parts: dict, limit: int) -> None:
+def _lanes(model, settings: Mapping[str, Any], count: int) -> Sequence:
+    """The model, `count` times where it can be asked so; one that notes what it is asked cannot."""
+    if settings["making"] or not hasattr(model, "lanes"):
+        return [model]
+    return model.lanes(max(count, settings["threads"]))
+
+
+def _answer(connection: Connection, models: Sequence, parts: dict, limit: int) -> None:
     import numpy as np
 
-    count, reported, spoken = len(next(iter(parts.values()))), 0, time.monotonic()
-    blocks = []
-    for start in range(0, count, model.batch):
+    from tf_compleak.inference.isolated import lanes
+
+    count, batch = len(next(iter(parts.values()))), models[0].batch
+    starts, blocks = range(0, count, batch), {}
+
+    def run(model, start: int) -> np.ndarray:
+        return model.run({name: part[start : start + batch] for name, part in parts.items()})
+
+    done, reported, spoken = 0, 0, time.monotonic()
+    signal.alarm(limit)
+    asked = [functools.partial(run, model) for model in models]
+    for start, outputs in lanes.answers(asked, starts):
         signal.alarm(limit)
-        rows = {name: part[start : start + model.batch] for name, part in parts.items()}
-        blocks.append(model.run(rows))
-        done = min(start + model.batch, count)
+        blocks[start] = outputs
+        done = min(done + batch, count)
         if done == count or time.monotonic() - spoken > PAUSE:
             _tell(connection, {"rows": done - reported})
             reported, spoken = done, time.monotonic()
     signal.alarm(0)
-    outputs = np.concatenate(blocks)
+    outputs = np.concatenate([blocks[start] for start in starts])
     _tell(connection, {"shape": list(outputs.shape)})
     connection.send_bytes(memoryview(outputs).cast("B"))
 

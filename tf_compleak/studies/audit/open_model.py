@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +28,8 @@ class Asking:
       preprocess: see `inference.prepare.function`; "auto" decides by input and data.
       output, signature: names (or the output's number) where a file has several; "" for the only.
       batch: rows at a time where a file leaves that open.
-      threads: of each interpreter; workers: versions asked side by side.
+      threads: of each file; workers: versions asked side by side. Where fewer are, these have
+        the cores of the others, too.
       time_limit: seconds for opening a file, and for a batch.
       memory_limit: GiB of one file's process.
       trust_files: open files that can run code where their process cannot be isolated, too.
@@ -46,6 +49,31 @@ class Asking:
     stateful: str = "refuse"
 
 
+class Cores:
+    """Shares an audit's cores out among the files that are asked at the moment."""
+
+    def __init__(self, asking: Asking):
+        self._least, self._all = asking.threads, max(1, asking.workers) * asking.threads
+        self._files, self._changing = 0, threading.Lock()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a file is open."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def _add(self, files: int) -> None:
+        with self._changing:
+            self._files += files
+
+    def share(self) -> int:
+        """How many batches of one file are asked side by side now: all, if it is alone."""
+        return max(self._least, self._all // max(1, self._files))
+
+
 class Opened:
     """A model file in its worker process, taking rows of sides as they are."""
 
@@ -57,16 +85,20 @@ class Opened:
         byte_inputs: frozenset[str] = frozenset(),
         on_batch=lambda rows: None,
         making: str = "",
+        cores: Cores | None = None,
     ):
         """Open a file for examples of these sides.
 
         Args:
           byte_inputs: see `query.Family`; with them, "auto" means the same for every side.
+          cores: among which files; by default it is alone.
           making: a version that is made of it, see `inference.making.Maker`; "" for none.
         """
         from tf_compleak.inference import making as makers
         from tf_compleak.inference.sandbox import SandboxedModel
 
+        self._cores = cores or Cores(asking)
+        self._using = contextlib.ExitStack()
         opened = functools.partial(makers.Maker, making=making) if making else SandboxedModel
         self._model = opened(
             path,
@@ -78,6 +110,7 @@ class Opened:
             signature=asking.signature,
             trust=asking.trust_files,
         )
+        self._using.enter_context(self._cores.in_use())
         self._path, self._on_batch = path, on_batch
         self._ahead = ThreadPoolExecutor(1)  # makes blocks ready
         self._prefetched: tuple[np.ndarray, Future] | None = None
@@ -162,7 +195,7 @@ class Opened:
 
     def predict(self, prepared: Inputs) -> np.ndarray:
         """f32[N, C] outputs on prepared rows."""
-        return self._model.predict(prepared, self._on_batch)
+        return self._model.predict(prepared, self._on_batch, lanes=self._cores.share())
 
     def ask(self, side: Side, start: int, end: int) -> np.ndarray:
         """f32[N, C] outputs on rows start .. end of a side."""
@@ -184,7 +217,8 @@ class Opened:
             rows, is_quantized = ready.result()
             if upcoming is not None:
                 ready = self._ahead.submit(self._ready, sides, upcoming)
-            outputs.append(self._model.predict(rows, self._on_batch, quantized=is_quantized))
+            lanes = self._cores.share()
+            outputs.append(self._model.predict(rows, self._on_batch, is_quantized, lanes))
         self._prefetched = None if after is None else (after, ready)
         return np.concatenate(outputs)
 
@@ -237,6 +271,7 @@ class Opened:
         """End the process; may be called twice."""
         self._ahead.shutdown(wait=True, cancel_futures=True)
         self._model.close()
+        self._using.close()
 
 
 def _matched(ports: Sequence, side: Side, path: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tf_compleak.inference import prepare
 from tf_compleak.studies.audit import order, repeat
 from tf_compleak.studies.audit.given_versions import Given
 from tf_compleak.studies.audit.model_files import content
-from tf_compleak.studies.audit.open_model import Asking, Opened
+from tf_compleak.studies.audit.open_model import Asking, Cores, Opened
 from tf_compleak.studies.audit.order import Order
 from tf_compleak.studies.audit.repeat import Repeated
 from tf_compleak.types import validators
@@ -80,12 +80,12 @@ def ask(
       ValueError, OSError: in one line, for a version that cannot be opened or asked.
     """
     jobs = [(family, name) for family in families for name in family.versions]
-    stop = threading.Event()
+    stop, cores = threading.Event(), Cores(asking)
 
     def one(job):
         family, name = job
         try:
-            return _answers(family, name, asking, root, tell, stop)
+            return _answers(family, name, asking, root, tell, stop, cores)
         except BaseException:
             stop.set()
             raise
@@ -108,13 +108,13 @@ def ask(
     return answers
 
 
-def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop) -> Answers:
+def _answers(family: Family, name: str, asking, root: Path, tell: Tell, stop, cores) -> Answers:
     version = family.versions[name]
     if isinstance(version, tuple):
         return _given_outputs(version, family, name)
     if callable(version):
         return _called(version, family, name, asking, tell, stop)
-    return _queried(str(version), family, name, asking, root, tell, stop)
+    return _queried(str(version), family, name, asking, root, tell, stop, cores)
 
 
 def _given_outputs(arrays: tuple, family: Family, name: str) -> Answers:
@@ -279,14 +279,14 @@ def title(family: Family, name: str) -> str:
     return f"asking {name}" if family.name == "target" else f"asking {name} of {family.name}"
 
 
-def _queried(path: str, family: Family, name: str, asking, root: Path, tell, stop) -> Answers:
+def _queried(path: str, family: Family, name: str, asking, root, tell, stop, cores) -> Answers:
     _refuse_no_inputs(family, name, path)
     identity, mixed, stages, again = _parts(path, family, name, asking, root)
     reason = next((reason for stage in (*stages, again) if (reason := stage.why())), "")
     if reason:
         tell(title(family, name), 0, 0, reason)
         tell(title(family, name), 0, 1, "")
-    file = _ModelFile(path, asking, family, name, tell, stop)
+    file = _ModelFile(path, asking, family, name, tell, stop, cores)
     try:
         following = [*mixed.parts[1:], None]
         for part, of_part, rows in zip(mixed.parts, stages, following, strict=True):
@@ -320,8 +320,9 @@ def strength(isolation: str) -> int:
 class _ModelFile:
     """A model file that is opened when the first part that is not there yet has to be asked."""
 
-    def __init__(self, path, asking: Asking, family: Family, name: str, tell, stop):
+    def __init__(self, path, asking: Asking, family: Family, name: str, tell, stop, cores: Cores):
         self._path, self._asking, self._family, self._name = path, asking, family, name
+        self._cores = cores
         self._tell, self._stop = tell, stop
         self._model, self._done = None, 0
 
@@ -359,6 +360,7 @@ class _ModelFile:
                 self._family.sides,
                 self._family.byte_inputs,
                 self._count,
+                cores=self._cores,
             )
         return self._model
 
