@@ -501,3 +501,13 @@ def test_auc_coverage_in_full(auc, shared):
         3000,
     )
     assert 0.935 <= found <= 0.965
+
+
+def test_more_is_looked_at_where_the_first_weights_are_not_enough():
+    rng = np.random.default_rng(6)
+    weights, columns = rng.standard_exponential((50, 30)), rng.integers(0, 30, 200)
+    allowed = np.linspace(0, 1.1, 50) * weights[:, columns].sum(axis=1)
+    expected = (np.cumsum(weights[:, columns], axis=1) <= allowed[:, None]).sum(axis=1)
+    for most in (1, 7, 200):
+        found = clustered._reached(weights, columns, allowed, most)
+        np.testing.assert_array_equal(found, expected)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tf_compleak.engine import executors
 from tf_compleak.engine.workdir import slug
 from tf_compleak.leakage import crossfit
 from tf_compleak.leakage.gains import with_gains
@@ -37,11 +39,16 @@ def rows(
 
     `delta` and `coins` (whether independent fair coins drew the members) are for epsilon's bounds.
     """
-    table = []
-    for key, pooled in scores.items():
-        tell(INTERVALS, len(table), len(scores) + 1, key[0])
+
+    def made(key: Key) -> Result:
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
-        table.append(row(key, pooled, rng, delta, coins))
+        return row(key, scores[key], rng, delta, coins)
+
+    table = []
+    with ThreadPoolExecutor(executors.workers_of(0, 1)) as pool:  # numpy's loops run side by side
+        for made_row in pool.map(made, scores):
+            table.append(made_row)
+            tell(INTERVALS, len(table), len(scores) + 1, made_row.attack)
     tell(INTERVALS, len(table), len(scores) + 1, "gains")
     rows_with_gains = with_gains(table, scores, seed)
     tell(INTERVALS, 1, 1, "")

@@ -324,21 +324,34 @@ def _weighted_rates(
     rates = []
     for start in range(0, draws, chunk):
         weights = rng.standard_exponential((min(chunk, draws - start), pool.count))
-        cumulative = np.cumsum(weights[:, outside], axis=1)
-        false_positives = (cumulative <= fpr * cumulative[:, -1:]).sum(axis=1) - rng.integers(
-            0, 2, len(cumulative)
-        )
+        allowed = fpr * (weights @ np.bincount(outside, minlength=pool.count))
+        false_positives = _reached(weights, outside, allowed, int(2 * fpr * len(outside)) + 100)
+        false_positives -= rng.integers(0, 2, len(weights))
         before, after, share = roc.crossing(fp, tp, np.maximum(false_positives, 0))
-        hits, more = (_sums_of_first(weights, inside, counts) for counts in (before, after))
-        hits += share * (more - hits)
+        sums = _cumulative(weights, inside[: after.max()])
+        rows = np.arange(len(weights))
+        hits = sums[rows, before] + share * (sums[rows, after] - sums[rows, before])
         total = weights @ np.bincount(inside, minlength=pool.count)
         pseudo_counts = effect * rng.gamma(0.5, size=(2, len(hits)))
         rates.append((hits + pseudo_counts[0]) / (total + pseudo_counts.sum(axis=0)))
     return np.concatenate(rates)
 
 
-def _sums_of_first(weights: np.ndarray, columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Per row: the sum of its weights in the first of `columns`, as many as its count."""
-    cumulative = np.cumsum(weights[:, columns[: counts.max()]], axis=1)
-    cumulative = np.concatenate([np.zeros((len(cumulative), 1)), cumulative], axis=1)
-    return cumulative[np.arange(len(cumulative)), counts]
+def _reached(
+    weights: np.ndarray, columns: np.ndarray, allowed: np.ndarray, most: int
+) -> np.ndarray:
+    """int64[draws]: of how many of the first `columns` the weights stay within what is allowed.
+
+    The first `most` are looked at, more of them where those of a draw are not enough.
+    """
+    cumulative = np.cumsum(weights[:, columns[:most]], axis=1)
+    if most < len(columns) and (cumulative[:, -1] <= allowed).any():
+        return _reached(weights, columns, allowed, 2 * most)
+    return (cumulative <= allowed[:, None]).sum(axis=1)
+
+
+def _cumulative(weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """f64[draws, n + 1]: per row the sums of its weights in the first 0 .. n of `columns`."""
+    sums = np.zeros((len(weights), len(columns) + 1))
+    np.cumsum(weights[:, columns], axis=1, out=sums[:, 1:])
+    return sums
