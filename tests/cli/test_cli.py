@@ -404,3 +404,16 @@ def test_a_full_disk_gets_one_line_and_the_run_continues_elsewhere(finished, tmp
         assert figures(workdir) == figures(finished[0])
     finally:
         subprocess.run(["umount", str(mounted)], check=True)
+
+
+@pytest.mark.parametrize("hushed", [True, False])
+def test_a_home_that_cannot_be_written_is_not_spoken_of(hushed):
+    program = "import matplotlib; matplotlib.get_configdir()"
+    if hushed:
+        program = f"from tf_compleak.cli import terminal; terminal.hush(); {program}"
+    kept = {key: value for key, value in os.environ.items() if "CONFIG" not in key}
+    environment = {**kept, "HOME": "/dev/null"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (ended.stderr == "") == hushed

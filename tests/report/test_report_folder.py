@@ -7,6 +7,7 @@ import numpy as np
 import planted
 import pytest
 from sample_report import scored_report, two_rows
+from scipy import stats
 
 from tf_compleak.metrics.false_discovery import false_discovery_rates
 from tf_compleak.report import report_folder
@@ -101,3 +102,9 @@ def test_a_report_of_another_schema_gets_one_line_that_says_what_to_do(schema, t
         f"{tmp_path}/report.json: schema {schema!r} cannot be read, 1 is expected; make the report "
         "anew with this version of tf_compleak."
     )
+
+
+def test_ranks_are_those_of_scipy_ties_included():
+    scores = np.round(np.random.default_rng(4).normal(size=(3, 50)), 1)
+    ranks = np.mean([stats.rankdata(row) / 50 for row in scores], axis=0)
+    np.testing.assert_array_equal(report_folder.agreement(scores), ranks)

@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     terminal.write_everything()
+    terminal.hush()
     code = _exit_code(arguments)
     with terminal.unheard():
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ def line_of(error: BaseException) -> str:
 def printable(text: str) -> str:
     """A text on one line, without what could steer a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
+def hush() -> None:
+    """Libraries do not say that they keep their caches elsewhere where no home can be written."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def write_everything() -> None:

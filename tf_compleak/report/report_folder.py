@@ -69,9 +69,14 @@ def _rates(values: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 def agreement(scores: np.ndarray) -> np.ndarray:
     """f64[N] in (0, 1]: the mean over the attacks of an example's rank; 1 = highest in all."""
-    from scipy.stats import rankdata  # half a second to import
+    return np.mean([_mean_ranks(row) / len(row) for row in scores], axis=0)
 
-    return np.mean([rankdata(row, method="average") / len(row) for row in scores], axis=0)
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    """f64[N] from 1 on, equals sharing theirs: scipy's `rankdata`, half a second to import."""
+    order = np.sort(values)
+    ends = (np.searchsorted(order, values, side=side) for side in ("left", "right"))
+    return (sum(ends) + 1) / 2
 
 
 @dataclass(frozen=True)
