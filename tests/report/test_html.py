@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import jinja2
+import numpy as np
 import pytest
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ from tf_compleak.report import figures, html, svg, wording
 from tf_compleak.report.report import Report
 from tf_compleak.types import Failure
 from tf_compleak.types.comparisons import FamilyAccuracy, Gain
-from tf_compleak.types.findings import Exposed, Sanity, Slice
+from tf_compleak.types.findings import Exposed, Sanity, Scored, Slice
 from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 
 REPORT = Path(html.__file__).parent
@@ -104,6 +105,13 @@ def complete(report: Report, text: str) -> Report:
         slices=(Slice(text, "NR", (text,), text, 10, 10, row.auc, 1),),
         exposed=(Exposed(text, rows),),
         marginal=Marginal(text, text, (subset,), (), steps, text, (subset,), 3, True),
+        scored=Scored(
+            ids=np.array([text] * 4, object),
+            labels=np.arange(4),
+            members=np.arange(4) < 2,
+            values=np.tile(np.arange(4.0), (len(rows), 1)),
+            targets=np.zeros(4, np.int64),
+        ),
     )
 
 
@@ -132,6 +140,28 @@ def test_the_compared_texts_are_in_every_section(undrawn):
     assert "harmless" in page.values
     ids = {"adds", "alone", "budget", "exposures", "strength", "slices", "versions", "failures"}
     assert ids | {"gains", "families"} <= page.values
+
+
+@pytest.mark.parametrize("kind", ["script", "attribute", "formula", "direction"])
+def test_a_hostile_text_is_not_in_a_page_with_its_drawings(kind):
+    harmless = Page(html.render(complete(sample(), "harmless")))
+    page = html.render(complete(sample(), HOSTILE[kind]))
+    assert Page(page).attributes == harmless.attributes and Page(page).tags == harmless.tags
+    assert not re.search(UNSEEN, page) and "<script>alert" not in page
+
+
+def test_a_browser_is_told_to_let_the_page_draw_itself_and_nothing_else():
+    page = html.render(sample())
+    policy = dict(part.split(" ", 1) for part in policy_of(page).split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert "unsafe-eval" not in policy_of(page) and "http" not in policy_of(page)
+    assert page.index("Content-Security-Policy") < page.index("<style")
+    assert not re.search(r"""(src|href)=(?!["']#)|url\((?!#)|@import""", page)
+
+
+def policy_of(page: str) -> str:
+    """The content of the page's Content-Security-Policy."""
+    return re.search(r'"Content-Security-Policy" content="([^"]+)"', page)[1].replace("&#39;", "'")
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
