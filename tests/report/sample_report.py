@@ -54,6 +54,14 @@ def sample(n: int = 2000, leak: float = 1.0, gain: float = 1.0) -> Report:
     )
 
 
+def without_script(page: str) -> str:
+    """A page without the text of its one script, which is the same in all."""
+    before, start, rest = page.partition("<script>")
+    script, end, after = rest.partition("</script>")
+    assert start and end and "<script" not in script
+    return before + after
+
+
 def full() -> Report:
     """Every section with a few rows; the figures of some are not measurable."""
     report = sample()

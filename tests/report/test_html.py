@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import re
 import subprocess
 import sys
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from sample_report import sample
+from sample_report import sample, without_script
 
-from tf_compleak.report import figures, html, svg, wording
+from tf_compleak.report import html, svg, version_figures, wording
 from tf_compleak.report.report import Report
 from tf_compleak.types import Failure
 from tf_compleak.types.comparisons import FamilyAccuracy, Gain
@@ -124,8 +126,10 @@ def undrawn(monkeypatch):
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("show", [html.render, html.fragment])
 def test_a_hostile_text_is_text_wherever_it_stands(undrawn, show, kind):
-    page = show(complete(sample(), HOSTILE[kind]))
-    before, after = Page(show(complete(sample(), "harmless"))), Page(page)
+    page, harmless = (show(complete(sample(), text)) for text in (HOSTILE[kind], "harmless"))
+    if show is html.render:
+        page, harmless = map(without_script, (page, harmless))
+    before, after = Page(harmless), Page(page)
     assert after.tags == before.tags and after.attributes == before.attributes
     assert "script" not in after.tags and not {n for _, n in after.attributes if n[:2] == "on"}
     text = wording.plain(HOSTILE[kind])
@@ -150,13 +154,24 @@ def test_a_hostile_text_is_not_in_a_page_with_its_drawings(kind):
     assert not re.search(UNSEEN, page) and "<script>alert" not in page
 
 
-def test_a_browser_is_told_to_let_the_page_draw_itself_and_nothing_else():
+def test_a_browser_is_told_to_run_the_one_script_and_to_fetch_nothing():
     page = html.render(sample())
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = without_script(page)
     policy = dict(part.split(" ", 1) for part in policy_of(page).split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert policy["script-src"] == f"'sha256-{digest}'"
     assert "unsafe-eval" not in policy_of(page) and "http" not in policy_of(page)
     assert page.index("Content-Security-Policy") < page.index("<style")
     assert not re.search(r"""(src|href)=(?!["']#)|url\((?!#)|@import""", page)
+
+
+def test_the_script_makes_no_markup_and_no_code_of_texts():
+    script = (REPORT / "templates" / "page.js").read_text(encoding="utf-8")
+    unsafe = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|fetch\("
+    assert not re.search(unsafe, script) and "{{" not in script and "{%" not in script
+    assert "\r" not in script  # a browser hashes what it has read, with plain ends of lines
 
 
 def policy_of(page: str) -> str:
@@ -217,5 +232,5 @@ def test_the_template_engine_is_loaded_when_a_page_is_made():
 
 
 def test_figures_take_texts_without_control_characters():
-    figure = figures.pareto_figure(complete(sample(), "\x1b[31m\u202e"))
+    figure = version_figures.subsets_figure(complete(sample(), "\x1b[31m\u202e"))
     assert "\x1b" not in figure.axes[0].get_ylabel()

@@ -161,10 +161,15 @@ def in_plain_words(row: Result) -> str:
     if rate is None:
         return ""
     tpr = row.tpr_at_fpr[rate]
-    low, high = (f"{1000 * end:,.0f}" for end in (tpr.low, tpr.high))
+    named, low, high = (_of_1000(share) for share in (tpr.value, tpr.low, tpr.high))
     alarms = f"{1000 * rate:.3g}"
     return (
-        f"Of 1,000 training examples an attacker names {1000 * tpr.value:,.0f} ({low} to {high}) "
+        f"Of 1,000 training examples an attacker names {named} ({low} to {high}) "
         f"with {alarms} false {'alarm' if alarms == '1' else 'alarms'} among 1,000 others; "
         f"guessing would name {alarms}"
     )
+
+
+def _of_1000(share: float) -> str:
+    """A share as a count, rounded once: as the three decimals beside it are."""
+    return f"{round(1000 * float(f'{share:.3f}')):,}"

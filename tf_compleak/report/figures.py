@@ -1,4 +1,7 @@
-"""Figures of a report: ROC curves and AUC per release. Figure objects, no global plotting state."""
+"""Figures of a report: ROC curves, AUC per release, by strength, by slice.
+
+Figure objects, no global plotting state. What stands for a row has its mark as gid.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from tf_compleak.report import wording
+from tf_compleak.report.marks import Index
 from tf_compleak.types import ORIGINAL, Tier
-from tf_compleak.types.findings import Findings, Result, leading
-from tf_compleak.types.marginal_leakage import Subset
+from tf_compleak.types.findings import Findings, Result, Slice, leading
 
 # After blue, vermillion and bluish green of Okabe & Ito, which colour-blind readers tell apart;
 # darkened until text in them has a contrast of 4.5 on white.
@@ -39,10 +43,12 @@ def roc_figure(report: Findings, chosen: Sequence[Result] = ()) -> Figure:
         figure = Figure(figsize=(6.2, 5.8), layout="constrained")
         axes = figure.subplots()
         least = 1 / max([row.n_non_members for _, row, _ in rows], default=1000)
+        index = Index(report)
         for name, row, style in rows:
-            release = _brief(wording.release_name(row.release, report), 30)
-            label = f"{name}: {_brief(row.attack, 24)} on {release}\nAUC {row.auc}"
-            _draw_roc(axes, row, label, style, least)
+            release = brief(wording.release_name(row.release, report), 30)
+            label = f"{name}: {brief(row.attack, 24)} on {release}\nAUC {row.auc}"
+            line = _draw_roc(axes, row, label, style, least)
+            line.set_gid(index.drawn(row).gid)
         _roc_axes(axes, least)
     return figure
 
@@ -64,13 +70,13 @@ def _roc_rows(report: Findings) -> list[tuple[str, Result, str]]:
     return [(name, row, style) for name, row, style in curves if row]
 
 
-def _brief(text: str, width: int) -> str:
+def brief(text: str, width: int) -> str:
     text = wording.plain(text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _draw_roc(axes: Axes, row: Result, label: str, style: str, least: float) -> None:
-    axes.plot(
+def _draw_roc(axes: Axes, row: Result, label: str, style: str, least: float) -> Line2D:
+    (line,) = axes.plot(
         np.maximum(row.roc.fpr, least / 10),  # zero has no place on a log axis
         np.maximum(row.roc.tpr, least / 10),
         drawstyle="steps-post",
@@ -79,6 +85,7 @@ def _draw_roc(axes: Axes, row: Result, label: str, style: str, least: float) -> 
         linewidth=1.7,
         label=label,
     )
+    return line
 
 
 def _roc_axes(axes: Axes, least: float) -> None:
@@ -101,19 +108,20 @@ def leakage_figure(report: Findings) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 1.4 + 0.27 * max(4, len(rows))), layout="constrained")
         axes = figure.subplots()
-        heights = _heights(rows)
+        heights, index = _heights(rows), Index(report)
         for tier in wording.TIERS:
-            _draw_tier(axes, tier, [(y, row) for y, row in heights if row.tier == tier])
+            _draw_tier(axes, tier, [(y, row) for y, row in heights if row.tier == tier], index)
         axes.set_yticks([y for y, _ in heights], [_label(row, report) for row in rows])
         for (_, row), tick in zip(heights, axes.get_yticklabels(), strict=True):
             tick.set_color(COLOURS[row.tier])
+            tick.set_gid(index.drawn(row).gid)
         _leakage_axes(axes, report)
     return figure
 
 
 def strength_figure(report: Findings) -> Figure:
     """AUC with its interval against the number of shadows, a line for each tier's leading row."""
-    rows = wording.strength_curve(report)
+    rows, index = wording.strength_curve(report), Index(report)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -121,7 +129,7 @@ def strength_figure(report: Findings) -> Figure:
             line = [row for row in rows if row.tier == tier]
             if line:
                 values = np.array([(row.auc.value, row.auc.low, row.auc.high) for row in line])
-                axes.errorbar(
+                curve = axes.errorbar(
                     [row.num_shadows for row in line],
                     values[:, 0],
                     yerr=np.abs(values[:, 1:] - values[:, :1]).T,
@@ -130,6 +138,7 @@ def strength_figure(report: Findings) -> Figure:
                     capsize=2.5,
                     label=f"{tier}: {_label(line[0], report)}",
                 )
+                curve.lines[0].set_gid(index.of(line[0]).gid)
         axes.set_xscale("log", base=2)
         axes.set_xticks(sorted({row.num_shadows for row in rows}))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
@@ -139,52 +148,40 @@ def strength_figure(report: Findings) -> Figure:
     return figure
 
 
-def pareto_figure(report: Findings) -> Figure:
-    """Leakage of versions and sets of them against gzipped size, and against accuracy.
-
-    Joined are those that no other beats in both: less leakage and smaller, or more accurate.
-    """
-    adds = report.marginal
-    subsets = {s.release: s for s in (*adds.singles, *adds.pairs, *adds.within)}
-    subsets |= {step.subset.release: step.subset for step in adds.order}
-    chosen = list(subsets.values())
+def slices_figure(report: Findings) -> Figure:
+    """AUC of every slice with its interval, falling, a panel for each tier."""
+    tiers = [tier for tier in wording.TIERS if any(part.tier == tier for part in report.slices)]
+    index = Index(report)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        size, accuracy = figure.subplots(1, 2, sharey=True)
-        _draw_pareto(size, [s.gzip_bytes / 1e3 for s in chosen], chosen, "gzipped size, kB", 1)
-        scores = [s.least_accuracy for s in chosen]
-        _draw_pareto(accuracy, scores, chosen, "least accuracy among the versions", -1)
-        size.set_ylabel(wording.plain(f"{adds.metric}, {adds.attack}"))
-        size.legend(fontsize=8, frameon=False)
+        size = (9.2, 0.6 + 2.1 * len(tiers))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(tiers), squeeze=False)[:, 0]
+        for axes, tier in zip(panels, tiers, strict=True):
+            of_tier = [part for part in report.slices if part.tier == tier and part.auc.measurable]
+            of_tier.sort(key=lambda part: -part.auc.value)
+            _draw_slices(axes, tier, of_tier, index)
+            axes.set_ylabel(f"{tier}: AUC")
+        panels[-1].set_xlabel("slices, from the one that leaks most")
     return figure
 
 
-def _draw_pareto(axes: Axes, across: list[float], subsets: list[Subset], name: str, sign: int):
-    values = np.array([(s.figure.value, s.figure.low, s.figure.high) for s in subsets])
-    across = np.asarray(across, np.float64)
-    finite = np.isfinite(across) & np.isfinite(values[:, 0])
-    order = [i for i in np.lexsort((values[:, 0], sign * across)) if finite[i]]
-    front, least = [], np.inf
-    for index in order:
-        if values[index, 0] < least:
-            front.append(index)
-            least = values[index, 0]
-    for single, colour, label in (
-        (True, COLOURS["NR"], "one version"),
-        (False, COLOURS["MR"], "several"),
-    ):
-        rows = [i for i in order if (len(subsets[i].release) == 1) == single]
-        if rows:
-            error = np.abs(values[rows, 1:] - values[rows, :1]).T
-            style = {"fmt": "o", "color": colour, "capsize": 2, "linewidth": 1, "markersize": 4}
-            axes.errorbar(across[rows], values[rows, 0], yerr=error, label=label, **style)
-    axes.plot(across[front], values[front, 0], color="#444444", linewidth=1.2, label="not beaten")
-    for index in front:
-        text = _brief(" + ".join(subsets[index].release), 26)
-        spot = (across[index], values[index, 0])
-        axes.annotate(text, spot, (4, -10), textcoords="offset points", fontsize=7)
-    axes.set_xlabel(name)
-    axes.grid(color="#dddddd", linewidth=0.6)
+def _draw_slices(axes: Axes, tier: Tier, parts: list[Slice], index: Index) -> None:
+    for place, part in enumerate(parts):
+        auc = part.auc
+        line = Line2D([place] * 3, [auc.low, auc.value, auc.high], color=COLOURS[tier])
+        line.set(linewidth=1, marker="o", markersize=4, markevery=[1])
+        text = f"{part.name}, {part.tier}: AUC {wording.told(auc)}"
+        line.set_gid(index.of(part, text, part.name).gid)
+        axes.add_line(line)
+    if len(parts) <= 24:
+        names = [brief(part.name, 16) for part in parts]
+        axes.set_xticks(range(len(parts)), names, rotation=40, ha="right", fontsize=8)
+    else:
+        axes.set_xticks([])
+    axes.axhline(0.5, color="#444444", linestyle="--", linewidth=1)
+    axes.set_xlim(-0.5, max(len(parts), 1) - 0.5)
+    axes.autoscale_view(scalex=False)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
 
 
 def _heights(rows: list[Result]) -> list[tuple[float, Result]]:
@@ -196,24 +193,27 @@ def _label(row: Result, report: Findings) -> str:
     release = wording.release_name(row.release, report)
     if row.tier == "SR":
         release = release.removeprefix(f"{ORIGINAL} ")
-    return f"{_brief(release, 40)} · {_brief(row.attack, 24)}"
+    return f"{brief(release, 40)} · {brief(row.attack, 24)}"
 
 
-def _draw_tier(axes: Axes, tier: Tier, heights: list[tuple[float, Result]]) -> None:
+def _draw_tier(axes: Axes, tier: Tier, heights: list[tuple[float, Result]], index: Index) -> None:
     if not heights:
         return
-    values = np.array([(row.auc.value, row.auc.low, row.auc.high) for _, row in heights])
-    axes.barh(
+    bars = axes.barh(
         [y for y, _ in heights],
-        values[:, 0] - 0.5,
+        [row.auc.value - 0.5 for _, row in heights],
         left=0.5,
         height=0.66,
-        xerr=np.abs(values[:, 1:] - values[:, :1]).T,
         color=COLOURS[tier],
         alpha=0.75,
-        error_kw={"capsize": 2.5, "linewidth": 1.2, "ecolor": "#222222"},
         label=f"{tier}: {wording.TIER_NAMES[tier]}",
     )
+    for bar, (y, row) in zip(bars, heights, strict=True):
+        interval = Line2D([row.auc.low, row.auc.high], [y, y], color="#222222", marker="|")
+        interval.set(linewidth=1.2, markersize=5)
+        axes.add_line(interval)
+        for drawn in (bar, interval):
+            drawn.set_gid(index.drawn(row).gid)
 
 
 def _leakage_axes(axes: Axes, report: Findings) -> None:

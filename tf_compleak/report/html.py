@@ -1,8 +1,14 @@
-"""A report as one self-contained page: opens offline, no script, every text escaped."""
+"""A report as one self-contained page: opens offline, every text escaped, whole without its script.
+
+The script (`templates/page.js`) sorts, filters and highlights what is there; it is allowed by its
+hash alone. It is our own: page libraries draw again, in a script, what matplotlib has drawn.
+"""
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +23,10 @@ from tf_compleak.report import (
     report_folder,
     svg,
     traffic_light,
+    version_figures,
     wording,
 )
+from tf_compleak.report.marks import Index
 from tf_compleak.types import Estimate, Release, Version
 from tf_compleak.types.findings import Findings, Result
 from tf_compleak.types.soundness import NO_INPUTS, holds_chance
@@ -26,9 +34,12 @@ from tf_compleak.types.soundness import NO_INPUTS, holds_chance
 TITLE = "What the versions of this model leak about its training data"
 MOST_EXPOSED = 10
 
-# What a browser lets the page do, whatever stands in it: draw itself; no network, no frames, no
-# forms. Styles stand in the page and in its drawings.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# What a browser lets the page do, whatever stands in it: draw itself and run its one script; no
+# network, no frames, no forms. Styles stand in the page and in its drawings.
+POLICY = (
+    "default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 
 def render(report: Findings, fail_if: str | None = None) -> str:
@@ -43,7 +54,8 @@ def render(report: Findings, fail_if: str | None = None) -> str:
         "report.html",
         report,
         title=TITLE,
-        policy=POLICY,
+        policy=POLICY.format(script=_script_sha256()),
+        versions=_versions(report),
         light=traffic_light.light(report, budget),
         steps=advice.steps(report, budget),
         not_tested=advice.not_tested(report),
@@ -69,11 +81,22 @@ def fragment(report: Findings) -> str:
     return _page("notebook.html", report)
 
 
+def _script_sha256() -> str:
+    """The hash by which a browser knows the page's script, in base64."""
+    script = _environment().get_template("page.js").render()
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _versions(report: Findings) -> Markup | None:
+    figure = version_figures.versions_figure(report)
+    return figure and svg.inline(figure, "Leakage of versions against accuracy, size and latency")
+
+
 def _page(template: str, report: Findings, **texts: Any) -> str:
     roc = svg.inline(figures.roc_figure(report), "ROC curves on log axes")
     leakage = svg.inline(figures.leakage_figure(report), "AUC of each release")
     page = _environment().get_template(template)
-    return page.render(report=report, roc=roc, leakage=leakage, **texts)
+    return page.render(report=report, index=Index(report), roc=roc, leakage=leakage, **texts)
 
 
 @functools.cache
@@ -95,6 +118,7 @@ def _environment() -> jinja2.Environment:
         "figures": figures,
         "glossary": glossary,
         "svg": svg,
+        "version_figures": version_figures,
         "wording": wording,
     }
     environment.globals |= modules

@@ -102,6 +102,22 @@ def signed(estimate: Estimate) -> str:
     return estimate.beside(0, signed=True)
 
 
+def told(estimate: Estimate, signed: bool = False) -> str:
+    """A figure with its interval, its level and n, as hovering shows it."""
+    if not estimate.measurable:
+        return f"n/a ({estimate.method})"
+    figure = estimate.beside(0, signed=True) if signed else str(estimate)
+    return f"{figure}, {percent(round(estimate.level, 5))} interval, n = {estimate.n:,}"
+
+
+def method(estimate: Estimate) -> str:
+    """How a figure was found, of how many and at which level; of n/a the reason."""
+    if not estimate.measurable:
+        return estimate.method
+    level = percent(round(estimate.level, 5))
+    return f"n = {estimate.n:,}, {level} interval; {estimate.method}"
+
+
 def number(value: float) -> str:
     """Three decimals; "n/a" for NaN, which stands for what is not known."""
     return "n/a" if math.isnan(value) else f"{value:.3f}"
