@@ -20,6 +20,7 @@ from tf_compleak.types.findings import Exposed, Result, Slice
 from tf_compleak.types.marginal_leakage import Addition, Marginal, Subset
 from tf_compleak.types.observations import Observations
 from tf_compleak.types.soundness import Sanity
+from tf_compleak.types.versions import default_releases
 
 PRUNED = tuple(f"pruning-0.{percent}" for percent in (60, 70, 80, 90))
 CLUSTERED = ("clustering-4", "clustering-8", "clustering-16")
@@ -80,6 +81,40 @@ def full() -> Report:
         slices=(Slice("class=3", "NR", ("original",), "loss", 10, 10, unmeasured, 1),),
         exposed=(Exposed("full", report.results[:1]), Exposed("round:2", report.results[-1:])),
         marginal=Marginal("auc", "tabular", subsets, subsets, additions, "auc<=1", subsets, 3),
+    )
+
+
+def large(versions: int, attacks: int, classes: int) -> Report:
+    """A made-up report: every attack on every release, with gains, and slices by class."""
+    report = sample()
+    names = (ORIGINAL, *(f"version-{number}" for number in range(1, versions)))
+    models = {tier_: report.leading(tier_) for tier_ in ("NR", "SR", "MR")}
+    rows = []
+    for release in default_releases(names):
+        model = models[tier(release)]
+        gain = dataclasses.replace(report.leading("SR").gain_any, release=(ORIGINAL,))
+        for number in range(attacks):
+            auc = dataclasses.replace(model.auc, value=model.auc.value - 0.001 * len(rows) % 0.05)
+            gains_ = {"gain_same": gain, "gain_any": gain} if model.tier != "NR" else {}
+            if len(release) == 1 and release != (ORIGINAL,):
+                gains_ = {"to_original": gain}
+            changes = {"release": release, "attack": f"attack-{number}", "auc": auc} | gains_
+            rows.append(dataclasses.replace(model, **changes))
+    parts = tuple(
+        Slice(f"class={label}", row.tier, row.release, row.attack, 20, 20, row.auc, classes)
+        for row in (rows[0], rows[versions * attacks], rows[-1])
+        for label in range(classes)
+    )
+    made = zip(names, report.versions, strict=False)
+    return dataclasses.replace(
+        report,
+        versions=tuple(
+            dataclasses.replace(of, name=name, status="ok", gzip_bytes=of.gzip_bytes + 7 * place)
+            for place, (name, of) in enumerate(made)
+        ),
+        results=tuple(rows),
+        failures=(),
+        slices=parts,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from sample_report import sample, without_script
+from sample_report import large, sample, without_script
 
 from tf_compleak.report import html, svg, version_figures, wording
 from tf_compleak.report.report import Report
@@ -229,6 +229,12 @@ def test_the_template_engine_is_loaded_when_a_page_is_made():
         "assert 'jinja2' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_page_of_12_versions_and_20_attacks_is_below_1_5_mb():
+    report = large(versions=12, attacks=20, classes=100)
+    assert len(report.versions) == 12 and len(report.results) == 500 and len(report.slices) == 300
+    assert len(html.render(report).encode()) < 1.5e6
 
 
 def test_figures_take_texts_without_control_characters():

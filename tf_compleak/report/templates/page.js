@@ -181,8 +181,10 @@
     const rows = [...link.closest("tbody").rows].filter((row) => all("a", row).some(visible));
     const row = link.closest("tr"), links = all("a", row).filter(visible);
     const place = links.indexOf(link);
+    const beside = rows[rows.indexOf(row) + move[0]];
+    if (!beside) return;
     const to = move[0]
-      ? all("a", rows[rows.indexOf(row) + move[0]]).filter(visible)
+      ? all("a", beside).filter(visible)
       : links.slice(place + move[1]);
     const next = move[0] ? to[Math.min(place, to.length - 1)] : place + move[1] >= 0 && to[0];
     if (!next) return;
@@ -214,4 +216,6 @@
 
   document.documentElement.classList.add("scripts");
   recall();
+  // A browser goes to the place of an address by itself once all is loaded, and takes the focus.
+  window.addEventListener("load", () => setTimeout(recall));
 })();
