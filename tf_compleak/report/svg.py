@@ -29,6 +29,7 @@ THEMED = {  # by the page's variables, which notebooks do not have
     "#222222": "ink",
     **{colour: tier for tier, colour in figures.COLOURS.items()},
 }
+FONTS = re.compile(r'font-family: [^;"]+')  # the whole list of matplotlib's, at every text
 COLOUR = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})")
 
 
@@ -44,9 +45,14 @@ def inline(figure: Figure, label: str) -> Markup:
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     prefix = f"f{zlib.crc32(text.encode()):08x}-"
     text = MARKED.sub(_marked, text)
-    text = re.sub(r"<[^<>]+>", lambda tag: COLOUR.sub(_themed, tag[0]), text)
-    text = re.sub(r"<[^<>]+>", lambda tag: IDS.sub(rf"\g<1>{prefix}", tag[0]), text)
+    text = re.sub(r"<[^<>]+>", lambda tag: _rewritten(tag[0], prefix), text)
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1))
+
+
+def _rewritten(tag: str, prefix: str) -> str:
+    """A tag with ids of its own, in the colours and the font of the page."""
+    tag = FONTS.sub("font-family: sans-serif", COLOUR.sub(_themed, tag))
+    return IDS.sub(rf"\g<1>{prefix}", tag)
 
 
 def _marked(group: re.Match) -> str:
