@@ -142,7 +142,11 @@
 
   form.addEventListener("change", () => { show(); remember(); });
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(() => { show(); remember(); }));
+  document.getElementById("clear").addEventListener("click", () => {
+    form.reset();
+    show();
+    remember();
+  });
   window.addEventListener("hashchange", recall);
 
   document.addEventListener("click", (event) => {
@@ -217,5 +221,7 @@
   document.documentElement.classList.add("scripts");
   recall();
   // A browser goes to the place of an address by itself once all is loaded, and takes the focus.
-  window.addEventListener("load", () => setTimeout(recall));
+  window.addEventListener("load", () => setTimeout(() => {
+    if (document.activeElement === document.body && !location.hash.includes("=")) recall();
+  }));
 })();
