@@ -69,6 +69,22 @@ def test_a_pair_has_a_narrower_interval_than_independent_samples(folders):
     assert pair.difference.high < alone.difference.high / 2
 
 
+def test_examples_of_the_same_numbers_are_paired_only_where_their_content_is_the_same(folders):
+    last = tf_compleak.Report.load(folders / "little")
+    assert last.provenance["ids_sha256"]
+    audits = [
+        dataclasses.replace(last, provenance={"data_sha256": list(digests)})
+        for digests in (("a", "b"), ("a", "c"))
+    ]
+    unknown = dataclasses.replace(last, provenance={})
+
+    def how(*reports):
+        return {of.how for of in comparison.compare(*reports).differences}
+
+    assert how(last, last) == how(audits[0], audits[0]) == {comparison.PAIRED}
+    assert how(*audits) == how(unknown, unknown) == how(audits[0], last) == {comparison.APART}
+
+
 def test_what_cannot_be_compared_is_said_and_fails(folders, capsys):
     flag = "--fail_if=worse:auc"
     code, said = compared(folders, capsys, "digits", "npz", flag)

@@ -1,9 +1,9 @@
 """Two reports held against each other: does this release leak more than the last one?
 
 Rows of the same attack on the same release are compared: paired, where both reports have the scores
-of the same examples with the same membership, else as independent samples, from both intervals. The
-intervals of one metric hold for all its rows together (Bonferroni), so that a regression is not
-found merely because many rows were looked at.
+of the same examples (by a digest of their content) with the same membership, else as independent
+samples, from both intervals. The intervals of one metric hold for all its rows together
+(Bonferroni), so that a regression is not found merely because many rows were looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tf_compleak.types import STRONGEST, Estimate, seeds
 from tf_compleak.types.findings import Findings, Result, Scored
 
 PAIRED, APART = "paired", "independent samples"
+CONTENT = ("data_sha256", "ids_sha256")  # of the examples, or of the ids that a caller gave them
 
 
 @dataclass(frozen=True)
@@ -179,12 +180,14 @@ class _Pairs:
 
     @classmethod
     def of(cls, last: Findings, this: Findings, keys: Sequence[Key]) -> _Pairs | None:
-        """None where the examples are not the same, or attacks were cross-fitted.
+        """None where the examples are not known to be the same, or attacks were cross-fitted.
 
         Cross-fitted scores vary with the folds, too, which a paired variance would not hold.
         """
         scored = last.scored, this.scored
         if any(of is None for of in scored) or not keys or _cross_fitted(last, this):
+            return None
+        if not _same_content(last, this):
             return None
         orders = [np.lexsort((of.ids, of.targets)) for of in scored]
         if not _same(*scored, *orders):
@@ -215,6 +218,12 @@ class _Pairs:
 
 def _cross_fitted(*reports: Findings) -> bool:
     return any(row.shadow_auc is None for report in reports for row in report.results)
+
+
+def _same_content(last: Findings, this: Findings) -> bool:
+    """Whether both say what their examples are, and the same: ids alone may be row numbers."""
+    digests = [tuple(of.provenance.get(name) for name in CONTENT) for of in (last, this)]
+    return digests[0] == digests[1] and any(digests[0])
 
 
 def _same(first: Scored, second: Scored, order: np.ndarray, other: np.ndarray) -> bool:

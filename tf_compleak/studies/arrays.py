@@ -15,7 +15,7 @@ import numpy as np
 from tf_compleak.attacks import ATTACKS, suits
 from tf_compleak.attacks.references import NO_IDS
 from tf_compleak.engine import executors
-from tf_compleak.engine.workdir import Workdir
+from tf_compleak.engine.workdir import Workdir, fingerprint
 from tf_compleak.leakage import shared_examples, version_record
 from tf_compleak.leakage.investigation import investigate
 from tf_compleak.leakage.observation_folder import ObservationFolder
@@ -95,7 +95,13 @@ def run_attacks(
     }
     origin = {"seed": seed, "num_shadows": len(shadows)}
     origin |= {"cautions": cautions} if cautions else {}
+    origin |= {} if target.ids is None else {"ids_sha256": _digest(target.ids)}
     return Report.of(findings, study=study, provenance=origin)
+
+
+def _digest(ids: np.ndarray) -> str:
+    """The same for the same ids, in whatever order and width."""
+    return fingerprint(ids=np.sort(ids).tolist())
 
 
 def _question(target, shadows, attacks, releases, seed: int, question: dict) -> Question:
