@@ -1,5 +1,7 @@
 """The notebooks run from the first cell to the last, offline, and show what they promise."""
 
+import html
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,28 @@ SMALLER = {
 versions = ("original", "pruning-0.60", "int8-ptq")
 attacks = ("modified-entropy", "nasr-lr", "sr2-lr", "tabular")
 """,
+    "pytorch_gate": "",
 }
+# Stands for the cell tagged "pytorch": a network of scikit-learn as `.onnx`, without PyTorch.
+ONNX = f"""
+import sys
+
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import plain_onnx
+from sklearn.neural_network import MLPClassifier
+
+network = MLPClassifier(128, max_iter=epochs, random_state=0).fit(x[members], y[members])
+(w1, w2), (b1, b2) = network.coefs_, network.intercepts_
+constants = {{"w1": w1, "b1": b1, "w2": w2, "b2": b2}}
+nodes = [
+    plain_onnx.node("Gemm", ["x", "w1", "b1"], "h"),
+    plain_onnx.node("Relu", ["h"], "r"),
+    plain_onnx.node("Gemm", ["r", "w2", "b2"], "logits"),
+]
+ports = [plain_onnx.port("x", ["n", 64])], [plain_onnx.port("logits", ["n", 10])]
+floats = {{name: np.float32(value) for name, value in constants.items()}}
+plain_onnx.saved(plain_onnx.model(nodes, *ports, floats), Path("model.onnx"))
+"""
 
 
 @pytest.mark.parametrize(
@@ -34,6 +57,9 @@ def test_runs_with_inline_plots(name, smaller, tmp_path):
     (parameters,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
     if smaller:
         parameters.source += "\n" + SMALLER[name]
+    for cell in notebook.cells:
+        if "pytorch" in cell.metadata.get("tags", ()):
+            cell.source = f"from pathlib import Path\n{ONNX}"
     folder = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=240, resources=folder).execute()
     shown = [
@@ -43,10 +69,13 @@ def test_runs_with_inline_plots(name, smaller, tmp_path):
         if "data" in output
     ]
     assert any("image/png" in data for data in shown)
-    (report,) = (data for data in shown if "tf-compleak" in data.get("text/html", ""))
-    assert report["text/plain"].startswith("<Report: ")
-    for word in ('class="verdict"', "AUC", "<svg", "original"):
-        assert word in report["text/html"]
+    (page,) = (data for data in shown if "<iframe" in data.get("text/html", ""))
+    assert page["text/plain"].startswith("<the page of <Report: ")
+    inside = html.unescape(page["text/html"])
+    for word in ("<!doctype html>", 'class="verdict"', "AUC", "<svg", "original"):
+        assert word in inside
+    if name == "pytorch_gate":
+        assert json.loads((tmp_path / "audit" / "verdict.json").read_text())["conditions"]
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.ipynb")), ids=lambda file: file.stem)

@@ -33,6 +33,20 @@ class Report(Findings):
 
         return html.fragment(self)
 
+    def show(self, height: int = 800, fail_if: str | None = None):
+        """The whole page in a frame, for a notebook to display.
+
+        Args:
+          height: of the frame, in pixels.
+          fail_if: conditions that the page's traffic light goes by; None: those of the report's
+            own flags.
+        """
+        from tf_compleak.report import page_frame
+        from tf_compleak.types import validators
+
+        validators.between("height", height, 100, 10_000)
+        return page_frame.PageFrame(self, fail_if, height)
+
     def to_pandas(self):
         """A pandas DataFrame, one row a result; see `report.frame`. ValueError without pandas."""
         from tf_compleak.report import frame
