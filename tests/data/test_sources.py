@@ -147,8 +147,9 @@ def test_a_split_in_the_source_goes_before_the_default(monkeypatch):
 def test_the_listing_names_every_source_and_no_other():
     forms = [line.split()[0] for line in sources.LISTING.splitlines()]
     assert [form.partition(":")[0] for form in forms] == list(sources.SOURCES)
-    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert not [form for form in forms if f"| `{form}` |" not in readme]
+    page = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "names.md"
+    text = page.read_text(encoding="utf-8")
+    assert not [form for form in forms if f"| `{form}` |" not in text]
 
 
 @pytest.mark.parametrize(

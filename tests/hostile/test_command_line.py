@@ -79,9 +79,9 @@ def test_names_that_a_locale_cannot_write_are_escaped(variable, tmp_path):
 )
 def test_paths_with_commas_are_written_in_quotes_and_repeated(text, words):
     assert command_words.split(text) == words
-    values = cli._define("audit")
+    values = cli.define_flags("audit")
     values(["audit", f"--versions={text}"])
-    again = cli._define("audit")
+    again = cli.define_flags("audit")
     again(["audit", values["versions"].serialize() or "--versions="])
     assert values.versions == again.versions == words
 

@@ -103,7 +103,8 @@ def _fields(*kinds) -> dict[str, Any]:
     return {f.name: f.default for kind in kinds for f in dataclasses.fields(kind)}
 
 
-def _define(command: str) -> flags.FlagValues:
+def define_flags(command: str) -> flags.FlagValues:
+    """The flags of a command that has some, with their defaults and help texts."""
     values, defaults = flags.FlagValues(), _defaults(command)
     for group in COMMANDS[command].flags.values():
         for name, text in group:
@@ -135,7 +136,7 @@ class _Words(flags.ListParser):
 
 
 def _help(command: str) -> str:
-    values = _define(command) if COMMANDS[command].flags else {}
+    values = define_flags(command) if COMMANDS[command].flags else {}
     lines = [COMMANDS[command].about]
     for title, group in COMMANDS[command].flags.items():
         lines.append(f"{title}:")
@@ -151,7 +152,7 @@ def _help(command: str) -> str:
 
 
 def _parse(command: str, arguments: list[str]) -> flags.FlagValues:
-    values = _define(command)
+    values = define_flags(command)
     arguments = [
         f"--flagfile={QUICKSTART}"
         if word in ("--flagfile=quickstart", "-flagfile=quickstart")

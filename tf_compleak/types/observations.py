@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tf_compleak.types import outputs, validators
 from tf_compleak.types.versions import Release
@@ -182,13 +183,13 @@ class Observations:
     @classmethod
     def from_arrays(
         cls,
-        probabilities,
-        labels,
-        members,
+        probabilities: ArrayLike,
+        labels: ArrayLike,
+        members: ArrayLike | None,
         *,
         versions: Sequence[str],
-        sensitivities=None,
-        ids=None,
+        sensitivities: ArrayLike | None = None,
+        ids: ArrayLike | None = None,
         resolutions: Sequence[float] = (),
         aside: Observations | None = None,
     ) -> Observations:
@@ -196,7 +197,8 @@ class Observations:
 
         Args:
           probabilities: [V, N, C] of any float type; [N, C] when there is one version.
-          labels: integers [N]; members: bool or 0 / 1 [N].
+          labels: integers [N].
+          members: bool or 0 / 1 [N].
           ids: [N], which example of the data set each row is, the same id for the same example in
             every family; None: families have no examples in common, as far as anyone says.
           versions: V names; call the uncompressed one "original".

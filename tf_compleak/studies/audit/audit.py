@@ -59,7 +59,8 @@ def audit(
       versions: by name ("original" for the uncompressed one): a path of a `.tflite`, `.onnx`,
         `.keras` or `.h5` file or a SavedModel folder; "MEMBERS.npy+NON_MEMBERS.npy" or a pair of
         arrays [N, C], its outputs; or a function from a batch of inputs to outputs.
-      members, non_members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
+      members: a source (see `data.sources`), or a pair of arrays (inputs, labels).
+      non_members: the same of examples that were not trained on.
       shadows: folders of shadow models, see `studies.audit.shadows`; none: cross-fitted.
       where: folder, processes, limits, together.
       tell: told (task, done, total, text) as the work goes on.
