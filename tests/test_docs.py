@@ -20,6 +20,7 @@ PLAIN = {  # of commands without absl flags
     "show": {"--verify"},
     "compare": {"--fail_if", "--json"},
     "tensorboard": {"--logdir"},
+    "serve": {"--port"},
 }
 
 
@@ -34,7 +35,7 @@ def commands(text):
     """Every `tf-compleak COMMAND ...` of a text as its words; lines that go on are one."""
     joined = re.sub(r"\\\n\s*", " ", text)
     for line in re.findall(
-        r"tf-compleak ((?:run|audit|show|compare|tensorboard)\b[^\n`]*)", joined
+        r"tf-compleak ((?:run|audit|show|compare|tensorboard|serve)\b[^\n`]*)", joined
     ):
         yield shlex.split(line.split("    ")[0])  # what stands behind four spaces explains
 

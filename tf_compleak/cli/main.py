@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from tf_compleak.cli import command_words, help_texts, outcome, terminal
+from tf_compleak.cli import command_words, help_texts, outcome, plain_help, terminal
 from tf_compleak.engine import ray_workers, signals
 from tf_compleak.types import validators
 from tf_compleak.types.progress import Tell
@@ -328,6 +328,15 @@ def _compare(arguments: list[str]) -> int:
     return compare.work(arguments)
 
 
+# serve --------------------------------------------------------------------------------------------
+
+
+def _serve(arguments: list[str]) -> int:
+    from tf_compleak.cli import serve
+
+    return serve.work(arguments)
+
+
 # audit --------------------------------------------------------------------------------------------
 
 
@@ -373,7 +382,8 @@ class _Command:
 COMMANDS = {
     "run": _Command(help_texts.RUN, help_texts.RUN_FLAGS, _run),
     "audit": _Command(help_texts.AUDIT, help_texts.AUDIT_FLAGS, _audit),
-    "show": _Command(help_texts.SHOW, {}, _show_workdir),
-    "tensorboard": _Command(help_texts.TENSORBOARD, {}, _tensorboard),
-    "compare": _Command(help_texts.COMPARE, {}, _compare),
+    "show": _Command(plain_help.SHOW, {}, _show_workdir),
+    "tensorboard": _Command(plain_help.TENSORBOARD, {}, _tensorboard),
+    "compare": _Command(plain_help.COMPARE, {}, _compare),
+    "serve": _Command(plain_help.SERVE, {}, _serve),
 }
