@@ -20,7 +20,7 @@ from pathlib import Path
 import jinja2
 
 from tf_compleak.cli import states, terminal
-from tf_compleak.engine import bounded_reads, lock
+from tf_compleak.engine import bounded_reads, lock, signals
 from tf_compleak.types import validators
 
 USAGE = "tf-compleak serve WORKDIR... [--port=8765]"
@@ -208,8 +208,11 @@ def work(arguments: list[str]) -> int:
     except OSError as error:
         raise OSError(f"--port={port}: {error.strerror}; name another, or none.") from error
     with server:
-        terminal.say(f"{len(roots)} workdir(s) at {server.url}\nEnd it with Ctrl-C.")
-        server.serve_forever()
+        try:
+            terminal.say(f"{len(roots)} workdir(s) at {server.url}\nEnd it with Ctrl-C.")
+            server.serve_forever()
+        except signals.Ended as ended:  # as it is meant to: nothing was interrupted
+            return ended.code
     return 0
 
 
