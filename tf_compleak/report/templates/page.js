@@ -98,7 +98,8 @@
     const mark = control("mark").value;
     const kind = mark[0] === "v" ? "version" : "attack";
     if (mark) state.set("mark", `${kind}:${chosen(control("mark"))}`);
-    history.replaceState(null, "", `#${state}`);
+    const page = location.href.split("#")[0]; // in a notebook's frame links start elsewhere
+    history.replaceState(null, "", `${page}#${state}`);
   }
 
   function choose(select, name, kind = "") {
@@ -154,6 +155,11 @@
     if (link) {
       event.preventDefault();
       return pick(link.dataset.pick);
+    }
+    const place = event.target.closest("a[href^='#']");
+    if (place && location.protocol === "about:") {
+      event.preventDefault();
+      return follow(place.hash.slice(1));
     }
     const drawn = event.target.closest("svg [data-v]");
     if (drawn) {
