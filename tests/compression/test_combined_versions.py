@@ -4,12 +4,23 @@ Integers have a scale for every output channel: what holds after quantization is
 kernel has at most k values in every channel. Zeros are zeros whatever the scale.
 """
 
+from collections import OrderedDict
+
 import flatbuffer
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
-from tf_compleak.compression import Tuning, compress, kept_structure, left_alone, recipes
+from tf_compleak.compression import (
+    Tuning,
+    compress,
+    kept_structure,
+    left_alone,
+    litert,
+    recipes,
+    tflite,
+)
 from tf_compleak.inference.interpreter import TFLiteModel
 from tf_compleak.inference.observe import softmax
 from tf_compleak.models import ModelSpec, build
@@ -99,6 +110,57 @@ def test_litert_versions_hold_the_integers_of_their_names(name, weights, example
     expected = softmax(model.predict(examples[0], verbose=0))
     noise = np.abs(outputs(content, examples[0], tmp_path) - expected).mean()
     assert noise < np.abs(expected - expected.mean(axis=0)).mean()  # what examples differ by
+
+
+@pytest.mark.parametrize("spec", [SPEC, ModelSpec("resnet", 8, 16, (8, 8, 3), 4)])
+def test_dynamic_kernels_and_answers_are_the_converters(spec, examples, tmp_path):
+    """Bit for bit, and those of fewer than 1,024 weights in float in both."""
+    weights = build(spec).get_weights()
+    rng = seeds.generator(0, "dynamic")
+    weights = [w + np.float32(rng.normal(0, 0.05, w.shape)) ** 2 for w in weights]
+    theirs = tflite.export(spec, weights, recipes.PostTraining("dynamic"))
+    ours = compress(
+        recipes.PostTraining("dynamic"), weights, spec, TUNING, examples, examples[0], rng
+    )
+    (of_theirs, of_ours) = (
+        sorted((str(k.dtype), k.tobytes()) for k in flatbuffer.kernels(content).values())
+        for content in (theirs, ours)
+    )
+    assert of_ours == of_theirs
+    if spec != SPEC:
+        assert {kind for kind, _ in of_ours} == {"int8", "float32"}
+    np.testing.assert_array_equal(
+        outputs(ours, examples[0], tmp_path), outputs(theirs, examples[0], tmp_path)
+    )
+
+
+def test_ranges_are_the_least_and_greatest_of_every_computed_tensor(weights, examples):
+    content, x = tflite.float_file(SPEC, weights), examples[0][:5]
+    ranges = litert.activation_ranges(content, x)
+    expected = {}
+    for row in x:
+        model = Interpreter(model_content=content, experimental_preserve_all_tensors=True)
+        model.allocate_tensors()
+        model.set_tensor(model.get_input_details()[0]["index"], row[None])
+        model.invoke()
+        of_row = {d["name"]: model.get_tensor(d["index"]) for d in model.get_tensor_details()}
+        for name in ranges:
+            expected.setdefault(name, []).append(of_row[name])
+    for name, values in expected.items():
+        assert (ranges[name]["min"], ranges[name]["max"]) == (np.min(values), np.max(values))
+    assert "x" in ranges and not any("BiasAdd" in name and ";" not in name for name in ranges)
+
+
+def test_a_float_file_is_converted_once_a_family(weights, examples, monkeypatch):
+    calls = []
+    convert = tflite.convert
+    monkeypatch.setattr(tflite, "convert", lambda *args: calls.append(args) or convert(*args))
+    monkeypatch.setattr(tflite, "_float_files", OrderedDict())
+    for name in ("original", "dynamic-ptq", "int4-dynamic", "int8-static", "int16-static"):
+        make(name, weights, examples)
+    assert len(calls) == 1
+    make("original", [w + 1 for w in weights], examples)
+    assert len(calls) == 2
 
 
 def test_int16_activations_say_their_step(weights, examples, tmp_path):

@@ -105,11 +105,14 @@ def _exported(recipe, weights, spec: ModelSpec, calibration, clustered: bool) ->
     from tf_compleak.compression import litert, tflite
 
     quantization = recipes.step(recipe, recipes.Quantization)
-    after = quantization if isinstance(quantization, recipes.PostTraining) else None
-    if clustered and spec.kind == "image" and not recipes.calibrated(recipe):
-        content = tflite.export_unfolded(spec, weights, after)  # only these have normalization
-    else:
-        content = tflite.export(spec, weights, after, calibration)
+    unfolded = clustered and spec.kind == "image"  # only these have normalization
+    if isinstance(quantization, recipes.PostTraining):
+        if quantization.scheme == "dynamic" and not unfolded and tflite.plain_kernels(spec):
+            return litert.quantize_dynamic(tflite.float_file(spec, weights))
+        if unfolded and not recipes.calibrated(recipe):
+            return tflite.export_unfolded(spec, weights, quantization)
+        return tflite.export(spec, weights, quantization, calibration)
+    content = tflite.float_file(spec, weights, unfolded and not recipes.calibrated(recipe))
     if isinstance(quantization, recipes.LiteRT):
         return litert.quantize(quantization, content, calibration)
     return content

@@ -11,8 +11,10 @@ as a 1x1 depthwise convolution, which the converter leaves alone.
 """
 
 import contextlib
+import hashlib
 import io
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +27,7 @@ from tf_compleak.models.keras2 import keras
 from tf_compleak.models.layers import GentleSoftmax
 from tf_compleak.models.trainer import Weights
 
+KEPT = 32 * 2**20  # bytes of float files
 FULL_INTEGER = {  # scheme: type of activations, operators
     "int8": (tf.int8, tf.lite.OpsSet.TFLITE_BUILTINS_INT8),
     "int16x8": (
@@ -108,6 +111,43 @@ def export_unfolded(spec: ModelSpec, weights: Weights, recipe: PostTraining | No
         else:
             layer.set_weights(source.get_weights())
     return convert(function, model, recipe)
+
+
+_float_files: OrderedDict[tuple, bytes] = OrderedDict()  # the least recently used first
+
+
+def float_file(spec: ModelSpec, weights: Weights, unfolded: bool = False) -> bytes:
+    """The float `.tflite` bytes of a model, converted once while `KEPT` bytes hold it.
+
+    All versions that litert-quantizer makes of one family are made from it.
+
+    Args:
+      unfolded: with batch normalization kept out of the kernels, as `export_unfolded`.
+    """
+    sums = hashlib.sha256()
+    for array in weights:
+        sums.update(np.ascontiguousarray(array))
+    key = spec, unfolded, sums.digest()
+    if key not in _float_files:
+        content = (export_unfolded if unfolded else export)(spec, weights)
+        _float_files[key] = content
+        while sum(map(len, _float_files.values())) > KEPT:
+            _float_files.popitem(last=False)
+        return content
+    _float_files.move_to_end(key)
+    return _float_files[key]
+
+
+def plain_kernels(spec: ModelSpec) -> bool:
+    """Whether litert-quantizer's dynamic kernels are the converter's.
+
+    They are for convolutions and dense layers on numbers; it refuses some depthwise kernels.
+    """
+    layers = plain(spec)[0].layers
+    return spec.kind != "tokens" and not any(
+        isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D)
+        for layer in layers
+    )
 
 
 def takes_tokens(model: keras.Model) -> bool:

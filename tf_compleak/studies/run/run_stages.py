@@ -229,6 +229,18 @@ def _learning_rate(step: recipes.Step | recipes.Original) -> str:
     return ""
 
 
+def _made_otherwise(recipe: recipes.Recipe | None) -> dict[str, Any]:
+    """What marks versions that were made by other means before, so that only these are redone.
+
+    Dynamic ones by the converter, with the same kernels; static ones of litert-quantizer with a
+    signature in the file, some 100 bytes.
+    """
+    match recipe and recipes.step(recipe, recipes.Quantization):
+        case recipes.PostTraining("dynamic") | recipes.LiteRT(scheme="static"):
+            return {"maker": "litert-quantizer/2"}
+    return {}
+
+
 @dataclass(frozen=True)
 class VersionFile(Declaration):
     """One version's `.tflite` file, made from the trained weights."""
@@ -283,6 +295,7 @@ class VersionFile(Declaration):
             "training": source.fingerprint(Training(self.family)),
             "recipe": self.version,
             "calibration": digest(source.calibration(self.family)) if calibrated else None,
+            **_made_otherwise(recipe),
         }
 
     def needs(self, source: StudyFiles) -> Sequence[Declaration]:
