@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import studies
 from absl import app, flags
 
 from tf_compleak.report.report import Report
@@ -84,8 +85,7 @@ class Line:
 def lines(report: Report, attacks: tuple[str, ...] = ()) -> list[Line]:
     """The rows of one study, in the order of its versions."""
     study = report.study
-    data = Path(study["dataset"].partition(":")[2] or study["dataset"]).name.removesuffix(".npz")
-    data = data if not study["dataset"].startswith("tfds:") else study["dataset"][5:]
+    data = studies.data_name(study["dataset"])
     model = study.get("model", "model")
     return [
         Line(data, model, version.name, tuple(_cells(report, version, attacks)))

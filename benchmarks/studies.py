@@ -17,6 +17,12 @@ def digits():
     return _study("digits")
 
 
+def data_name(dataset: str) -> str:
+    """What a --dataset is called in tables: the file's or data set's name, without its kind."""
+    kind, _, rest = dataset.partition(":")
+    return rest if kind == "tfds" else Path(rest or kind).name.removesuffix(".npz")
+
+
 def _study(name: str):
     from tf_compleak.cli import main as cli
     from tf_compleak.studies.study import Study

@@ -36,7 +36,7 @@ def with_gains(
 ) -> tuple[Result, ...]:
     """The rows: those of SR and MR with their gains, those of NR with what tells them apart from
     the original."""
-    differences = _Differences(table, scores, seed)
+    differences = Differences(table, scores, seed)
     singles = [row for row in table if row.tier == "NR"]
     return tuple(_with_gains(row, table, singles, differences) for row in table)
 
@@ -48,7 +48,7 @@ def _combined(row: Result, table: Sequence[Result]) -> list[Result]:
 
 
 def _with_gains(
-    row: Result, table: Sequence[Result], singles: Sequence[Result], differences: _Differences
+    row: Result, table: Sequence[Result], singles: Sequence[Result], differences: Differences
 ) -> Result:
     def gain(references: Sequence[Result]) -> Gain | None:
         return over_best(row, references, differences) if references else None
@@ -71,7 +71,7 @@ def _with_gains(
     )
 
 
-def over_best(row: Result, references: Sequence[Result], differences: _Differences) -> Gain:
+def over_best(row: Result, references: Sequence[Result], differences: Differences) -> Gain:
     """How far a row lies above the best of some others, figure by figure."""
     best = max(references, key=lambda reference: reference.auc.value)
     auc = _least(row, references, lambda of: of.auc, differences.auc)
@@ -132,7 +132,7 @@ def stretch(level: float, count: int) -> float:
     return normal.inv_cdf(1 - alpha / count) / normal.inv_cdf(1 - alpha)
 
 
-class _Differences:
+class Differences:
     """Paired differences of rows, every one made once."""
 
     def __init__(self, table: Sequence[Result], scores: Mapping[Key, Pooled], seed: int):
