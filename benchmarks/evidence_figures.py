@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,11 +106,26 @@ def line(report: Report, attack: str) -> Line:
         versions={row.release[0]: row.to_original.auc for row in singles if row.to_original},
         low=low,
         strict={k: row.gain_same.auc for k, row in shown.items() if row.gain_same},
-        validation=next(
-            (v.validation_accuracy for v in report.versions if v.name == ORIGINAL), None
-        ),
-        remarks=(*(f"{f.name}: {f.reason}" for f in report.failures), *report.sanity.warnings()),
+        validation=accuracies.get(ORIGINAL),
+        remarks=tuple(_remarks(report)),
     )
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    """What failed, without the place where the study was run, and what its sanity runs say."""
+    for failure in report.failures:
+        reason = failure.reason.replace(f"{report.provenance.get('workdir', '')}/", "")
+        yield f"{failure.name}: {reason}"
+    yield from report.sanity.warnings()
+    for version in report.versions:
+        accuracy = version.validation_accuracy
+        if version.name == ORIGINAL and accuracy and accuracy.low < 2 * _guessing(report):
+            yield f"the original was hardly trained: validation accuracy {accuracy}."
+
+
+def _guessing(report: Report) -> float:
+    """One in as many classes as the scored examples have."""
+    return 1 / len(np.unique(report.scored.labels))
 
 
 def _by_shadows(rows: Sequence[Result]) -> Result:
@@ -166,6 +181,14 @@ def at_level(estimate: Estimate, count: int) -> Estimate:
     factor = gains.stretch(estimate.level, count)
     wider = estimate.widened(factor, f"{count} of them", (-1.0, 1.0))
     return dataclasses.replace(wider, level=1 - (1 - estimate.level) / count)
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference as text, rounding errors of 0 as 0."""
+    if not estimate.measurable:
+        return str(estimate)
+    ends = {name: round(getattr(estimate, name), 9) for name in ("value", "low", "high")}
+    return dataclasses.replace(estimate, **ends).beside(0, signed=True)
 
 
 def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
@@ -291,7 +314,7 @@ def statement(text: str, estimates: dict[str, Estimate]) -> Statement:
             side = result.shown
         elif wide.measurable and wide.high < 0:
             side = result.contrary
-        side[name] = wide.beside(0, signed=True)
+        side[name] = signed(wide)
     return result
 
 
@@ -310,7 +333,7 @@ def differs(pairs: Sequence[Pair]) -> Statement:
         side = result.shown if apart else result.undecided
         most = max(wide.items(), key=lambda item: abs(item[1].value))
         told = apart or dict([most])
-        side[pair.name] = "; ".join(f"{n} {e.beside(0, signed=True)}" for n, e in told.items())
+        side[pair.name] = "; ".join(f"{n} {signed(e)}" for n, e in told.items())
     return result
 
 

@@ -103,7 +103,7 @@ def _effect(effect: Effect | None) -> list[str]:
     if effect is None:
         return ["fewer than 2", "n/a", "n/a"]
     spread = f"{effect.tau:.3f}; {effect.i2:.0%}; {effect.p:.2g}"
-    return [str(len(effect.pairs)), effect.estimate.beside(0, signed=True), spread]
+    return [str(len(effect.pairs)), figures.signed(effect.estimate), spread]
 
 
 def _row(line: Line) -> list[str]:
@@ -134,7 +134,7 @@ def _gain_row(line: Line) -> list[str]:
 def _gain_figures(gain) -> Iterator[str]:
     for estimate in (gain.auc, gain.tpr_at_fpr.get(figures.LOW_FPR)):
         if estimate is not None:
-            yield estimate.beside(0, signed=True)
+            yield figures.signed(estimate)
 
 
 def _table(head: Sequence[str], rows) -> str:
