@@ -223,6 +223,15 @@ RUN_FLAGS = {
             "defense; 0: never",
         ),
         (
+            "remedies",
+            "trainings and exposures to try beside the plain study, on target and shadows alike "
+            "(the attacker adapts): dp-sgd:eps=8 (more by colons: delta=1e-5, norm=1), "
+            "label-smoothing:0.1, early-stopping:5, distillation (distillation:TEMPERATURE), and "
+            "what --exposure takes, such as temperature:2, round:2. The report sets accuracy paid "
+            "beside leakage bought, paired. dp-sgd takes the package dp-accounting: "
+            "pip install 'tf-compleak[dp]'",
+        ),
+        (
             "mixed_precision",
             "none | bfloat16 | float16: what trainings compute in, with float32 weights; "
             "fine-tuning and exported versions are float32",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import os
 import shlex
@@ -23,6 +24,7 @@ from tf_compleak.report.report import Report
 from tf_compleak.studies.audit.audit_settings import Audit
 from tf_compleak.studies.options import Options
 from tf_compleak.studies.run import pipeline, run_versions, train_command
+from tf_compleak.studies.run.remedy_work import Compared
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
@@ -32,9 +34,10 @@ from tf_compleak.studies.run.run_stages import (
     everything,
 )
 from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.study import Study
+from tf_compleak.studies.study import Study, remedied
 
 DONE, FAILED, OPEN = "done", "failed", "to do"
+WAITS = "waits for what comes before"
 REPORT = "report"
 LOG_MOST = 2**26  # bytes of the journal that are read
 
@@ -80,15 +83,41 @@ def _tasks(study: Study, options: Options) -> list[tuple[str, str]]:
     source = Source(study, options.workdir)
     if texts := pending(pipeline.text_stages(source), source):
         return [*((task.name, why) for task, why in texts), *_waiting(study, "the token ids")]
-    usable = _usable(source)
+    tasks = _tasks_of(source)
+    for remedy in study.trained_remedies:
+        of_remedy = _tasks_of(source.under(remedy))
+        tasks += [(pipeline.title_under(remedy, title), why) for title, why in of_remedy]
+    return [*tasks, *_comparing(source, bool(tasks))]
+
+
+def _tasks_of(source: Source) -> list[tuple[str, str]]:
+    """The tasks of one study, plain or under a remedy."""
+    study, usable = source.study, _usable(source)
     tasks = pending(everything(study, usable), source)
-    why = "waits for what comes before" if tasks else Figures(study.plan(usable)).why(source)
+    why = WAITS if tasks else Figures(study.plan(usable)).why(source)
     return [*((task.name, why) for task, why in tasks), *([(FIGURES, why)] if why else [])]
 
 
+def _comparing(source: Source, waits: bool) -> list[tuple[str, str]]:
+    """The comparisons with remedies that are to be made."""
+    reasons = [(stage.title, WAITS if waits else stage.why(source)) for stage in _compared(source)]
+    return [(title, why) for title, why in reasons if why]
+
+
+def _compared(source: Source) -> list[Compared]:
+    study, usable = source.study, _usable(source)
+    under = {remedy: _usable(source.under(remedy)) for remedy in study.trained_remedies}
+    return [Compared(remedy, usable, under.get(remedy, ())) for remedy in study.remedies]
+
+
 def _waiting(study: Study, what: str) -> list[tuple[str, str]]:
-    titles = [stage.title for stage in everything(study, study.versions)]
-    return [(title, f"waits for {what}") for title in [*titles, FIGURES]]
+    titles = [*(stage.title for stage in everything(study, study.versions)), FIGURES]
+    for remedy in study.trained_remedies:
+        under = remedied(study, remedy)
+        own = [*(stage.title for stage in everything(under, under.versions)), FIGURES]
+        titles += [pipeline.title_under(remedy, title) for title in own]
+    titles += [Compared(remedy, (), ()).title for remedy in study.remedies]
+    return [(title, f"waits for {what}") for title in titles]
 
 
 def _usable(source: Source) -> tuple[str, ...]:
@@ -172,7 +201,8 @@ def _report_damage(workdir: Workdir) -> str:
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         return f"measured/{SAVED} cannot be read ({error})"
     says = [
-        {**findings.to_json(), "study": {}, "provenance": {}} for findings in (report, measured)
+        {**findings.to_json(), "study": {}, "provenance": {}, "remedies": []}
+        for findings in (report, measured)
     ]
     return "" if says[0] == says[1] else "report.json does not say what was measured"
 
@@ -189,6 +219,21 @@ def _planned(study: Study, root: str, errors: dict[str, str], thorough: bool) ->
     if any(declared.why(source, thorough) for declared in texts):
         yield from (State(title, OPEN, why) for title, why in _waiting(study, "the token ids"))
         return
+    yield from _states_of(source, errors, thorough)
+    for remedy in study.trained_remedies:
+        of_remedy = {
+            title.removesuffix(end): error
+            for title, error in errors.items()
+            if title.endswith(end := pipeline.title_under(remedy, ""))
+        }
+        for state in _states_of(source.under(remedy), of_remedy, thorough):
+            yield dataclasses.replace(state, name=pipeline.title_under(remedy, state.name))
+    yield from (_state(stage_, source, errors, thorough) for stage_ in _compared(source))
+
+
+def _states_of(source: Source, errors: dict[str, str], thorough: bool) -> Iterator[State]:
+    """Of the stages of one study, plain or under a remedy, after its data and token ids."""
+    study = source.study
     broken = {
         name
         for name in study.versions

@@ -191,6 +191,12 @@ def step(recipe: Recipe, kind) -> Step | None:
     return next((step for step in steps(recipe) if isinstance(step, kind)), None)
 
 
+def tuned(recipe: Recipe) -> list[Step]:
+    """The steps of a recipe that are fine-tuned on the members."""
+    kinds = (Pruning, PatternPruning, Clustering, QuantizationAware)
+    return [each for each in steps(recipe) if isinstance(each, kinds)]
+
+
 def calibrated(recipe: Recipe) -> bool:
     """Whether activation ranges are found on examples."""
     match step(recipe, Quantization):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ __all__ = ["ASIDE", "RECORD", "SCHEMA", "Stage", "Workdir", "fingerprint", "slug
 
 FOLDERS = (  # of a study's or an audit's folder: what may be left aside in them is removed
     *("data", "tokens", "preset", "families", "attacks", "measured", "examples", "logs"),
-    *("answers", "observations", "sensitivities", "marginal"),
+    *("answers", "observations", "sensitivities", "marginal", "remedies"),
 )
 
 
@@ -195,6 +196,14 @@ class Workdir:
         """What each of these versions adds."""
         return self.root / "marginal" / slug(versions)
 
+    def remedied(self, remedy: str) -> Workdir:
+        """The folder of the same study under a remedy; what it shares with this one is here."""
+        return _Remedied(self, self.root / "remedies" / re.sub(r"[^a-z0-9.]+", "-", remedy))
+
+    def compared(self) -> StorePath:
+        """What a remedy changes."""
+        return self.root / "compared"
+
     def figures(self) -> StorePath:
         """What the report says, before where and when it was made are added."""
         return self.root / "measured"
@@ -204,6 +213,29 @@ class Workdir:
         if file_store.is_local(self.root):
             return self.root / "logs"
         return Path(tempfile.gettempdir()) / f"tf-compleak-{fingerprint(root=str(self.root))}"
+
+
+class _Remedied(Workdir):
+    """A folder inside that of the plain study, whose data it uses."""
+
+    def __init__(self, plain: Workdir, root: StorePath):
+        super().__init__(root)
+        self.plain = plain
+
+    def data(self) -> StorePath:
+        return self.plain.data()
+
+    def tokens(self, name: str) -> StorePath:
+        return self.plain.tokens(name)
+
+    def preset(self) -> StorePath:
+        return self.plain.preset()
+
+    def membership(self, family: str) -> StorePath:
+        return self.plain.membership(family)
+
+    def logs(self) -> StorePath:
+        return self.plain.logs()
 
 
 def _only_logs(folder: StorePath) -> bool:

@@ -132,6 +132,15 @@ def stretch(level: float, count: int) -> float:
     return normal.inv_cdf(1 - alpha / count) / normal.inv_cdf(1 - alpha)
 
 
+def auc_difference(first: Pooled, second: Pooled) -> Estimate:
+    """AUC of the first scores less that of the second, on the same examples, paired."""
+    if first.examples is None:
+        return intervals.auc_difference(first.values, second.values, first.members)
+    return clustered.clustered_auc_difference(
+        first.values, second.values, first.members, first.examples
+    )
+
+
 class Differences:
     """Paired differences of rows, every one made once."""
 
@@ -159,12 +168,7 @@ class Differences:
         return self._kept[*keys, fpr]
 
     def _auc(self, key: Key, reference: Key) -> Estimate:
-        first, second = self._scores[key], self._scores[reference]
-        if first.examples is None:
-            return intervals.auc_difference(first.values, second.values, first.members)
-        return clustered.clustered_auc_difference(
-            first.values, second.values, first.members, first.examples
-        )
+        return auc_difference(self._scores[key], self._scores[reference])
 
     def _tpr(self, key: Key, reference: Key, fpr: float) -> Estimate:
         if self._scores[key].examples is not None:

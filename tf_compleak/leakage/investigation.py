@@ -67,7 +67,7 @@ def investigate(
             f"({len(plan.releases())} releases)."
         )
     failures = [*lost, *plan.failures(), *_run(plan, provider, executor, first, tell)]
-    table = Table(_pooled(plan, provider), _shown(plan, provider))
+    table = Table(pooled(plan, provider), shown(plan, provider))
     if not table.scores:
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in failures))
         raise ValueError(f"no attack could be run: {reasons}")
@@ -150,19 +150,20 @@ def _rows(plan: Plan, scores: Mapping[Key, Pooled], tell: Tell) -> tuple[Result,
     return report_rows.rows(scores, question.seed, question.delta, tell, coins=question.coins)
 
 
-def _pooled(
-    plan: Plan, provider: Provider, count: int = 0, exposure: str = ""
-) -> dict[Key, Pooled]:
-    """The scores of finished attacks over all targets, fitted on `count` shadows (0: all)."""
-    pooled, declared = {}, _declared(plan, provider)
+def pooled(plan: Plan, provider: Provider, count: int = 0, exposure: str = "") -> dict[Key, Pooled]:
+    """The scores of finished attacks over all targets, fitted on `count` shadows (0: all).
+
+    `exposure`: what is seen through; "": the question's first.
+    """
+    scores, declared = {}, _declared(plan, provider)
     for key in plan.all_keys():
         runs = plan.runs(key, count, exposure or plan.question.exposure[0])
         stages = [declared[run].stage(provider) for run in runs if run in declared]
         if len(stages) == len(runs) and all(stage.facts() is not None for stage in stages):
             parts = [scoring.read(stage) for stage in stages]
             ids = [provider.ids(run.target) for run in runs] if len(runs) > 1 else []
-            pooled[key] = pooled_scores.pool(parts, ids, len(runs[0].shadows))
-    return pooled
+            scores[key] = pooled_scores.pool(parts, ids, len(runs[0].shadows))
+    return scores
 
 
 def _declared(plan: Plan, provider: Provider) -> dict[Run, Scoring | Combining]:
@@ -182,11 +183,11 @@ def _other_targets(plan: Plan, provider: Provider) -> list[Observations]:
     ]
 
 
-def _shown(plan: Plan, provider: Provider) -> Observations:
-    """What the first exposure shows of the target, its examples by the names that users know."""
+def shown(plan: Plan, provider: Provider, exposure: str = "") -> Observations:
+    """What an exposure, by default the first, shows of the target; ids are users' names."""
     target = provider.observations(TARGET, plan.usable)
     target = dataclasses.replace(target, ids=provider.names(TARGET))
-    return exposures.shown(target, plan.question.exposure[0])
+    return exposures.shown(target, exposure or plan.question.exposure[0])
 
 
 def _curve(plan: Plan, provider: Provider, tell: Tell) -> tuple[Result, ...]:
@@ -195,7 +196,7 @@ def _curve(plan: Plan, provider: Provider, tell: Tell) -> tuple[Result, ...]:
         return ()
     rows = ()
     for count in sorted({*plan.question.shadow_counts, plan.num_shadows}):
-        rows += _rows(plan, _pooled(plan, provider, count), tell)
+        rows += _rows(plan, pooled(plan, provider, count), tell)
     return rows
 
 
@@ -204,7 +205,7 @@ def _exposed(plan: Plan, provider: Provider, rows, tell: Tell) -> tuple[Exposed,
     first, *others = plan.question.exposure
     if not others:
         return ()
-    more = [Exposed(name, _rows(plan, _pooled(plan, provider, 0, name), tell)) for name in others]
+    more = [Exposed(name, _rows(plan, pooled(plan, provider, 0, name), tell)) for name in others]
     return (Exposed(first, rows), *more)
 
 

@@ -123,6 +123,12 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
     return Estimate(successes / n, float(low), float(high), level, "Clopper-Pearson", n)
 
 
+def bonett_price(only_a: int, only_b: int, n: int) -> tuple[float, float]:
+    """Centre and variance of a paired difference of shares, one more of each kind counted in."""
+    p, q = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    return p - q, (p + q - (p - q) ** 2) / (n + 2)
+
+
 def balanced_accuracy_estimate(
     scores: np.ndarray, members: np.ndarray, threshold: float, level: float = 0.95
 ) -> Estimate:
@@ -181,9 +187,9 @@ def balanced_accuracy_difference(
             int((x & ~y)[kind].sum()) for x, y in ((right_a, right_b), (right_b, right_a))
         )
         value += (only_a - only_b) / n / 2
-        p, q = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
-        centre += (p - q) / 2
-        variance += (p + q - (p - q) ** 2) / (n + 2) / 4
+        kind_centre, kind_variance = bonett_price(only_a, only_b, n)
+        centre += kind_centre / 2
+        variance += kind_variance / 4
     half = z * math.sqrt(variance)
     low, high = max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0)
     return Estimate(value, low, high, level, "Bonett-Price, paired", len(members))

@@ -7,6 +7,7 @@ Ties are broken at random throughout, as in `roc.tpr_at_fpr`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,6 +92,30 @@ def tpr_difference(
     rates = [row.rates(of) for row, of in zip((first, second), thresholds, strict=True)]
     draws = rates[0] - rates[1] + _discordant(caught, members, rng) - value
     return _estimate(value, draws, level, "paired counts", len(members))
+
+
+def proportion_difference(
+    right_a: np.ndarray, right_b: np.ndarray, level: float = 0.95
+) -> Estimate:
+    """The share of a less that of b on the same examples, paired.
+
+    Args:
+      right_a, right_b: bool[N], of the same N independent examples; N is 1 or more.
+      level: coverage of the two-sided interval, in (0, 1).
+
+    Raises:
+      ValueError: lengths that differ, no example, or `level`.
+
+    Bonett & Price, Journal of Educational and Behavioral Statistics 2012.
+    """
+    z, n = intervals.normal_quantile(level), len(right_a)
+    if n == 0 or n != len(right_b):
+        raise ValueError(f"right: one of every example, got {n} and {len(right_b)}.")
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    centre, variance = intervals.bonett_price(only_a, only_b, n)
+    value, half = (only_a - only_b) / n, z * math.sqrt(variance)
+    low, high = max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0)
+    return Estimate(value, low, high, level, "Bonett-Price, paired", n)
 
 
 def _discordant(caught: Sequence[np.ndarray], members: np.ndarray, rng) -> np.ndarray:

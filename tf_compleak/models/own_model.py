@@ -10,6 +10,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -225,6 +226,7 @@ class CompiledLoss:
     """The loss that the user's model is compiled with, of logits."""
 
     spec: ModelSpec
+    soft: ClassVar[bool] = False
 
     def function(self) -> Loss:
         """The mean loss of labels int64[B] and logits f32[B, C]."""

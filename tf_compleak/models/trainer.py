@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +14,19 @@ from tf_compleak.types import validators
 
 Weights = list[np.ndarray]
 Prepare = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # labels int64[B], logits f32[B, C] -> f32[]
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # labels, logits f32[B, C] -> f32[]
 OPTIMIZERS = ("sgd", "adamw")
 BETA, EPSILON = 0.999, 1e-7  # of Adam
+LABELS = tf.TensorSpec([None], tf.int64)
 
 
 class LossOf(Protocol):
-    """Where another loss than the cross-entropy comes from; hashable, as graphs are kept by it."""
+    """Where another loss than the cross-entropy comes from; hashable, as graphs are kept by it.
+
+    `soft`: whether labels are shares of classes f32[B, C], not classes int64[B].
+    """
+
+    soft: ClassVar[bool]
 
     def function(self) -> Loss:
         """The mean loss of a batch."""
@@ -30,6 +36,26 @@ class LossOf(Protocol):
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """f32[]: the mean over the batch."""
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What makes a training DP-SGD; see `models.private`.
+
+    Attributes:
+      noise_multiplier: deviation of the noise on a sum of gradients, in units of the norm.
+      norm: what the gradient of every example is clipped to.
+      members: how many training examples there are to be: a public number, whatever they are.
+    """
+
+    noise_multiplier: float
+    norm: float
+    members: int
+
+    def __post_init__(self):
+        validators.between("noise multiplier", self.noise_multiplier, 0, 1e6)
+        validators.between("norm", self.norm, 1e-6, 1e6)
+        validators.at_least("members", self.members, 1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,7 @@ class Optimization:
       optimizer: "sgd", or "adamw" (Loshchilov & Hutter, ICLR 2019): Adam with the momentum as its
         first beta, 0.999 as its second, and decoupled weight decay.
       loss: None: the cross-entropy.
+      privacy: None: every step takes the gradient as it is.
     """
 
     epochs: int
@@ -53,6 +80,7 @@ class Optimization:
     cosine: bool = True
     optimizer: str = "sgd"
     loss: LossOf | None = None
+    privacy: Privacy | None = None
 
     def __post_init__(self):
         validators.at_least("epochs", self.epochs, 1)
@@ -120,11 +148,13 @@ class Trainer:
             self._step = tf.Variable(0.0, trainable=False)
             self._scale = LossScale() if scaled else None
         shape, self._dtype = model.input_shape[1:], model.inputs[0].dtype
+        soft = optimization.loss is not None and optimization.loss.soft
+        self._labels = tf.TensorSpec([None, None], tf.float32) if soft else LABELS
         self._epoch = tf.function(
             self._run_epoch,
             input_signature=[
                 tf.TensorSpec([None, *shape], self._dtype),
-                tf.TensorSpec([None], tf.int64),
+                self._labels,
                 tf.TensorSpec([None, None], tf.int64),
                 tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([2], tf.int32),
@@ -142,23 +172,37 @@ class Trainer:
         return sum(v.shape.num_elements() * v.dtype.size for v in variables)
 
     def epochs(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Iterator[Epoch]:
-        """Train on x [N, ...], y int[N] from the model's present weights; yields every epoch."""
+        """Train on x [N, ...], y from the model's present weights; yields every epoch.
+
+        y is int[N], or shares of classes f32[N, C] where the loss takes these.
+        """
         settings = self._settings
         self._reset()
-        x, y = tf.constant(x, self._dtype), tf.constant(y, tf.int64)
-        batch = min(settings.batch_size, len(x)) // self._replicas * self._replicas
-        steps = len(x) // batch
+        x, y = tf.constant(x, self._dtype), tf.constant(y, self._labels.dtype)
+        steps = self._steps(len(x))
         progress = np.arange(settings.epochs * steps) / (settings.epochs * steps)
         schedule = 0.5 * (1 + np.cos(np.pi * progress)) if settings.cosine else 1 + 0 * progress
         rates = np.float32(settings.learning_rate * schedule).reshape(settings.epochs, steps)
         for index in range(settings.epochs):
-            order = rng.permutation(len(x))[: steps * batch].reshape(steps, batch)
+            order = self._order(len(x), rng)
             seed = rng.integers(2**30, size=2, dtype=np.int32)
             start = time.perf_counter()
             loss, correct = self._epoch(x, y, order, rates[index], seed)
-            loss, correct = float(loss) / steps, float(correct) / (steps * batch)
+            loss, correct = float(loss) / steps, float(correct) / max(1, (order >= 0).sum())
             seconds = time.perf_counter() - start
             yield Epoch(index + 1, loss, correct, float(rates[index, 0]), seconds)
+
+    def _steps(self, count: int) -> int:
+        """Of an epoch."""
+        return count // self._batch(count)
+
+    def _batch(self, count: int) -> int:
+        return min(self._settings.batch_size, count) // self._replicas * self._replicas
+
+    def _order(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """int64[steps, B]: the examples of every step of an epoch; below 0: none."""
+        steps, batch = self._steps(count), self._batch(count)
+        return rng.permutation(count)[: steps * batch].reshape(steps, batch)
 
     def logits(self, x: np.ndarray, batch: int = 512) -> np.ndarray:
         """f32[N, C] outputs on x [N, ...], without dropout or augmentation."""
@@ -214,9 +258,13 @@ class Trainer:
                 mean /= self._replicas
             scaled = mean * self._scale.factor if self._scale else mean
         gradients = tape.gradient(scaled, self.model.trainable_variables)
-        hits = tf.equal(tf.argmax(logits, axis=1), labels)
-        correct = tf.reduce_sum(tf.cast(hits, tf.float32))
+        correct = tf.reduce_sum(tf.cast(self._hits(labels, logits), tf.float32))
         return mean, correct, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _hits(self, labels, logits):
+        """bool[B]: where the model is right, or answers as its teacher does."""
+        classes = labels if self._labels is LABELS else tf.argmax(labels, axis=1)
+        return tf.equal(tf.argmax(logits, axis=1), classes)
 
     def _update(self, gradients, rate):
         """Add up the replicas' gradients and apply them, unless half precision overflowed."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, own_model, replicas
+from tf_compleak.models import AUGMENTATIONS, ModelSpec, build, own_model, private, replicas
 from tf_compleak.models.graph_cache import reuse_graph
 from tf_compleak.models.trainer import Epoch, Optimization, Trainer, Weights
 from tf_compleak.types import validators
@@ -42,16 +42,13 @@ def _trainer(
 ) -> Trainer:
     for name in augmentation:
         validators.choice("--augmentation", name, AUGMENTATIONS)
+    prepare = functools.partial(augment, names=augmentation)
+    if optimization.privacy is not None:
+        return private.PrivateTrainer(build(spec), optimization, prepare)
     strategy = replicas.strategy()
     with strategy.scope(), replicas.precision(precision):
         model = build(spec)
-    return Trainer(
-        model,
-        optimization,
-        functools.partial(augment, names=augmentation),
-        strategy,
-        scaled=precision == "float16",
-    )
+    return Trainer(model, optimization, prepare, strategy, scaled=precision == "float16")
 
 
 def _refuse_ours(augmentation: tuple[str, ...], precision: str) -> None:
@@ -82,7 +79,8 @@ def train(
     """Train from scratch; the weights of the best epoch on validation, or of the last one.
 
     Args:
-      examples: x f32[N, ...], y int[N] of the members.
+      examples: x f32[N, ...], y int[N] of the members; shares of classes f32[N, C] where the loss
+        takes these.
       validation: the same of a slice that is neither members nor scored non-members.
       augmentation: any of "flip" (left-right) and "crop" (shift by up to an eighth), on training
         batches only.

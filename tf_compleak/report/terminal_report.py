@@ -29,6 +29,8 @@ def print_report(report: Findings, console: Console) -> None:
         console.print(table, "")
     for table in (*_compared(report, wide), *_added(report, wide), *_shown(report, wide)):
         console.print(table, "")
+    for table in _remedies(report, wide):
+        console.print(table, "")
     _explain(report, console, wide)
     if report.failures:
         console.print(_failures(report, wide), "")
@@ -41,6 +43,7 @@ def summary(report: Findings) -> str:
     for tier in wording.TIERS:
         if row := report.leading(tier):
             lines += _summary_of(report, row)
+    lines += _summary_of_remedies(report)
     lines += [f"caution: {line}" for line in wording.cautions(report)]
     lines += [f"failed: {failure.name}: {failure.reason}" for failure in report.failures]
     return wording.plain_lines(lines)
@@ -72,6 +75,24 @@ def _summary_of(report: Findings, row: Result) -> list[str]:
         ),
         *(f"  {name}: {wording.signed(estimate)}" for name, estimate in signed.items()),
     ]
+
+
+def _summary_of_remedies(report: Findings) -> list[str]:
+    lines = []
+    for remedy in report.remedies:
+        lines.append(f"remedy {remedy.name}: {remedy.note}")
+        for change in remedy.changes:
+            figures = {"accuracy": change.accuracy, "AUC": change.auc}
+            for rate, tpr in sorted(change.tpr_at_fpr.items(), reverse=True):
+                figures[f"TPR@{wording.percent(rate)}"] = tpr if tpr.measurable else None
+            lines.append(f"  {wording.changed(change, report)}, n = {change.auc.n}:")
+            lines += [
+                f"    change in {name}: {wording.signed(figure)}"
+                for name, figure in figures.items()
+                if figure is not None
+            ]
+        lines += [f"  failed: {failure.name}: {failure.reason}" for failure in remedy.failures]
+    return lines
 
 
 def _table(title: str, first: str, wide: bool) -> Table:
@@ -244,6 +265,26 @@ def _shown(report: Findings, wide: bool) -> list[Table]:
     return [table]
 
 
+def _remedies(report: Findings, wide: bool) -> list[Table]:
+    """What every remedy changes: accuracy paid, leakage bought."""
+    if not report.remedies:
+        return []
+    rates = wording.remedy_rates(report)
+    table = _table("Remedies, on target and shadows: paired changes", "remedy", wide)
+    _figure_columns(table, "accuracy", "AUC", *(_rate_name(rate, wide) for rate in rates))
+    for remedy in report.remedies:
+        table.add_row(Text(wording.plain(remedy.name), "bold"))
+        for change in remedy.changes:
+            name = Text(f"  {wording.plain(wording.changed(change, report))}")
+            figures = (change.accuracy, change.auc, *map(change.tpr_at_fpr.get, rates))
+            table.add_row(name, *(_figure(figure, wide, sign=True) for figure in figures))
+        for failure in remedy.failures:
+            table.add_row(
+                Text(f"  {wording.plain(failure.name)}: {wording.plain(failure.reason)}", "dim")
+            )
+    return [table]
+
+
 def _explain(report: Findings, console: Console, wide: bool) -> None:
     """What was left out of the tables, and what their figures are."""
     lines = []
@@ -263,6 +304,15 @@ def _explain(report: Findings, console: Console, wide: bool) -> None:
             "Gain: paired difference in AUC to the best row on one of the release's versions, by "
             "the same attack where it has one."
         )
+    if report.remedies:
+        lines.append(
+            "Remedies: accuracy on the target's non-members and leakage, under the remedy less "
+            "without it, on the same examples. Either attacker knows what was done and has shadows "
+            "under it."
+        )
+    lines += [
+        f"{wording.plain(remedy.name)}: {wording.plain(remedy.note)}." for remedy in report.remedies
+    ]
     if any(version.relative_loss for version in report.versions):
         lines.append("Lost: share of the original's accuracy above guessing.")
     if wide and wording.bounds_epsilon(report):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tf_compleak.leakage import shadow_likeness
 from tf_compleak.types import ORIGINAL, STRONGEST, Estimate, Release, Tier
-from tf_compleak.types.comparisons import Gain
+from tf_compleak.types.comparisons import Gain, RemedyChange
 from tf_compleak.types.findings import Findings, Result, leading, strongest_rows
 
 TIERS: tuple[Tier, ...] = ("NR", "SR", "MR")
@@ -249,6 +249,22 @@ def _part(report: Findings, row: Result) -> str:
         f"{tiers[row.tier]} ({row_name(row, report)}){reaches} AUC {row.auc.beside(0.5)}{guessing}"
     )
     return f"{text}, {gain_words(report, row)}" if gain_of(row) else text
+
+
+def changed(change: RemedyChange, report: Findings) -> str:
+    """What a change of a remedy is of."""
+    under = release_name(change.remedied[0], report)
+    if change.of == "version":
+        return under
+    plain = release_name(change.plain[0], report)
+    beside = "" if plain == under else f", without the remedy {plain}"
+    return f"strongest release: {under}{beside}"
+
+
+def remedy_rates(report: Findings) -> list[float]:
+    """The false positive rates at which what remedies change is measurable."""
+    rates = [c.tpr_at_fpr for remedy in report.remedies for c in remedy.changes]
+    return sorted({r for of in rates for r, tpr in of.items() if tpr.measurable}, reverse=True)
 
 
 def chosen(report: Findings, tier: Tier) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from tf_compleak.engine.user_code import UserCode
 from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import GROWING, Question
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
-from tf_compleak.studies import own_family
+from tf_compleak.studies import own_family, remedies
 from tf_compleak.types import LEAST, Release, validators
 
 SPLITS = ("disjoint", "halves", "coins")
@@ -34,8 +35,9 @@ class Study(Question):
       ValueError: for an unknown name or a value out of range, naming the flag.
     """
 
-    growing: ClassVar[tuple[str, ...]] = (*GROWING, "save_examples")
+    growing: ClassVar[tuple[str, ...]] = (*GROWING, "save_examples", "remedies")
     apart: ClassVar[tuple[str, ...]] = ("time_limit",)
+    remedy: ClassVar[str] = ""
 
     dataset: str = "digits"
     tfds_split: str = "train"
@@ -79,6 +81,7 @@ class Study(Question):
     calibration_size: int = 100
     max_accuracy_drop: float = 0.15
     attacks: tuple[str, ...] = DEFAULT_ATTACKS
+    remedies: tuple[str, ...] = ()
 
     def __post_init__(self):
         sources.parse(self.dataset)
@@ -110,6 +113,7 @@ class Study(Question):
             )
         validators.at_least("--finetune_epochs", self.finetune_epochs, 1)
         validators.between("--max_accuracy_drop", self.max_accuracy_drop, 0, 1)
+        self._check_remedies()
 
     @property
     def one_pool(self) -> bool:
@@ -184,11 +188,31 @@ class Study(Question):
                 flags = (("augmentation", ()), ("early_stopping", 0), ("mixed_precision", "none"))
                 self._refuse(flags, f"the training is that of {who}")
 
+    def _check_remedies(self) -> None:
+        """That every remedy can be tried; those that only hide answers become exposures."""
+        validators.distinct("--remedies", self.remedies)
+        for text in self.remedies:
+            if isinstance(remedies.parse(text), remedies.Shown):
+                if text == self.exposure[0]:
+                    raise ValueError(
+                        f"--remedies={text}: is what --exposure={text} shows already; name another."
+                    )
+                if text not in self.exposure:
+                    object.__setattr__(self, "exposure", (*self.exposure, text))
+            else:
+                remedied(self, text)
+
     def _refuse(self, flags: tuple[tuple[str, Any], ...], why: str) -> None:
         """ValueError for the first of these flags that is not at its default."""
         for name, default in flags:
             if getattr(self, name) != default:
                 raise ValueError(f"--{name}={getattr(self, name)}: {why}; leave --{name} out.")
+
+    @property
+    def trained_remedies(self) -> tuple[str, ...]:
+        """The remedies that need another training."""
+        named = [(text, remedies.parse(text)) for text in self.remedies]
+        return tuple(text for text, remedy in named if not isinstance(remedy, remedies.Shown))
 
     @property
     def makes_versions(self) -> bool:
@@ -220,3 +244,80 @@ class Study(Question):
                 if "sensitivities" in kinds(self, attack)
             )
         return Plan(self, self.families, self.versions, usable, self.targets, lost)
+
+
+@dataclass(frozen=True)
+class RemediedStudy(Study):
+    """The same study with a remedy on the target and its shadows.
+
+    Attributes:
+      remedy: of another training; see `studies.remedies`.
+      left_out: versions that cannot be made under it, with the reason of each.
+    """
+
+    remedy: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def plan(self, usable: Release) -> Plan:
+        """As of the plain study, without the blind baseline, which would be the same."""
+        return dataclasses.replace(super().plan(usable), has_inputs=False)
+
+
+def remedied(study: Study, text: str) -> RemediedStudy:
+    """A study with another training, for the attacks on all its usable versions.
+
+    What only needs to be asked once is left to the study itself: what each version adds, other
+    exposures, fewer shadows.
+
+    Raises:
+      ValueError: where the remedy does not go with the study.
+    """
+    remedy, flag = remedies.parse(text), f"--remedies={text}"
+    if study.family or study.train_command:
+        who = "--family" if study.family else "--train_command"
+        raise ValueError(f"{flag}: the training is that of {who}, which would have to take it.")
+    left_out: tuple[tuple[str, str], ...] = ()
+    change: dict[str, Any] = {}
+    if isinstance(remedy, remedies.EarlyStopping):
+        if study.early_stopping == remedy.patience:
+            raise ValueError(f"{flag}: the study has --early_stopping={remedy.patience} itself.")
+        change["early_stopping"] = remedy.patience
+    if isinstance(remedy, remedies.DpSgd):
+        _check_private(study, flag)
+        left_out = tuple(
+            (name, why) for name in study.versions if (why := _not_private(study, name))
+        )
+    without = {name for name, _ in left_out}
+    versions = tuple(name for name in study.versions if name not in without)
+    if not versions:
+        raise ValueError(f"{flag}: {left_out[0][0]}: {left_out[0][1]}; add original to --versions.")
+    change["releases"] = tuple(r for r in study.releases if not without & set(r))
+    change |= {"versions": versions, "remedies": (), "exposure": study.exposure[:1]}
+    change |= {"marginal": "none", "subset_budget": "", "shadow_counts": ()}
+    fields = {field.name: getattr(study, field.name) for field in dataclasses.fields(Study)}
+    return RemediedStudy(**fields | change, remedy=text, left_out=left_out)
+
+
+def _check_private(study: Study, flag: str) -> None:
+    """ValueError for what DP-SGD cannot be run with."""
+    if study.model in TEXT:
+        raise ValueError(
+            f"{flag}: is for images and tables; --model={study.model} takes texts, whose "
+            "vocabulary and embeddings it does not cover."
+        )
+    if study.mixed_precision != "none":
+        raise ValueError(
+            f"{flag}: computes in float32; leave --mixed_precision={study.mixed_precision} out."
+        )
+
+
+def _not_private(study: Study, version: str) -> str:
+    """Why a version would tell of members what epsilon does not count; "" where it does not."""
+    recipe = recipes.parse(version)
+    if recipes.tuned(recipe):
+        return "is fine-tuned on the members, which its epsilon would not count"
+    if recipes.calibrated(recipe) and study.calibration == "members":
+        return (
+            "has activation ranges found on members (--calibration), which epsilon does not count"
+        )
+    return ""

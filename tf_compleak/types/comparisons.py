@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tf_compleak.types.estimates import Estimate
-from tf_compleak.types.records import Count, Name, Rates, Record
+from tf_compleak.types.records import Count, Name, Pair, Rates, Record
 from tf_compleak.types.versions import Release
 
 
@@ -41,3 +42,30 @@ class FamilyAccuracy(Record):
     member_accuracy: Estimate
     non_member_accuracy: Estimate
     validation_accuracy: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class RemedyChange(Record):
+    """What a remedy changes for one version, or for the release that leaks most: remedied - plain.
+
+    Either attacker is the one that leads by its own shadows; both are scored on the same examples
+    of the target (paired).
+
+    Attributes:
+      of: "version": one alone. "strongest": the release that leads, in either study its own.
+      plain, remedied: the rows that are held against each other (release, attack).
+      accuracy: change of the version's accuracy on non-members; None of several versions.
+      auc: change in AUC; tpr_at_fpr: in TPR, by false positive rate.
+      plain_accuracy, remedied_accuracy, plain_auc, remedied_auc: what these are changes between.
+    """
+
+    of: Literal["version", "strongest"]
+    plain: Pair[Release, Name]
+    remedied: Pair[Release, Name]
+    auc: Estimate
+    tpr_at_fpr: Rates[Estimate]
+    plain_auc: Estimate
+    remedied_auc: Estimate
+    accuracy: Estimate | None = None
+    plain_accuracy: Estimate | None = None
+    remedied_accuracy: Estimate | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from tf_compleak.types.comparisons import FamilyAccuracy, Gain
+from tf_compleak.types.comparisons import FamilyAccuracy, Gain, RemedyChange
 from tf_compleak.types.estimates import Estimate, Roc
 from tf_compleak.types.marginal_leakage import Marginal
 from tf_compleak.types.records import (
@@ -22,6 +22,7 @@ from tf_compleak.types.records import (
     Pair,
     Rates,
     Record,
+    RemedyName,
     Share,
 )
 from tf_compleak.types.soundness import Sanity
@@ -127,6 +128,26 @@ class Exposed(Record):
         return leading(self.results, tier)
 
 
+@dataclass(frozen=True)
+class Remedy(Record):
+    """The study again under a remedy, with the attackers fitted on shadows under it, too.
+
+    Attributes:
+      kind: "training" where models were trained anew, "exposure" where their answers are hidden.
+      note: what was done, in words.
+      results: the rows under the remedy.
+      changes: what differs from the study without it; none where the remedy could not be tried.
+      failures: what failed under it, or does not go with it.
+    """
+
+    name: RemedyName
+    kind: Literal["training", "exposure"]
+    note: str
+    results: Items[Result]
+    changes: Items[RemedyChange]
+    failures: Items[Failure] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """What every row of a report says of every example of every target.
@@ -152,7 +173,7 @@ class Findings(Record):
     `curve` repeats rows with fewer shadows (attacker strength), `slices` the leading row of every
     tier on some of the examples, `exposed` all rows for each of several exposures; `scored` holds
     the scores of single examples, which are saved beside the JSON. `families` holds the accuracies
-    of the target and of its shadows, which should be alike.
+    of the target and of its shadows, which should be alike; `remedies` what was tried against it.
     """
 
     schema: Literal[1] = field(default=SCHEMA, kw_only=True)
@@ -167,6 +188,7 @@ class Findings(Record):
     exposed: Items[Exposed] = ()
     marginal: Marginal | None = None
     families: Items[FamilyAccuracy] = ()
+    remedies: Items[Remedy] = ()
     scored: Beside[Scored] = field(
         default=None, compare=False, repr=False, metadata={"exclude": True}
     )
@@ -212,6 +234,7 @@ class Findings(Record):
             ([version.name for version in self.versions], "version"),
             ([f"{attack} on {' + '.join(release)}" for attack, release in rows], "row"),
             ([exposed.exposure for exposed in self.exposed], "exposure"),
+            ([remedy.name for remedy in self.remedies], "remedy"),
         ):
             if repeated := [name for name, count in Counter(names).items() if count > 1]:
                 return f"{kind} {repeated[0][:100]} occurs more than once"

@@ -26,9 +26,14 @@ class StudyFiles(Protocol):
     holds_texts: bool
     in_splits: np.ndarray
     own_code: str
+    teacher: StudyFiles | None
 
     def flags(self, *names: str) -> dict[str, Any]:
         """The flags of these names, as JSON values."""
+        ...
+
+    def under(self, remedy: str) -> StudyFiles:
+        """The same study under a remedy of another training."""
         ...
 
     def fingerprint(self, stage: Declaration) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tf_compleak.data import vocabularies
@@ -15,8 +15,9 @@ from tf_compleak.leakage.plan import TARGET
 from tf_compleak.report.report import Report
 from tf_compleak.studies import door
 from tf_compleak.studies.options import Options
-from tf_compleak.studies.run import run_versions
+from tf_compleak.studies.run import remedy_work, run_versions
 from tf_compleak.studies.run.architecture import check, spec
+from tf_compleak.studies.run.remedy_work import Compared
 from tf_compleak.studies.run.run_stages import (
     Data,
     DataFolder,
@@ -29,8 +30,9 @@ from tf_compleak.studies.run.run_stages import (
     everything,
 )
 from tf_compleak.studies.run.source import Source
-from tf_compleak.studies.study import Study
-from tf_compleak.types import Failure
+from tf_compleak.studies.study import Study, remedied
+from tf_compleak.types import Failure, Release
+from tf_compleak.types.findings import Findings, Remedy
 from tf_compleak.types.progress import Tell, silent
 
 
@@ -47,27 +49,80 @@ def run(study: Study, options: Options, tell: Tell = silent) -> Report:
         door.opened(study, options, tell) as (journal, started),
         door.executor(study, options) as executor,
     ):
-        planned = everything(study, study.versions)
-        foretell(planned, journal)
+        for each, tell_of in _studies(study, journal):
+            foretell(everything(each, each.versions), tell_of)
         with door.claimed(study, options):
             source = _source(executor, study, options, journal)
-        call_off([stage for stage in planned if not stage.why(source, thorough=False)], journal)
-        failures = _versions(executor, source, journal)
-        usable = tuple(name for name in study.versions if name not in failures)
-        if not usable:
-            reasons = dict.fromkeys(f"{name}: {of.reason}" for name, of in failures.items())
-            raise ValueError(f"no version can be used: {'; '.join(reasons)}")
-        left = everything(study, usable)
-        call_off([stage for stage in planned if stage not in left], journal)
-        findings = investigate(
-            study.plan(usable),
-            source,
-            executor,
-            list(failures.values()),
-            journal,
-            first=asking_more(study, usable),
+        findings, usable = _measured(executor, source, journal)
+        tried = tuple(
+            _tried(executor, source, name, usable, findings, journal) for name in study.remedies
         )
+        findings = dataclasses.replace(findings, remedies=tried)
         return door.reported(findings, study, options, started, _provenance(source))
+
+
+def title_under(remedy: str, title: str) -> str:
+    """What a stage of the study under a remedy is called."""
+    return f"{title} under {remedy}"
+
+
+def _studies(study: Study, tell: Tell) -> Iterator[tuple[Study, Tell]]:
+    """The study and those under its remedies, with what to tell of the stages of each."""
+    yield study, tell
+    for remedy in study.trained_remedies:
+        yield remedied(study, remedy), _telling(remedy, tell)
+
+
+def _telling(remedy: str, tell: Tell) -> Tell:
+    def tell_under(title: str, done: int, total: int, text: str) -> None:
+        tell(title_under(remedy, title), done, total, text)
+
+    return tell_under
+
+
+def _measured(executor: Executor, source: Source, tell: Tell) -> tuple[Findings, Release]:
+    """Train, compress, ask and attack; what was found, and the versions that could be used."""
+    study = source.study
+    planned = everything(study, study.versions)
+    call_off([stage for stage in planned if not stage.why(source, thorough=False)], tell)
+    failures = _versions(executor, source, tell)
+    usable = tuple(name for name in study.versions if name not in failures)
+    if not usable:
+        reasons = dict.fromkeys(f"{name}: {of.reason}" for name, of in failures.items())
+        raise ValueError(f"no version can be used: {'; '.join(reasons)}")
+    left = everything(study, usable)
+    call_off([stage for stage in planned if stage not in left], tell)
+    findings = investigate(
+        study.plan(usable),
+        source,
+        executor,
+        list(failures.values()),
+        tell,
+        first=asking_more(study, usable),
+    )
+    return findings, usable
+
+
+def _tried(
+    executor: Executor,
+    source: Source,
+    name: str,
+    usable: Release,
+    findings: Findings,
+    tell: Tell,
+) -> Remedy:
+    """A remedy: the study under it where that needs another training, then what it changes."""
+    if name not in source.study.trained_remedies:
+        stage = Compared(name, usable, ())
+        rows = {exposed.exposure: exposed.results for exposed in findings.exposed}[name]
+        return remedy_work.remedy(source, stage, executed(executor, [stage], source, tell), rows)
+    try:
+        found, usable_under = _measured(executor, source.under(name), _telling(name, tell))
+    except ValueError as error:
+        return Remedy(name, "training", "could not be tried", (), (), (Failure(name, str(error)),))
+    stage = Compared(name, usable, usable_under)
+    outcomes = executed(executor, [stage], source, tell)
+    return remedy_work.remedy(source, stage, outcomes, found.results, found.failures)
 
 
 def data_folder(study: Study, options: Options) -> DataFolder:

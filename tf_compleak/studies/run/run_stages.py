@@ -193,7 +193,15 @@ class Training(Declaration):
             "text": self._text(source),
             "family": self.family,
             **self._code(source),
+            **self._remedy(source),
         }
+
+    def _remedy(self, source: StudyFiles) -> dict[str, Any]:
+        """The remedy, and the training of the plain model that teaches it; {} for a plain one."""
+        if not source.study.remedy:
+            return {}
+        teacher = source.teacher and {"teacher": source.teacher.fingerprint(self)}
+        return {"remedy": source.study.remedy, **(teacher or {})}
 
     def _code(self, source: StudyFiles) -> dict[str, Any]:
         """What of the user's own code it depends on; {} where there is none."""
@@ -277,7 +285,7 @@ class VersionFile(Declaration):
     def _tuned(self) -> list[recipes.Step]:
         """The steps of its recipe that are fine-tuned."""
         recipe = _recipe(self.version)
-        return [step for step in recipes.steps(recipe) if _learning_rate(step)] if recipe else []
+        return recipes.tuned(recipe) if recipe else []
 
     def folder(self, source: StudyFiles) -> os.PathLike:
         return source.workdir.version(self.family, self.version)
@@ -370,7 +378,7 @@ def building(study: Study) -> list[Declaration]:
     names = sorted(study.versions, key=lambda name: VersionFile("", name).affinity)
     pairs = [(family, name) for name in names for family in study.families]
     return [
-        *(Membership(family) for family in study.families),
+        *(Membership(family) for family in study.families if not study.remedy),
         *(Training(family) for family in study.families),
         *(VersionFile(*pair) for pair in pairs),
         *(Observation(*pair) for pair in pairs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.leakage.provider import Inputs, drawing
 from tf_compleak.leakage.question_stages import content
+from tf_compleak.studies import remedies
 from tf_compleak.studies.run import run_versions, train_command
 from tf_compleak.studies.run.run_stages import (
     Data,
@@ -26,7 +28,7 @@ from tf_compleak.studies.run.run_stages import (
     Tokens,
     VersionFile,
 )
-from tf_compleak.studies.study import Study
+from tf_compleak.studies.study import Study, remedied
 from tf_compleak.types import Estimate, Examples, Release, Split, Texts, Version
 from tf_compleak.types.observations import Observations
 
@@ -40,7 +42,7 @@ class Source:
         folder, facts = stage.folder(), stage.facts()
         self.study, self.root, self.sha256 = study, root, facts["sha256"]
         self.dropped = Dropped(**facts["duplicates"])
-        self.workdir = Workdir(root)
+        self.workdir = workdir_of(study, root)
         self.examples = Examples(
             _inputs(folder),
             np.load(folder / "y.npy"),
@@ -50,6 +52,7 @@ class Source:
         self.splits = splits_of(study, self.examples)
         self.own_code = train_command.own_code(study) if own_code is None else own_code
         self._fingerprints: dict[Declaration, str] = {}
+        self._remedied: dict[str, Source] = {}
 
     @property
     def question(self) -> Study:
@@ -69,6 +72,21 @@ class Source:
         if stage not in self._fingerprints:
             self._fingerprints[stage] = stage.stage(self).fingerprint
         return self._fingerprints[stage]
+
+    def under(self, remedy: str) -> Source:
+        """The same study under a remedy of another training."""
+        if remedy not in self._remedied:
+            self._remedied[remedy] = Source(remedied(self.study, remedy), self.root, self.own_code)
+        return self._remedied[remedy]
+
+    @functools.cached_property
+    def teacher(self) -> Source | None:
+        """The plain study, where its models' answers are what this one's are trained on."""
+        study = self.study
+        if not study.remedy or not isinstance(remedies.parse(study.remedy), remedies.Distillation):
+            return None
+        plain = {field.name: getattr(study, field.name) for field in dataclasses.fields(Study)}
+        return Source(Study(**plain), self.root, self.own_code)
 
     # Examples -------------------------------------------------------------------------------------
 
@@ -245,6 +263,12 @@ class Source:
         """Digests of the data and of who is a member."""
         split = self.splits[TARGET]
         return {"data": self.sha256, "split": digest(split.members, split.non_members)}
+
+
+def workdir_of(study: Study, root: str) -> Workdir:
+    """The folder of a study in a workdir, in which remedied ones have folders of their own."""
+    workdir = Workdir(root)
+    return workdir.remedied(study.remedy) if study.remedy else workdir
 
 
 def splits_of(study: Study, examples: Examples) -> dict[str, Split]:

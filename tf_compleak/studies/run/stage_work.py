@@ -24,7 +24,7 @@ from tf_compleak.engine import stage_log
 from tf_compleak.engine.declaration import Declaration
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import write_text
-from tf_compleak.studies.run import making, train_command
+from tf_compleak.studies.run import making, remedied_training, train_command
 from tf_compleak.studies.run.architecture import check, spec
 from tf_compleak.studies.run.run_stages import (
     Data,
@@ -130,7 +130,7 @@ def tokens(progress: Progress, source: Source, stage: Tokens, folder: Path, fact
 def _optimization(source: Source, epochs: int, learning_rate: float):
     from tf_compleak.models.trainer import Optimization
 
-    study, loss = source.study, None
+    study, loss = source.study, remedied_training.loss_of(source.study)
     if study.family:
         from tf_compleak.models import own_model
 
@@ -143,6 +143,7 @@ def _optimization(source: Source, epochs: int, learning_rate: float):
         study.weight_decay,
         optimizer=study.optimizer,
         loss=loss,
+        privacy=remedied_training.privacy_of(source.study),
     )
 
 
@@ -199,7 +200,7 @@ def _train(progress: Progress, source: Source, stage: Training, folder: Path, fa
     weights, history = training.train(
         spec(source),
         _optimization(source, study.epochs, study.learning_rate),
-        source.take(stage.family, split.members),
+        remedied_training.taught(source, stage.family),
         source.take(stage.family, split.validation),
         seeds.generator(study.seed, "train", stage.family),
         study.augmentation,
@@ -213,6 +214,8 @@ def _train(progress: Progress, source: Source, stage: Training, folder: Path, fa
     accuracies = [accuracy for _, accuracy in history]
     last = study.checkpoint == "last"
     facts["validation_accuracy"] = accuracies[-1] if last else max(accuracies)
+    facts["epochs"] = len(history)
+    facts |= remedied_training.privacy_facts(study)
 
 
 def version(
@@ -240,7 +243,7 @@ def _version(progress, source: Source, stage: VersionFile, folder: Path, facts: 
             _optimization(source, study.finetune_epochs, study.clustering_learning_rate),
             _optimization(source, study.finetune_epochs, study.quantization_learning_rate),
         ),
-        source.take(family, source.splits[family].members),
+        remedied_training.taught(source, family),
         source.model_inputs(family, source.calibration(family)),
         seeds.generator(study.seed, "version", family, stage.version),
         lambda epoch: progress(
