@@ -224,12 +224,10 @@ RUN_FLAGS = {
         ),
         (
             "remedies",
-            "trainings and exposures to try beside the plain study, on target and shadows alike "
-            "(the attacker adapts): dp-sgd:eps=8 (more by colons: delta=1e-5, norm=1), "
-            "label-smoothing:0.1, early-stopping:5, distillation (distillation:TEMPERATURE), and "
-            "what --exposure takes, such as temperature:2, round:2. The report sets accuracy paid "
-            "beside leakage bought, paired. dp-sgd takes the package dp-accounting: "
-            "pip install 'tf-compleak[dp]'",
+            "tried beside the plain study, on target and shadows alike: dp-sgd:eps=8 (or "
+            "dp-sgd:eps=8:delta=1e-5:norm=1; needs 'tf-compleak[dp]'), label-smoothing:0.1, "
+            "early-stopping:5, distillation (or distillation:TEMPERATURE), and what --exposure "
+            "takes: the report sets accuracy paid beside leakage bought, paired",
         ),
         (
             "mixed_precision",

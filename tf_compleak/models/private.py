@@ -44,12 +44,16 @@ class PrivateTrainer(Trainer):
         rows = tf.maximum(rows, 0)
         inputs = self._prepare(tf.gather(x, rows), seed)
         labels = tf.gather(y, rows)
-        gradients, losses, logits = per_example(self.model, self._loss, inputs, labels)
+        gradients, losses, logits = self._of_examples(inputs, labels)
         summed = clipped_sum(gradients, self._settings.privacy.norm, is_drawn)
         noisy = self._with_noise(summed, seed)
         mean = tf.math.divide_no_nan(tf.reduce_sum(losses * is_drawn), tf.reduce_sum(is_drawn))
         hits = tf.cast(self._hits(labels, logits), tf.float32) * is_drawn
         return mean, tf.reduce_sum(hits), noisy
+
+    def _of_examples(self, inputs, labels):
+        """As `per_example`."""
+        return per_example(self.model, self._loss, inputs, labels)
 
     def _with_noise(self, summed: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
         """The sums with noise, over the batch size that is expected."""
