@@ -102,15 +102,14 @@ def refuse_chance(
 
 
 def _hint(name, said: Confidences, labels, family: Family, asking: Asking, offset: int) -> str:
-    """Settings that would do better on a sample, where there are any."""
-    tried = {
-        ("--label_offset", offset + shift): said.probabilities.argmax(axis=1) == labels + shift
-        for shift in (1, -1)
-    }
+    """Settings that would do better on a sample of the known non-members, where there are any."""
+    outside = slice(len(family.sides[0]), None)
+    named, labels = said.probabilities[outside].argmax(axis=1), labels[outside]
+    tried = {("--label_offset", offset + shift): named == labels + shift for shift in (1, -1)}
     version = family.versions[name]
     if isinstance(version, str):
-        rows = np.random.default_rng(0).permutation(len(family.sides[0]))[:TRIED]
-        sample = family.sides[0].take(np.sort(rows))
+        rows = np.random.default_rng(0).permutation(len(family.sides[1]))[:TRIED]
+        sample = family.sides[1].take(np.sort(rows))
         with contextlib.suppress(ValueError):
             for how, answer in _asked_anew(version, sample, asking).items():
                 for shift in (0, 1, -1):
@@ -119,7 +118,11 @@ def _hint(name, said: Confidences, labels, family: Family, asking: Asking, offse
     best = max(tried, key=lambda key: tried[key].mean())
     if not beats_guessing(tried[best], labels):
         return ""
-    return f"With {best[0]}={best[1]} it is {tried[best].mean():.3f}. "
+    right = tried[best]
+    return (
+        f"With {best[0]}={best[1]} it is {right.mean():.3f} on known non-members "
+        f"(n = {len(right)}). "
+    )
 
 
 def _asked_anew(path: str, sample: Side, asking: Asking) -> dict[str, np.ndarray]:
