@@ -12,7 +12,7 @@ from tf_compleak.cli import states
 from tf_compleak.engine.declaration import perform
 from tf_compleak.leakage.plan import TARGET
 from tf_compleak.metrics import accountant
-from tf_compleak.report import html, terminal_report
+from tf_compleak.report import advice, html, terminal_report
 from tf_compleak.report.report import Report
 from tf_compleak.studies import remedies
 from tf_compleak.studies.options import Options
@@ -163,6 +163,11 @@ def test_the_report_tells_of_remedies(ran):
         assert remedy.note in text
         assert remedy.name in page
     assert "change in accuracy" in text
+    step = advice.steps(report, ())[-1]
+    assert step.title == "Train otherwise"
+    assert [line.split(": ")[0] for line in step.lines] == list(TRIED[:3])
+    untried = advice.steps(dataclasses.replace(report, remedies=()), ())[-1]
+    assert not untried.computed
     assert 'id="remedies"' not in html.render(dataclasses.replace(report, remedies=()))
 
 

@@ -14,7 +14,7 @@ from tf_compleak.metrics.grammar import Condition
 from tf_compleak.metrics.intervals import LEAST_FALSE_POSITIVES
 from tf_compleak.report import traffic_light, wording
 from tf_compleak.types import Estimate
-from tf_compleak.types.findings import Exposed, Findings, Result, strongest_rows
+from tf_compleak.types.findings import Exposed, Findings, Remedy, Result, strongest_rows
 from tf_compleak.types.soundness import NO_INPUTS
 
 COSTS = {
@@ -35,8 +35,9 @@ class Step:
 
 
 def steps(report: Findings, budget: Sequence[Condition]) -> list[Step]:
-    """What to do: which versions to leave out, which to release, what to show of outputs."""
-    return [_versions(report), _release(report), _exposure(report, budget)]
+    """What to do: which versions to leave out, which to release, what to show, how to train."""
+    trained = [_remedies(report)] if "remedies" in report.study else []
+    return [_versions(report), _release(report), _exposure(report, budget), *trained]
 
 
 def _versions(report: Findings) -> Step:
@@ -97,6 +98,36 @@ def _exposure(report: Findings, budget: Sequence[Condition]) -> Step:
     others = [exposed for exposed in report.exposed if exposed.exposure not in names]
     lines += [f"{_name(exposed)}{_figures(exposed)}." for exposed in others]
     return Step(title, tuple(lines))
+
+
+def _remedies(report: Findings) -> Step:
+    """What every other training that was tried pays and buys, on the strongest release."""
+    title, lines = "Train otherwise", []
+    for remedy in report.remedies:
+        if remedy.kind != "training":
+            continue
+        for change in remedy.changes:
+            if change.of == "strongest":
+                lines.append(
+                    f"{remedy.name}: {change.auc.beside(0, signed=True)} AUC{_paid(remedy)}."
+                )
+        if not remedy.changes:
+            reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in remedy.failures)
+            lines.append(f"{remedy.name} {remedy.note} ({reasons}).")
+    if lines:
+        return Step(title, tuple(lines))
+    flag = "--remedies=dp-sgd:eps=8,label-smoothing:0.1,early-stopping:5,distillation"
+    return Step(title, (f"Not computed: {flag} tries these, on shadows too.",), computed=False)
+
+
+def _paid(remedy: Remedy) -> str:
+    """The change in accuracy of the version that pays most."""
+    paid = [change for change in remedy.changes if change.accuracy]
+    if not paid:
+        return ""
+    most = min(paid, key=lambda change: change.accuracy.value)
+    figure = most.accuracy.beside(0, signed=True)
+    return f"; accuracy {figure} ({most.remedied[0][0]}, which pays most)"
 
 
 def _name(exposed: Exposed) -> str:
