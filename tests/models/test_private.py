@@ -93,6 +93,12 @@ def test_without_noise_and_clipping_it_is_a_step_of_sgd():
     assert epoch.accuracy <= 1
 
 
+def test_what_is_not_by_dp_sgd_refuses_to_pass_for_it():
+    how = Optimization(1, 20, 0.1, privacy=Privacy(1.0, 1.0, 20))
+    with pytest.raises(ValueError, match="would not be counted"):
+        Trainer(build(DENSE, 1), how)
+
+
 def test_a_step_without_examples_is_noise_alone():
     x, y = examples(DENSE)
     loss, correct, gradients = trainer()._gradients(

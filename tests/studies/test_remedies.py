@@ -23,6 +23,12 @@ from tf_compleak.studies.study import Study, remedied
 
 TINY = {name: value for name, value in tiny.FLAGS.items() if name not in ("versions", "attacks")}
 FAST = {"epochs": 6, "versions": ("original", "int8-ptq"), "attacks": ("loss", "entropy")}
+COMMAND = {
+    "train_command": "train {members} {validation} {folder} {seed}",
+    "versions": ("original",),
+    "depth": 0,
+    "width": 0,
+}
 TRIED = ("dp-sgd:eps=8", "early-stopping:1", "distillation", "top1")
 
 
@@ -78,6 +84,7 @@ def test_what_is_no_remedy_is_said_where_the_flag_is_read(text, said):
         ({"versions": ("pruning-0.60",), "remedies": ("dp-sgd:eps=8",)}, "add original"),
         ({"mixed_precision": "bfloat16", "remedies": ("dp-sgd:eps=8",)}, "float32"),
         ({"model": "bert", "depth": 1, "remedies": ("dp-sgd:eps=8",)}, "images and tables"),
+        ({**COMMAND, "remedies": ("distillation",)}, "that of --train_command"),
         ({"exposure": ("top1",), "remedies": ("top1",)}, "shows already"),
         ({"remedies": ("top1", "top1")}, "--remedies"),
     ],
@@ -203,6 +210,23 @@ def test_a_student_learns_its_teachers_answers_on_members_alone(ran):
     heated = np.sqrt(said.probabilities[0, position])
     np.testing.assert_allclose(answers, heated / heated.sum(axis=1, keepdims=True), atol=1e-4)
     assert Training(family).inputs(source)["teacher"] == teacher.fingerprint(Training(family))
+
+
+def test_a_remedy_that_cannot_be_tried_leaves_the_study_as_it_is(ran, monkeypatch):
+    plain, _, folder, _ = ran
+
+    def broken(study):
+        raise ValueError("no such noise")
+
+    options = Options(workdir=str(folder), executor="inline", overwrite=True)
+    monkeypatch.setattr(remedied_training, "privacy_of", broken)
+    report = pipeline.run(study(remedies=("dp-sgd:eps=3",)), options)
+    assert report.results == plain.results
+    (remedy,) = report.remedies
+    assert (remedy.results, remedy.changes) == ((), ())
+    assert "no such noise" in remedy.failures[0].reason
+    assert "no such noise" in html.render(report)
+    assert "could not be tried" in terminal_report.summary(report)
 
 
 def test_label_smoothing_reaches_training_and_fine_tuning(ran, tmp_path):

@@ -7,6 +7,7 @@ distributions, whose answer is an upper bound (Doroshenko et al., PoPETs 2022).
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,12 @@ MISSING = (
 )
 TOLERANCE = 1e-3  # of the noise multiplier
 GRID = 1e-3  # of privacy losses, rounded up to it; ten times the package's own, a tenth of its time
+
+
+def check_installed() -> None:
+    """ValueError without the package."""
+    if importlib.util.find_spec("dp_accounting") is None:
+        raise ValueError(MISSING)
 
 
 def default_delta(members: int) -> float:
@@ -74,11 +81,10 @@ def _check(rate: float, steps: int, delta: float) -> None:
 
 def _package() -> tuple[Any, Callable[[], Any]]:
     """The package, and what makes an accountant."""
-    try:
-        import dp_accounting
-        from dp_accounting.pld import PLDAccountant
-    except ImportError as error:
-        raise ValueError(MISSING) from error
+    check_installed()
+    import dp_accounting
+    from dp_accounting.pld import PLDAccountant
+
     return dp_accounting, lambda: PLDAccountant(value_discretization_interval=GRID)
 
 

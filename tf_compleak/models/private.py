@@ -12,6 +12,8 @@ that is given away needs a seed that nobody knows.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +26,8 @@ class PrivateTrainer(Trainer):
     Layers answer as they do outside of training: batch normalization would mix examples, so it
     keeps mean 0 and variance 1, and only its scale and shift are trained; there is no dropout.
     """
+
+    is_private: ClassVar[bool] = True
 
     def _batch(self, count: int) -> int:
         return expected_batch(self._settings)

@@ -117,6 +117,8 @@ class Epoch:
 class Trainer:
     """A traced training epoch and a traced inference for one model of logits.
 
+    `is_private`: whether it does what `Optimization.privacy` asks; ValueError where it cannot.
+
     Args:
       model: made in the scope of `strategy`.
       prepare: applied to every training batch: (inputs, int32 seed [2]) -> inputs.
@@ -125,6 +127,8 @@ class Trainer:
       scaled: scale the loss, for models that compute in float16.
       constrain: done after every step, in its graph: puts back what weights must keep.
     """
+
+    is_private: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -135,6 +139,8 @@ class Trainer:
         scaled: bool = False,
         constrain: Callable[[], None] = lambda: None,
     ):
+        if optimization.privacy is not None and not self.is_private:
+            raise ValueError("privacy: such a training is not by DP-SGD, and would not be counted.")
         self.model = model
         self._constrain = constrain
         self._settings = optimization

@@ -19,7 +19,7 @@ from tf_compleak.types import validators
 TRAININGS = ("dp-sgd:eps=8", "label-smoothing:0.1", "early-stopping:5", "distillation")
 NAMES = (*TRAININGS, *(name for name in exposures.NAMES if name != exposures.FULL))
 DP_SGD = {"eps": (0.01, 1000), "delta": (1e-12, 0.5), "norm": (1e-6, 1e6)}  # least, most
-NUMBER = r"\d+(?:\.\d*)?(?:e[+-]?\d+)?"
+NUMBER = r"\d+(?:\.\d*)?(?:e-?\d+)?"
 
 
 @dataclass(frozen=True)

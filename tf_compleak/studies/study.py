@@ -13,6 +13,7 @@ from tf_compleak.engine import user_code
 from tf_compleak.engine.user_code import UserCode
 from tf_compleak.leakage.plan import TARGET, TOKENS_HAVE_NO_NEIGHBOURS, Plan, kinds
 from tf_compleak.leakage.question import GROWING, Question
+from tf_compleak.metrics import accountant
 from tf_compleak.models import AUGMENTATIONS, MODELS, PRECISIONS, TEXT
 from tf_compleak.studies import own_family, remedies
 from tf_compleak.types import LEAST, Release, validators
@@ -299,7 +300,8 @@ def remedied(study: Study, text: str) -> RemediedStudy:
 
 
 def _check_private(study: Study, flag: str) -> None:
-    """ValueError for what DP-SGD cannot be run with."""
+    """ValueError for what DP-SGD cannot be run with, or without."""
+    accountant.check_installed()
     if study.model in TEXT:
         raise ValueError(
             f"{flag}: is for images and tables; --model={study.model} takes texts, whose "

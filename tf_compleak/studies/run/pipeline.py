@@ -116,9 +116,11 @@ def _tried(
         stage = Compared(name, usable, ())
         rows = {exposed.exposure: exposed.results for exposed in findings.exposed}[name]
         return remedy_work.remedy(source, stage, executed(executor, [stage], source, tell), rows)
+    under, tell_under = source.under(name), _telling(name, tell)
     try:
-        found, usable_under = _measured(executor, source.under(name), _telling(name, tell))
+        found, usable_under = _measured(executor, under, tell_under)
     except ValueError as error:
+        call_off(everything(under.study, under.study.versions), tell_under)
         return Remedy(name, "training", "could not be tried", (), (), (Failure(name, str(error)),))
     stage = Compared(name, usable, usable_under)
     outcomes = executed(executor, [stage], source, tell)
