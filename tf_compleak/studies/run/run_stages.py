@@ -14,6 +14,7 @@ from tf_compleak.engine.declaration import Declaration, Opener
 from tf_compleak.engine.stage import digest
 from tf_compleak.engine.workdir import Workdir
 from tf_compleak.leakage.question_stages import extras, scored
+from tf_compleak.studies.run import recipe_inputs
 from tf_compleak.studies.run.architecture import StudyFiles, spec
 from tf_compleak.studies.study import Study
 
@@ -225,30 +226,6 @@ def _recipe(version: str) -> recipes.Recipe | None:
         return None
 
 
-def _learning_rate(step: recipes.Step | recipes.Original) -> str:
-    """The flag of the learning rate that a step is fine-tuned by; "" for one that is not."""
-    match step:
-        case recipes.Pruning() | recipes.PatternPruning():
-            return "pruning_learning_rate"
-        case recipes.Clustering():
-            return "clustering_learning_rate"
-        case recipes.QuantizationAware():
-            return "quantization_learning_rate"
-    return ""
-
-
-def _made_otherwise(recipe: recipes.Recipe | None) -> dict[str, Any]:
-    """What marks versions that were made by other means before, so that only these are redone.
-
-    Dynamic ones by the converter, with the same kernels; static ones of litert-quantizer with a
-    signature in the file, some 100 bytes.
-    """
-    match recipe and recipes.step(recipe, recipes.Quantization):
-        case recipes.PostTraining("dynamic") | recipes.LiteRT(scheme="static"):
-            return {"maker": "litert-quantizer/2"}
-    return {}
-
-
 @dataclass(frozen=True)
 class VersionFile(Declaration):
     """One version's `.tflite` file, made from the trained weights."""
@@ -293,7 +270,7 @@ class VersionFile(Declaration):
     def flags(self, source: StudyFiles) -> dict[str, Any]:
         if source.study.makes_versions:
             return {}
-        rates = [_learning_rate(step) for step in self._tuned()]
+        rates = [recipe_inputs.learning_rate(step) for step in self._tuned()]
         return source.flags(*OPTIMIZATION, *rates) if rates else {}
 
     def inputs(self, source: StudyFiles) -> dict[str, Any]:
@@ -303,7 +280,7 @@ class VersionFile(Declaration):
             "training": source.fingerprint(Training(self.family)),
             "recipe": self.version,
             "calibration": digest(source.calibration(self.family)) if calibrated else None,
-            **_made_otherwise(recipe),
+            **recipe_inputs.made_otherwise(recipe),
         }
 
     def needs(self, source: StudyFiles) -> Sequence[Declaration]:
