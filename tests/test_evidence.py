@@ -11,7 +11,8 @@ import planted
 import pytest
 
 from tf_compleak.leakage import gains
-from tf_compleak.types import ORIGINAL, Estimate
+from tf_compleak.metrics import intervals
+from tf_compleak.types import ORIGINAL, Estimate, Version
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(Path(__file__).parent / "report")]
@@ -164,6 +165,15 @@ def test_a_study_is_of_the_flagfile_that_it_agrees_with(tmp_path):
         assert evidence.flagfile_of(dataclasses.replace(report, study=settings), plans) == name
     other = report.study | {"num_members": 40, "dataset": "npz:less.npz"}
     assert evidence.flagfile_of(dataclasses.replace(report, study=other), plans) == ""
+
+
+def test_an_original_that_only_guesses_is_named():
+    report = study("more", 0.3)  # of five classes
+    for correct, count in ((20, 1), (35, 0)):
+        accuracy = intervals.proportion(correct, 100)
+        version = Version(ORIGINAL, "", "", validation_accuracy=accuracy)
+        line = figures.line(dataclasses.replace(report, versions=(version,)), "strongest")
+        assert sum("better than guessing" in remark for remark in line.remarks) == count
 
 
 @pytest.mark.slow
