@@ -109,9 +109,14 @@ class Watched(private.PrivateTrainer):
         return loss, correct, noisy
 
 
+def expected_members(pool: Pool) -> int:
+    """How many of a pool coins choose on average."""
+    return len(pool.x) // 2
+
+
 def optimization(pool: Pool, noise: float, norm: float = 1.0) -> Optimization:
     """DP-SGD for a training set of half the pool, which coins make larger or smaller."""
-    privacy, rate = Privacy(noise, norm, len(pool.x) // 2), FLAGS.learning_rate
+    privacy, rate = Privacy(noise, norm, expected_members(pool)), FLAGS.learning_rate
     return Optimization(FLAGS.epochs, FLAGS.batch_size, rate, weight_decay=0.0, privacy=privacy)
 
 
@@ -207,8 +212,8 @@ def main(_) -> None:
     count = len(FLAGS.epsilons) * (FLAGS.seeds + 1) * len(BOUNDS) * len(ATTACKS)
     level, above, lines = 1 - (1 - FLAGS.level) / count, 0, []
     for asked in map(float, FLAGS.epsilons):
-        plain = optimization(pool, 1.0)
-        rate, steps = private.sampling_rate(plain), plain.epochs * private.steps_of_epoch(plain)
+        rate, steps = private.sampled(FLAGS.batch_size, expected_members(pool))
+        steps *= FLAGS.epochs
         noise = accountant.noise_multiplier(asked, rate, steps, FLAGS.delta)
         spent = accountant.epsilon(noise, rate, steps, FLAGS.delta)
         trainer = Watched(optimization(pool, *broken(noise)))

@@ -62,7 +62,7 @@ def test_it_listens_on_this_machine_only_with_a_token_of_its_own(served):
 def test_the_token_and_the_host_are_checked_first(served):
     server, ask, _ = served
     port, page = server.server_port, f"/{server.token}/"
-    for wrong in ("/", "//", "/wrong/", f"/{server.token[:-1]}/", "/wrong/0/report.html"):
+    for wrong in ("*", "/", "//", "/wrong/", f"/{server.token[:-1]}/", "/wrong/0/report.html"):
         status, _, text = ask(wrong)
         assert status == 403 and "Wrong token" in text and server.token not in text
     for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", ""):

@@ -160,8 +160,9 @@ def test_bad_files_get_one_line_naming_them(save, tmp_path):
         TFLiteModel(save(convert(lambda x: tf.reduce_sum(x, axis=1))))
 
 
-def test_lanes_answer_as_one_does_in_order_whatever_the_last_batch(save):
-    path = save(convert(lambda x: tf.nn.softmax(x @ W)))
+@pytest.mark.parametrize("quantize", [None, tf.int8])
+def test_lanes_answer_as_one_does_in_order_whatever_the_last_batch(save, quantize):
+    path = save(convert(lambda x: tf.nn.softmax(x @ W), quantize=quantize))
     alone, together = (TFLiteModel(path, batch=4, threads=count) for count in (1, 3))
     np.testing.assert_array_equal(together.predict(X), alone.predict(X))
     told = []

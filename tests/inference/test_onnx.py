@@ -75,6 +75,8 @@ def test_a_run_is_deterministic(file, threads):
     first = asked(path, IMAGES, threads=threads)
     np.testing.assert_allclose(first, of_convolved(IMAGES), atol=1e-5)
     assert np.array_equal(first, asked(path, IMAGES, threads=threads))
+    in_lanes, alone = (asked(path, IMAGES, threads=count, batch=2) for count in (threads, 1))
+    assert np.array_equal(in_lanes, alone)
 
 
 def test_axes_that_may_have_any_size(file):

@@ -1,23 +1,16 @@
 """The page inside a notebook's frame and behind `serve`: sandboxed, and yet it works."""
 
-import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import chromium
 import pytest
 import sample_report
 
 from tf_compleak.cli import serve
 from tf_compleak.report import html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PROGRAM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not PROGRAM, reason="no Chromium on the path, nor in CHROMIUM"),
-]
+pytestmark = chromium.NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +47,10 @@ def addresses(tmp_path_factory):
 @pytest.mark.parametrize("where", ["frame", "served"])
 def test_the_page_filters_and_links_and_reaches_nothing_else(where, addresses):
     complaints = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    with chromium.sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.PROGRAM, args=["--no-sandbox"]
+        )
         page = browser.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text))

@@ -6,30 +6,25 @@ where one of them is missing.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 
+import chromium
 import pytest
 from sample_report import full, large
 
 from tf_compleak.report import html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PROGRAM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not PROGRAM, reason="no Chromium on the path, nor in CHROMIUM"),
-]
+pytestmark = chromium.NEEDED
 ROWS = "#leakage tbody tr"
 VISIBLE = "rows => rows.filter(row => row.getClientRects().length).map(row => row.id)"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    with chromium.sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.PROGRAM, args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 

@@ -102,13 +102,13 @@ class Studies:
             return [self._overview(root) for root in self.roots]
 
     def _overview(self, root: str) -> Overview:
-        until, known = self._read.get(root, (0.0, None))
+        until, kept = self._read.get(root, (0.0, None))
         began = time.monotonic()
-        if known is None or began > until:
-            known = overview(root)
+        if kept is None or began > until:
+            kept = overview(root)
             ended = time.monotonic()
-            self._read[root] = (ended + max(FRESH, REST * (ended - began)), known)
-        return known
+            self._read[root] = (ended + max(FRESH, REST * (ended - began)), kept)
+        return kept
 
 
 class Server(ThreadingHTTPServer):
@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of studies at TOKEN/, a report at TOKEN/NUMBER/report.html."""
-        _, token, *parts = self.path.split("/")
+        token, *parts = self.path.removeprefix("/").split("/")
         if self.headers.get("Host") not in self.server.hosts:
             self._plain(403, "This name is none of this page's; take the URL as it was printed.")
         elif not secrets.compare_digest(token.encode("latin-1"), self.server.token.encode()):

@@ -114,8 +114,8 @@ def _waiting(study: Study, what: str) -> list[tuple[str, str]]:
     titles = [*(stage.title for stage in everything(study, study.versions)), FIGURES]
     for remedy in study.trained_remedies:
         under = remedied(study, remedy)
-        own = [*(stage.title for stage in everything(under, under.versions)), FIGURES]
-        titles += [pipeline.title_under(remedy, title) for title in own]
+        under_it = [*(stage.title for stage in everything(under, under.versions)), FIGURES]
+        titles += [pipeline.title_under(remedy, title) for title in under_it]
     titles += [Compared(remedy, (), ()).title for remedy in study.remedies]
     return [(title, f"waits for {what}") for title in titles]
 

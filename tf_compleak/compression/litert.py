@@ -36,7 +36,8 @@ def quantize(recipe: LiteRT, content: bytes, calibration: np.ndarray | None = No
 def quantize_dynamic(content: bytes) -> bytes:
     """What the converter's "dynamic" scheme makes of the same model, in a tenth of the time.
 
-    Its kernels bit for bit; a weight halfway between two steps may be rounded the other way.
+    Its kernels, but for rare single weights: bit for bit on five architectures, while one kernel of
+    14 of a VGG16 differed (by 0.0041 at most, of randomized weights).
     Kernels of fewer than `LEAST_DYNAMIC` weights stay in float, as the converter leaves them.
 
     Args:
@@ -45,10 +46,10 @@ def quantize_dynamic(content: bytes) -> bytes:
     from litert_quantizer import Quantizer
 
     with quiet(), np.errstate(invalid="ignore"):
-        made = Quantizer(bytearray(content), _dynamic_rules()).quantize(
+        result = Quantizer(bytearray(content), _dynamic_rules()).quantize(
             enable_progress_bar=False, enable_progress_report=False
         )
-    return bytes(made.quantized_model)
+    return bytes(result.quantized_model)
 
 
 def _dynamic_rules() -> list[dict]:

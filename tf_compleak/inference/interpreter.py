@@ -63,5 +63,5 @@ class TFLiteModel:
             return lane.run({port.name: x[start : start + self.batch]})
 
         starts = range(0, len(x), self.batch)
-        asked = [functools.partial(answer, lane) for lane in self._lanes]
-        yield from lanes.in_order(lanes.answers(asked, starts), starts)
+        askers = [functools.partial(answer, lane) for lane in self._lanes]
+        yield from lanes.in_order(lanes.answers(askers, starts), starts)

@@ -40,15 +40,15 @@ def rows(
     `delta` and `coins` (whether independent fair coins drew the members) are for epsilon's bounds.
     """
 
-    def made(key: Key) -> Result:
+    def row_of(key: Key) -> Result:
         rng = seeds.generator(seed, "intervals", key[0], slug(key[1]))
         return row(key, scores[key], rng, delta, coins)
 
     table = []
     with ThreadPoolExecutor(executors.workers_of(0, 1)) as pool:  # numpy's loops run side by side
-        for made_row in pool.map(made, scores):
-            table.append(made_row)
-            tell(INTERVALS, len(table), len(scores) + 1, made_row.attack)
+        for measured in pool.map(row_of, scores):
+            table.append(measured)
+            tell(INTERVALS, len(table), len(scores) + 1, measured.attack)
     tell(INTERVALS, len(table), len(scores) + 1, "gains")
     rows_with_gains = with_gains(table, scores, seed)
     tell(INTERVALS, 1, 1, "")

@@ -62,7 +62,7 @@ def noise_multiplier(epsilon: float, rate: float, steps: int, delta: float) -> f
     _check(rate, steps, delta)
     validators.between("eps", epsilon, 1e-3, 1e3)
     accounting, accountant = _package()
-    found = accounting.calibrate_dp_mechanism(
+    least = accounting.calibrate_dp_mechanism(
         accountant,
         lambda noise: _event(accounting, noise, rate, steps),
         epsilon,
@@ -70,7 +70,7 @@ def noise_multiplier(epsilon: float, rate: float, steps: int, delta: float) -> f
         accounting.LowerEndpointAndGuess(0.0, 1.0),
         tol=TOLERANCE,
     )
-    return math.ceil(float(found) / TOLERANCE) * TOLERANCE
+    return math.ceil(float(least) / TOLERANCE) * TOLERANCE
 
 
 def _check(rate: float, steps: int, delta: float) -> None:

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_compleak.models.trainer import Loss, Optimization, Trainer
+from tf_compleak.models.trainer import Loss, Trainer
 
 
 class PrivateTrainer(Trainer):
@@ -30,13 +30,13 @@ class PrivateTrainer(Trainer):
     is_private: ClassVar[bool] = True
 
     def _batch(self, count: int) -> int:
-        return expected_batch(self._settings)
+        return expected_batch(self._settings.batch_size, self._settings.privacy.members)
 
     def _steps(self, count: int) -> int:
-        return steps_of_epoch(self._settings)
+        return sampled(self._settings.batch_size, self._settings.privacy.members)[1]
 
     def _order(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        rate = sampling_rate(self._settings)
+        rate, _ = sampled(self._settings.batch_size, self._settings.privacy.members)
         drawn = [np.flatnonzero(rng.random(count) < rate) for _ in range(self._steps(count))]
         order = np.full((len(drawn), max(1, *map(len, drawn))), -1, np.int64)
         for rows, indices in zip(order, drawn, strict=True):
@@ -70,19 +70,18 @@ class PrivateTrainer(Trainer):
         ]
 
 
-def expected_batch(optimization: Optimization) -> int:
+def expected_batch(batch_size: int, members: int) -> int:
     """How many examples a step of DP-SGD holds on average."""
-    return min(optimization.batch_size, optimization.privacy.members)
+    return min(batch_size, members)
 
 
-def sampling_rate(optimization: Optimization) -> float:
-    """How likely an example is in a step of DP-SGD."""
-    return expected_batch(optimization) / optimization.privacy.members
+def sampled(batch_size: int, members: int) -> tuple[float, int]:
+    """How likely an example is in a step of DP-SGD, and how many steps an epoch has.
 
-
-def steps_of_epoch(optimization: Optimization) -> int:
-    """How many steps of DP-SGD an epoch has."""
-    return optimization.privacy.members // expected_batch(optimization)
+    Training draws by these and the accountant counts them.
+    """
+    batch = expected_batch(batch_size, members)
+    return batch / members, members // batch
 
 
 def per_example(

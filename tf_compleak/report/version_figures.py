@@ -39,9 +39,9 @@ def front(points: Sequence[Point], sign: int) -> list[Point]:
 
     From the lowest cost on; of equals the one that leaks least.
     """
-    known = [p for p in points if math.isfinite(p.cost) and p.leakage.measurable]
+    measured = [p for p in points if math.isfinite(p.cost) and p.leakage.measurable]
     chosen, least = [], math.inf
-    for point in sorted(known, key=lambda p: (sign * p.cost, p.leakage.value)):
+    for point in sorted(measured, key=lambda p: (sign * p.cost, p.leakage.value)):
         if point.leakage.value < least:
             chosen.append(point)
             least = point.leakage.value

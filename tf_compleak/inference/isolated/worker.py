@@ -97,8 +97,10 @@ def _serve(connection: Connection, inputs: mmap.mmap, settings, backends) -> Non
             if request.get("make"):
                 _make(connection, model, limit)
             else:
-                models = _lanes(model, settings, request["lanes"])
-                _answer(connection, models, _rows(request, inputs), limit)
+                rows = _rows(request, inputs)
+                batches = math.ceil(len(next(iter(rows.values()))) / model.batch)
+                models = _lanes(model, settings, request["lanes"], batches)
+                _answer(connection, models, rows, limit)
         except Exception as error:
             _fail(connection, error)
             return
@@ -116,11 +118,14 @@ def _rows(request: dict, inputs: mmap.mmap) -> dict:
     return rows
 
 
-def _lanes(model, settings: Mapping[str, Any], count: int) -> Sequence:
-    """The model, `count` times where it can be asked so; one that notes what it is asked cannot."""
+def _lanes(model, settings: Mapping[str, Any], count: int, batches: int) -> Sequence:
+    """The model, `count` times where it can be asked so, but no more often than there are batches.
+
+    One that notes what it is asked cannot.
+    """
     if settings["making"] or not hasattr(model, "lanes"):
         return [model]
-    return model.lanes(max(count, settings["threads"]))
+    return model.lanes(min(max(count, settings["threads"]), max(1, batches)))
 
 
 def _answer(connection: Connection, models: Sequence, parts: dict, limit: int) -> None:
@@ -136,8 +141,8 @@ def _answer(connection: Connection, models: Sequence, parts: dict, limit: int) -
 
     done, reported, spoken = 0, 0, time.monotonic()
     signal.alarm(limit)
-    asked = [functools.partial(run, model) for model in models]
-    for start, outputs in lanes.answers(asked, starts):
+    askers = [functools.partial(run, model) for model in models]
+    for start, outputs in lanes.answers(askers, starts):
         signal.alarm(limit)
         blocks[start] = outputs
         done = min(done + batch, count)

@@ -64,8 +64,10 @@ def _delta(study: Study, remedy: DpSgd) -> float:
 
 def _sampled(study: Study) -> tuple[float, int]:
     """How likely an example is in a step, and how many steps there are."""
-    batch = min(study.batch_size, study.num_members)
-    return batch / study.num_members, study.epochs * (study.num_members // batch)
+    from tf_compleak.models import private
+
+    rate, steps = private.sampled(study.batch_size, study.num_members)
+    return rate, study.epochs * steps
 
 
 def taught(source, family: str) -> tuple[np.ndarray, np.ndarray]:
